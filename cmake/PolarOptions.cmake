@@ -1,0 +1,26 @@
+# Build options and the flags every target of ours is compiled with.
+option(POLAR_TESTS "Build the tests" ON)
+option(POLAR_FUZZ "Build the fuzzers for libFuzzer (clang)" OFF)
+set(POLAR_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread; empty for none")
+set(POLAR_MARCH "x86-64-v2" CACHE STRING "Instruction set of the release: -march value (native for this machine only)")
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+set(CMAKE_C_FLAGS_RELEASE "-O3 -g -fno-plt")
+
+add_library(polar_flags INTERFACE)
+target_include_directories(polar_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_definitions(polar_flags INTERFACE _GNU_SOURCE POLAR_VERSION="${PROJECT_VERSION}")
+target_compile_options(polar_flags INTERFACE -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+                       -Wvla -fno-common -fno-omit-frame-pointer)
+if(POLAR_SANITIZE)
+  target_compile_options(polar_flags INTERFACE -fsanitize=${POLAR_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(polar_flags INTERFACE -fsanitize=${POLAR_SANITIZE})
+endif()
+if(POLAR_FUZZ)
+  if(NOT CMAKE_C_COMPILER_ID MATCHES Clang)
+    message(FATAL_ERROR "POLAR_FUZZ needs clang: use the preset 'fuzz'")
+  endif()
+  target_compile_options(polar_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()

@@ -1,0 +1,48 @@
+/*
+ * Kernel sockets behind the stream interface: the embedded default, and the baseline that ratios are measured against.
+ * One instance a core, on that core's reactor (level-triggered epoll). Listeners use SO_REUSEPORT, one a core.
+ * Sends are vectored, straight from the chain's segments. Core of the instance only.
+ */
+#ifndef POLAR_NET_KSOCK_H
+#define POLAR_NET_KSOCK_H
+
+#include <stdint.h>
+#include "base/buf.h"
+#include "base/metrics.h"
+#include "base/reactor.h"
+#include "base/stream.h"
+
+struct ksock;
+
+struct ksock_metrics {
+#define METRIC(name, kind, help) uint64_t name;
+#include "net/ksock_metrics.def"
+#undef METRIC
+};
+extern const struct metric_row ksock_metric_rows[];
+extern const size_t ksock_metric_row_count;
+
+struct ksock_config {
+    struct reactor *reactor;
+    struct stream_loop *loop;
+    struct buf_pools *pools;
+    uint32_t max_connections; /* on this core; a connection over it is closed at once and counted */
+    uint32_t rx_limit;        /* bytes of unconsumed rx at which a stream stops reading (at least one more read fits) */
+};
+
+int ksock_create(struct ksock **out, const struct ksock_config *config); /* 0 or -errno */
+void ksock_destroy(struct ksock **ksock); /* closes every listener and stream */
+/*
+ * address: numeric IPv4 or IPv6; port 0 picks one. bound_port gets the port. reuse_port: SO_REUSEPORT, for one listener a
+ * core; the FIRST core binds without it having been bound before so that a port in use is an error: see ksock_listen in
+ * ksock.c. 0 or -errno.
+ */
+int ksock_listen(struct ksock *ksock, const char *address, uint16_t port, stream_accept_fn *accept, void *arg,
+                 uint16_t *bound_port);
+/* Non-blocking connect; STREAM_CONNECTED or STREAM_ERROR follows. */
+int ksock_connect(struct ksock *ksock, const char *address, uint16_t port, struct stream **out);
+/* The end of the turn: sends for the streams that were flushed. Returns how many. Registered as a poller by the owner. */
+unsigned ksock_output(struct ksock *ksock);
+const struct ksock_metrics *ksock_get_metrics(const struct ksock *ksock);
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * One core's TCP/IP instance on one interface. Pure logic: frames and the time in, frames out; no device, no clock of
+ * its own, no globals. So two of them run against each other in a test over a simulated wire.
+ *
+ * A turn: net_stack_input(burst) -> streams on the loop's ready list -> their handlers run -> net_stack_output.
+ * Core of the stack only.
+ */
+#ifndef POLAR_NET_STACK_H
+#define POLAR_NET_STACK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/buf.h"
+#include "base/stream.h"
+#include "net/metrics.h"
+
+struct net_stack;
+
+/* Sends frames; takes all of them. */
+typedef void net_tx_fn(void *arg, struct rte_mbuf **frames, uint16_t n);
+
+struct net_stack_config {
+    unsigned core;
+    uint8_t mac[6];
+    uint32_t ip;           /* host byte order */
+    uint8_t prefix_len;
+    uint32_t gateway;      /* host byte order; 0: none */
+    uint16_t mtu;
+    bool tx_ip_checksum;   /* the port fills it in */
+    bool tx_tcp_checksum;
+    bool rx_checksum;      /* the port verifies */
+    uint64_t secret[2];    /* keys for the connection hash, initial sequence numbers, ports: random, or a test's seed */
+    uint16_t port_first, port_last; /* source ports for active opens */
+    uint32_t max_connections;
+    uint32_t max_half_open;
+    uint32_t rx_window;    /* bytes of receive buffer a connection, at most */
+    uint32_t tx_inline;    /* payloads up to so many bytes are copied beside the header instead of referenced */
+    uint64_t rto_min_ns, rto_max_ns, rto_initial_ns;
+    uint64_t time_wait_ns;
+    uint64_t delayed_ack_ns;
+    struct buf_pools *pools;
+    struct stream_loop *loop;
+    net_tx_fn *tx;
+    void *tx_arg;
+};
+
+/* Sensible defaults for a data centre; the caller then sets mac, ip, pools, loop, tx. */
+void net_stack_config_default(struct net_stack_config *config);
+
+int net_stack_create(struct net_stack **out, const struct net_stack_config *config); /* 0 or -errno */
+void net_stack_destroy(struct net_stack **stack); /* frees every connection and buffer; streams are gone after */
+
+/* Takes the frames of one burst. now_ns: monotonic. */
+void net_stack_input(struct net_stack *stack, struct rte_mbuf **frames, uint16_t n, uint64_t now_ns);
+/* Sends what connections have to say: each touched connection once. Returns frames sent. */
+unsigned net_stack_output(struct net_stack *stack, uint64_t now_ns);
+/* Fires timers that are due. Returns how many. */
+unsigned net_stack_timers(struct net_stack *stack, uint64_t now_ns);
+/* When the next timer is due, or UINT64_MAX. */
+uint64_t net_stack_deadline(const struct net_stack *stack);
+
+/* 0, -EADDRINUSE. accept is called when the handshake is complete. */
+int net_listen(struct net_stack *stack, uint16_t port, stream_accept_fn *accept, void *arg);
+/* Starts an active open; the stream is the caller's at once (set user before the next input); STREAM_CONNECTED or
+ * STREAM_ERROR follows. 0, -EADDRNOTAVAIL (no free port), -ENOMEM. */
+int net_connect(struct net_stack *stack, uint32_t ip, uint16_t port, uint64_t now_ns, struct stream **out);
+
+const struct net_metrics *net_stack_metrics(const struct net_stack *stack);
+/* Connections in any state but TIME-WAIT and half-open. */
+uint32_t net_stack_connections(const struct net_stack *stack);
+
+#endif

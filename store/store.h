@@ -1,0 +1,135 @@
+/*
+ * One shard's store: an index under linear hashing and items in a compacting slab, all inside one region.
+ * Everything here is for the shard's own core, but for store_write_fill (see there). Nothing blocks or locks.
+ * Times are wall-clock milliseconds since 1970, handed in.
+ */
+#ifndef POLAR_STORE_STORE_H
+#define POLAR_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "store/metrics.h"
+
+struct store;
+
+enum store_status {
+    STORE_OK,
+    STORE_NOT_FOUND,
+    STORE_NOT_STORED, /* the condition of ADD, REPLACE, APPEND or PREPEND does not hold */
+    STORE_EXISTS,     /* CAS: the item has changed since */
+    STORE_NO_MEMORY,  /* the byte limit; nothing was changed, the old item stands */
+    STORE_TOO_LARGE,  /* value over max_value or key over max_key */
+};
+
+struct store_config {
+    unsigned core;
+    uint64_t memory_limit;  /* bytes: region for items and index together */
+    uint32_t max_value;     /* bytes */
+    uint32_t max_key;       /* bytes */
+    bool huge_pages;        /* map the region with MAP_HUGETLB; fails when there are too few */
+    /* Called once for each mapped region, after it is touched; registers it with devices. May be NULL. 0 or -errno. */
+    int (*on_region)(void *arg, void *base, size_t bytes, size_t page_bytes);
+    void *on_region_arg;
+};
+
+/* 0, -ENOMEM, -EINVAL. Maps and touches the region. Control thread. */
+int store_create(struct store **out, const struct store_config *config);
+void store_destroy(struct store **store);
+
+struct store_key {
+    const uint8_t *data;
+    uint32_t len;  /* 1..max_key */
+    uint64_t hash; /* store_hash(data, len) */
+};
+
+uint64_t store_hash(const void *data, size_t len); /* XXH3, 64 bits */
+
+/* The first two passes of a batch: the bucket's line, then the lines of the items whose tags match. Hints only. */
+void store_prefetch_bucket(const struct store *store, uint64_t hash);
+void store_prefetch_item(const struct store *store, uint64_t hash);
+
+/* What stands beside the value. */
+struct store_meta {
+    uint32_t flags;      /* memcached's client flags */
+    uint64_t expires_ms; /* 0: never. A time in the past: the item is stored and gone at once */
+};
+
+/* A view of a stored value. Valid until the next call that changes this store, unless pinned. */
+struct store_value {
+    uint32_t item; /* handle */
+    uint32_t len;  /* bytes of value */
+    const uint8_t *data; /* first fragment */
+    uint32_t data_len;   /* bytes in it; equals len unless the value is chained over pages */
+    uint32_t next;       /* opaque, for store_next_fragment */
+    uint64_t cas;        /* 0 unless asked for */
+    struct store_meta meta;
+};
+
+/* STORE_OK or STORE_NOT_FOUND (absent or expired; an expired item is removed here). */
+enum store_status store_get(struct store *store, const struct store_key *key, uint64_t now_ms, struct store_value *out);
+/* As store_get, and the item has a CAS unique from now on (it may be moved for it): also STORE_NO_MEMORY. */
+enum store_status store_gets(struct store *store, const struct store_key *key, uint64_t now_ms,
+                             struct store_value *out);
+/* Turns *v's data/data_len into the next fragment of a chained value; false at the end. */
+bool store_next_fragment(const struct store *store, struct store_value *v);
+
+/*
+ * A pin keeps the bytes of one item's value where they are, unchanged, whatever happens to the key (overwritten,
+ * deleted, flushed, evacuated) until store_unpin. Pins of one item are counted. NULL: out of pins; copy instead.
+ * store_pin_ref is one more reference on a pin. Owner's core only.
+ */
+struct store_pin;
+struct store_pin *store_pin(struct store *store, uint32_t item);
+void store_unpin(struct store *store, struct store_pin *pin);
+
+enum store_mode { STORE_SET, STORE_ADD, STORE_REPLACE, STORE_APPEND, STORE_PREPEND, STORE_CAS };
+
+/*
+ * A write in two steps, so that a value is copied once, straight from the received buffers, as it streams in:
+ * reserve (the new item's memory, not visible), fill, then commit or abort. Plain data; may be moved.
+ */
+struct store_write {
+    uint32_t item;      /* handle of the reserved item */
+    uint32_t value_len; /* bytes */
+    uint32_t filled;    /* bytes filled so far */
+    uint8_t *dst;       /* where the next byte goes */
+    uint32_t dst_len;   /* bytes left in this fragment */
+    uint32_t next;      /* opaque: the next fragment */
+    const struct store *store;
+};
+
+/* room_for_expiry: commit may give an expiry though meta has none. STORE_OK, STORE_NO_MEMORY, STORE_TOO_LARGE. */
+enum store_status store_reserve(struct store *store, const struct store_key *key, uint32_t value_len,
+                                const struct store_meta *meta, bool room_for_expiry, struct store_write *out);
+/*
+ * Appends n bytes (filled + n <= value_len). Touches only the reserved memory: the one call that another core may
+ * make, between the owner's reserve and commit, when both were handed over a ring.
+ */
+void store_write_fill(struct store_write *w, const void *src, uint32_t n);
+/*
+ * Makes the write visible if mode's condition holds; else, and on any status but STORE_OK, the write is aborted.
+ * APPEND and PREPEND keep the old item's meta. cas counts for STORE_CAS only. Requires filled == value_len.
+ */
+enum store_status store_commit(struct store *store, struct store_write *w, const struct store_key *key,
+                               enum store_mode mode, uint64_t cas, const struct store_meta *meta, uint64_t now_ms);
+void store_abort(struct store *store, struct store_write *w);
+
+/* reserve + fill + commit for a value in one piece. Overwrites in place where that is possible. */
+enum store_status store_set(struct store *store, const struct store_key *key, const void *value, uint32_t value_len,
+                            const struct store_meta *meta, enum store_mode mode, uint64_t cas, uint64_t now_ms);
+
+enum store_status store_delete(struct store *store, const struct store_key *key, uint64_t now_ms);
+/* Gives the item another expiry (0: none). STORE_OK, STORE_NOT_FOUND, STORE_NO_MEMORY. */
+enum store_status store_touch(struct store *store, const struct store_key *key, uint64_t expires_ms, uint64_t now_ms);
+/* Every item that is visible now is gone now. Memory comes back in bounded steps (store_step). */
+void store_flush(struct store *store);
+/* Bounded background work (a few microseconds at most): reclaim after a flush, expired items. Returns work done. */
+unsigned store_step(struct store *store, uint64_t now_ms);
+
+uint64_t store_count(const struct store *store);      /* items; any thread */
+const struct store_metrics *store_metrics(const struct store *store); /* any thread, relaxed reads */
+/* Walks everything and checks every invariant; aborts with a message on a fault. Tests only. */
+void store_check(const struct store *store);
+
+#endif
