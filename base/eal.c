@@ -44,7 +44,7 @@ int eal_start(const struct eal_config *config)
     arg_add(&args, config->program);
     arg_add(&args, "-m");
     arg_add(&args, memory);
-    arg_add(&args, "--in-memory");
+    arg_add(&args, config->huge_pages ? "--in-memory" : "--no-shconf"); /* no files in either case */
     arg_add(&args, "--no-telemetry");
     arg_add(&args, "--iova-mode=va");
     arg_add(&args, "--log-level=lib.*:error");

@@ -1,5 +1,5 @@
 /*
- * DPDK's environment. Always there: where no device is given it runs with --no-huge --in-memory --no-pci --no-telemetry
+ * DPDK's environment. Always there: where no device is given it runs with --no-huge --no-shconf --no-pci --no-telemetry
  * and needs no root. Reactor threads register themselves with rte_thread_register, so mempool caches work.
  */
 #ifndef POLAR_BASE_EAL_H
