@@ -156,9 +156,10 @@ static int refuse_missing(const struct options_parser *p, const struct option_ro
 /* One step of getopt. 1: an assignment more, 0: the end, -EINVAL. */
 static int command_line_next(struct command_line *c, const struct options_parser *p, int argc, char **argv)
 {
-    const char *token = argv[optind ? optind : 1];
+    int at = optind ? optind : 1;
     int answer = getopt_long(argc, argv, "+:", c->longs, NULL); /* stop at the first that is no option; no messages */
     if (answer == -1) return 0;
+    const char *token = argv[at];
     if (answer == ':') return refuse_missing(p, &p->rows[optopt - ROW_BASE]);
     if (token[1] != '-') return refuse_argument(p, token); /* there are no short options */
     size_t len = strcspn(token + 2, "=");
