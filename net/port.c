@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -21,12 +22,17 @@ struct driver_traits {
     const char *driver;
     bool gathers;      /* takes chained frames without saying so */
     bool linear_only;  /* sends chained and external buffers wrong */
+    bool any_length;   /* takes longer frames than it says */
     bool peer_spreads; /* the other end picks the queue */
+    bool page_buffers; /* a whole receive buffer must fit a page */
+    uint16_t headroom; /* bytes it keeps free in a receive buffer, beside DPDK's own headroom */
+    uint16_t mtu_most; /* where it promises too much; 0: as it says */
 };
 
+/* af_xdp: a page holds the heads of object and mbuf, DPDK's headroom and XDP's, and what rounding leaves of the rest. */
 static const struct driver_traits drivers[] = {
-    {.driver = "net_memif", .gathers = true, .peer_spreads = true},
-    {.driver = "net_af_xdp", .linear_only = true},
+    {.driver = "net_memif", .gathers = true, .any_length = true, .peer_spreads = true},
+    {.driver = "net_af_xdp", .linear_only = true, .page_buffers = true, .headroom = 256, .mtu_most = 3438},
     {.driver = "net_ring", .gathers = true, .peer_spreads = true},
     {.driver = "net_vhost", .peer_spreads = true},
     {.driver = "net_virtio_user", .peer_spreads = true},
@@ -89,20 +95,38 @@ static void queues_choose(struct opening *o)
                  o->config->queues);
 }
 
+/* IP bytes. */
+static unsigned mtu_most(const struct opening *o)
+{
+    if (o->traits.mtu_most) return o->traits.mtu_most;
+    if (o->traits.any_length || o->info.max_rx_pktlen > UINT16_MAX) return o->info.max_mtu;
+    return RTE_MIN(o->info.max_rx_pktlen - PORT_FRAME_OVERHEAD, o->info.max_mtu);
+}
+
 static int mtu_choose(struct opening *o)
 {
+    unsigned least = RTE_MAX(o->info.min_mtu, RTE_ETHER_MIN_MTU), most = mtu_most(o);
     o->mtu = o->config->mtu;
     if (o->mtu == 0 && rte_eth_dev_get_mtu(o->id, &o->mtu) != 0) o->mtu = PORT_DEFAULT_MTU;
-    if (o->mtu < RTE_MAX(o->info.min_mtu, RTE_ETHER_MIN_MTU) || (o->info.max_mtu && o->mtu > o->info.max_mtu))
-        return refuse(o, -EINVAL, "MTU %u is not in %s's range of %u..%u", o->mtu, o->info.driver_name,
-                      RTE_MAX(o->info.min_mtu, RTE_ETHER_MIN_MTU), o->info.max_mtu);
-    unsigned frame = o->mtu + PORT_FRAME_OVERHEAD;
+    if (o->mtu < least || o->mtu > most)
+        return refuse(o, -EINVAL, "MTU %u is not in %s's range of %u..%u", o->mtu, o->info.driver_name, least, most);
+    o->conf.rxmode.mtu = o->traits.any_length ? PORT_DEFAULT_MTU : o->mtu;
+    return 0;
+}
+
+static int buffers_check(const struct opening *o)
+{
+    unsigned frame = o->mtu + PORT_FRAME_OVERHEAD + o->traits.headroom;
+    unsigned page = (unsigned)sysconf(_SC_PAGESIZE);
     for (unsigned q = 0; q < o->queues; q++) {
-        unsigned room = rte_pktmbuf_data_room_size(o->config->pools[q].frame) - RTE_PKTMBUF_HEADROOM;
-        if (room >= frame) continue;
-        return refuse(o, -EINVAL, "MTU %u makes frames of %u bytes, the receive buffers hold %u", o->mtu, frame, room);
+        struct rte_mempool *pool = o->config->pools[q].frame;
+        unsigned room = rte_pktmbuf_data_room_size(pool) - RTE_PKTMBUF_HEADROOM;
+        unsigned whole = pool->header_size + pool->elt_size + pool->trailer_size;
+        if (room >= frame && (whole <= page || !o->traits.page_buffers)) continue;
+        return refuse(o, -EINVAL, "MTU %u and %s need receive buffers of at least %u bytes%s, not %u: have them hold %u",
+                      o->mtu, o->info.driver_name, frame, o->traits.page_buffers ? " that fit a page" : "", room,
+                      port_frame_room(o->mtu));
     }
-    o->conf.rxmode.mtu = o->mtu;
     return 0;
 }
 
@@ -137,7 +161,8 @@ static int device_start(struct opening *o)
     int rc = rte_eth_dev_configure(o->id, o->queues, o->queues, &o->conf);
     if (rc != 0) return refuse(o, rc, "%u queues with MTU %u are refused: %s", o->queues, o->mtu, rte_strerror(-rc));
     /* Asks the device itself; drivers without an MTU of their own carry what they are given. */
-    rc = o->config->mtu ? rte_eth_dev_set_mtu(o->id, o->mtu) : 0;
+    bool set = o->config->mtu != 0 && !o->traits.any_length;
+    rc = set ? rte_eth_dev_set_mtu(o->id, o->mtu) : 0;
     if (rc != 0 && rc != -ENOTSUP) return refuse(o, rc, "MTU %u is refused: %s", o->mtu, rte_strerror(-rc));
     if ((rc = queues_set_up(o)) != 0) return rc;
     rc = rte_eth_dev_start(o->id);
@@ -170,6 +195,7 @@ int port_open(struct port **out, const struct port_config *config, char *err_tex
     queues_choose(&o);
     offloads_choose(&o);
     if ((rc = mtu_choose(&o)) != 0) return rc;
+    if ((rc = buffers_check(&o)) != 0) return rc;
     size_t bytes = sizeof(struct port) + o.queues * sizeof(struct port_queue);
     struct port *port = aligned_alloc(_Alignof(struct port), bytes);
     if (!port) return refuse(&o, -ENOMEM, "no memory");

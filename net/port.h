@@ -36,6 +36,16 @@ struct port_config {
     struct buf_pools *pools; /* [queues]: receive buffers of each queue come from its core's frame pool. Borrowed. */
 };
 
+/*
+ * The frame_room of pools (see base/buf.h) that suits every driver at this MTU: the frame and what XDP keeps before it.
+ * Rounded so that af_xdp's buffers fit a page up to MTU 3438.
+ */
+static inline uint32_t port_frame_room(uint16_t mtu)
+{
+    uint32_t room = mtu + 18u + 256u;
+    return room <= 2048u ? 2048u : (room + 63u) / 64u * 64u;
+}
+
 struct port;
 
 /* 0 or -errno; on failure one line in err_text (cap bytes) that names what, what it got, what it takes. */
