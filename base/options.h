@@ -38,7 +38,7 @@ enum option_kind {
     OPTION_SIZE,     /* uint64_t;    bytes, with k, m, g, t (powers of 1024) */
     OPTION_DURATION, /* uint64_t ns; with ns, us, ms, s, m, h; bare number: seconds */
     OPTION_REAL,     /* double */
-    OPTION_STRING,   /* const char * (owned by the options); NULL when empty */
+    OPTION_STRING,   /* const char * (owned by the options); never NULL: "" for none */
     OPTION_CHOICE,   /* const char *, one of the words of `choices`, separated by | */
     OPTION_STRINGS   /* struct option_list */
 };

@@ -78,7 +78,7 @@ static int parse_real(const struct option_row *row, const char *text, double *ou
 
 static int parse_string(const char *text, const char **out)
 {
-    char *copy = *text ? strdup(text) : NULL;
+    char *copy = strdup(text);
     if (*text && !copy) return -ENOMEM;
     free((void *)(uintptr_t)*out);
     *out = copy;
