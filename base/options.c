@@ -7,7 +7,7 @@
 #include <string.h>
 #include "base/options_parse.h"
 
-#define GOT_MAX 60u /* bytes of a refused value that are shown */
+#define GOT_MAX 60u  /* bytes of a refused value that are shown */
 #define ROW_BASE 256 /* getopt's answer for row 0: above every character */
 
 /* What the user wrote, on one line whatever it is. */
@@ -20,8 +20,10 @@ static void got_text(const char *text, size_t len, char *out)
 
 static void place_text(struct option_place place, char *out, size_t cap)
 {
-    if (place.file) snprintf(out, cap, " at %s:%u", place.file, place.line);
-    else snprintf(out, cap, " on the command line");
+    if (place.file)
+        snprintf(out, cap, " at %s:%u", place.file, place.line);
+    else
+        snprintf(out, cap, " on the command line");
 }
 
 int options_refuse(const struct options_parser *p, const struct option_row *row, const char *text,
@@ -43,8 +45,10 @@ int options_set(const struct options_parser *p, const struct option_row *row, co
     char problem[OPTION_TAKES_MAX] = "takes ";
     int rc = option_parse(row, text, option_field(row, p->values));
     if (rc == 0) return 0;
-    if (rc == -EINVAL || rc == -E2BIG) option_takes(row, problem + strlen(problem), sizeof problem - strlen(problem));
-    else snprintf(problem, sizeof problem, "%s", strerror(-rc));
+    if (rc == -EINVAL || rc == -E2BIG)
+        option_takes(row, problem + strlen(problem), sizeof problem - strlen(problem));
+    else
+        snprintf(problem, sizeof problem, "%s", strerror(-rc));
     return options_refuse(p, row, text, place, problem);
 }
 
@@ -120,6 +124,12 @@ static void command_line_free(struct command_line *c)
     free(c->assignments);
 }
 
+/* A flag: bare, it means yes. */
+static bool takes_nothing(const struct option_row *row)
+{
+    return row->kind == OPTION_BOOL || row->kind == OPTION_COMMAND;
+}
+
 static int command_line_alloc(struct command_line *c, const struct options_parser *p, int argc)
 {
     *c = (struct command_line){.longs = calloc(p->count + 1, sizeof *c->longs),
@@ -132,7 +142,7 @@ static int command_line_alloc(struct command_line *c, const struct options_parse
     for (size_t i = 0; i < p->count; i++) {
         option_user_name(&p->rows[i], c->names[i]);
         c->longs[i] = (struct option){.name = c->names[i],
-                                      .has_arg = p->rows[i].kind == OPTION_BOOL ? optional_argument : required_argument,
+                                      .has_arg = takes_nothing(&p->rows[i]) ? optional_argument : required_argument,
                                       .val = ROW_BASE + (int)i};
     }
     return 0;
@@ -165,7 +175,8 @@ static int command_line_next(struct command_line *c, const struct options_parser
     size_t len = strcspn(token + 2, "=");
     const struct option_row *row = answer >= ROW_BASE ? &p->rows[answer - ROW_BASE] : NULL;
     /* getopt takes a beginning for the whole name: a script would break at the next option added. */
-    if (!row || strlen(c->names[row - p->rows]) != len) return options_unknown(p, token + 2, len, (struct option_place){0});
+    if (!row || strlen(c->names[row - p->rows]) != len)
+        return options_unknown(p, token + 2, len, (struct option_place){0});
     c->assignments[c->count++] = (struct assignment){row, optarg ? optarg : "yes"};
     return 1;
 }
@@ -197,7 +208,10 @@ static void defaults_apply(const struct options_parser *p)
 {
     for (size_t i = 0; i < p->count; i++) {
         const struct option_row *row = &p->rows[i];
-        int rc = *row->value ? option_parse(row, row->value, option_field(row, p->values)) : 0;
+        void *field = option_field(row, p->values);
+        bool text =
+            row->kind == OPTION_STRING || row->kind == OPTION_FILE; /* is never NULL, for "" is simpler to use */
+        int rc = *row->value || text ? option_parse(row, row->value, field) : 0;
         assert(rc == 0); /* a row whose default is not what it takes */
         (void)rc;
     }

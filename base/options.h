@@ -38,9 +38,11 @@ enum option_kind {
     OPTION_SIZE,     /* uint64_t;    bytes, with k, m, g, t (powers of 1024) */
     OPTION_DURATION, /* uint64_t ns; with ns, us, ms, s, m, h; bare number: seconds */
     OPTION_REAL,     /* double */
-    OPTION_STRING,   /* const char * (owned by the options); never NULL: "" for none */
+    OPTION_STRING,   /* const char * (owned by the options); "" when empty, never NULL after options_parse */
     OPTION_CHOICE,   /* const char *, one of the words of `choices`, separated by | */
-    OPTION_STRINGS   /* struct option_list */
+    OPTION_STRINGS,  /* struct option_list */
+    OPTION_COMMAND,  /* bool, as BOOL, but refused in a file and not printed into one: help, version */
+    OPTION_FILE      /* const char *, as STRING, but likewise: the name of the file itself */
 };
 
 struct option_row {
@@ -51,7 +53,6 @@ struct option_row {
     double least, most;   /* for the numeric kinds (ns for durations); 0,0: unbounded */
     const char *choices;  /* OPTION_CHOICE: "adaptive|busy" */
     const char *help;     /* one line, with its unit */
-    bool command_only;    /* refused in a file and not printed into one: help, version, and the file's own name */
 };
 
 /* Parses into *values (zeroed by the caller). On error prints ONE line to err that names the option, what it got and

@@ -13,7 +13,7 @@ struct options_file {
     const char *path;
     FILE *file;
     unsigned line;
-    bool failed; /* and said why */
+    bool failed;  /* and said why */
     bool *listed; /* by row: a list that has begun in this file */
 };
 
@@ -40,9 +40,12 @@ static char *read_line(char *line, int size, void *arg)
     f->line++;
     if (c == '[') refuse_line(f, NO_SECTIONS);
     for (; c != EOF && c != '\n' && !f->failed; c = getc(f->file)) {
-        if (c == '\0') refuse_line(f, "a zero byte: this is not a text");
-        else if (len == size - 1) refuse_line(f, "the line is too long");
-        else line[len++] = (char)c;
+        if (c == '\0')
+            refuse_line(f, "a zero byte: this is not a text");
+        else if (len == size - 1)
+            refuse_line(f, "the line is too long");
+        else
+            line[len++] = (char)c;
     }
     line[len] = '\0';
     return f->failed ? NULL : line;
@@ -62,7 +65,7 @@ static int on_value(void *arg, const char *section, const char *name, const char
     }
     if (!row) {
         rc = options_unknown(p, name, strlen(name), place);
-    } else if (row->command_only || (p->file_option && row == option_find(p->rows, p->count, p->file_option))) {
+    } else if (option_is_command(row) || (p->file_option && row == option_find(p->rows, p->count, p->file_option))) {
         rc = options_refuse(p, row, value, place, "stands only on the command line");
     } else {
         bool *listed = &f->listed[row - p->rows];

@@ -5,10 +5,10 @@
 #define HELP_COLUMN 30
 #define FILE_VALUE_MAX 120u /* inih reads lines of 197 bytes, name and all */
 
-static const char *const kind_words[] = {[OPTION_BOOL] = "[=yes|no]", [OPTION_UINT] = " NUMBER",
-                                         [OPTION_SIZE] = " SIZE",     [OPTION_DURATION] = " TIME",
-                                         [OPTION_REAL] = " NUMBER",   [OPTION_STRING] = " TEXT",
-                                         [OPTION_CHOICE] = " WORD",   [OPTION_STRINGS] = " TEXT"};
+static const char *const kind_words[] = {
+    [OPTION_BOOL] = "[=yes|no]", [OPTION_UINT] = " NUMBER", [OPTION_SIZE] = " SIZE",   [OPTION_DURATION] = " TIME",
+    [OPTION_REAL] = " NUMBER",   [OPTION_STRING] = " TEXT", [OPTION_CHOICE] = " WORD", [OPTION_STRINGS] = " TEXT",
+    [OPTION_COMMAND] = "",       [OPTION_FILE] = " FILE"};
 
 void options_help(const struct option_row *rows, size_t count, const char *usage, FILE *out)
 {
@@ -20,7 +20,9 @@ void options_help(const struct option_row *rows, size_t count, const char *usage
         option_takes(row, takes, sizeof takes);
         int width = fprintf(out, "  --%s%s", name, kind_words[row->kind]);
         if (width >= HELP_COLUMN) width = fprintf(out, "\n") - 1;
-        fprintf(out, "%*s%s\n%*sTakes %s", HELP_COLUMN - width, "", row->help, HELP_COLUMN, "", takes);
+        fprintf(out, "%*s%s\n", HELP_COLUMN - width, "", row->help);
+        if (option_is_command(row)) continue;
+        fprintf(out, "%*sTakes %s", HELP_COLUMN, "", takes);
         if (*row->value) fprintf(out, "; default %s", row->value);
         fputs(".\n", out);
     }
@@ -38,8 +40,10 @@ static bool fits_file(const char *text)
 
 static void print_line(FILE *out, const char *name, const char *text, bool commented)
 {
-    if (!fits_file(text)) fprintf(out, "# %s: its present value fits only the command line\n", name);
-    else fprintf(out, "%s%s =%s%s\n", commented ? "# " : "", name, *text ? " " : "", text);
+    if (!fits_file(text))
+        fprintf(out, "# %s: its present value fits only the command line\n", name);
+    else
+        fprintf(out, "%s%s =%s%s\n", commented ? "# " : "", name, *text ? " " : "", text);
 }
 
 union any_value {
@@ -88,10 +92,12 @@ static void print_option(const struct option_row *row, const void *field, FILE *
     char *text = value_text(row, field);
     if (!text) return;
     const struct option_list *list = row->kind == OPTION_STRINGS ? field : NULL;
-    if (is_default(row, field, text)) print_line(out, name, row->value, true);
+    if (is_default(row, field, text))
+        print_line(out, name, row->value, true);
     else if (list && list->count > 0)
         for (unsigned i = 0; i < list->count; i++) print_line(out, name, list->items[i], false);
-    else print_line(out, name, text, false);
+    else
+        print_line(out, name, text, false);
     free(text);
 }
 
@@ -99,7 +105,7 @@ void options_print_config(const struct option_row *rows, size_t count, const voi
 {
     bool first = true;
     for (size_t i = 0; i < count; i++) {
-        if (rows[i].command_only) continue;
+        if (option_is_command(&rows[i])) continue;
         if (!first) fputc('\n', out);
         first = false;
         print_option(&rows[i], option_field_const(&rows[i], values), out);

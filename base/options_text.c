@@ -76,11 +76,17 @@ static int parse_real(const struct option_row *row, const char *text, double *ou
     return 0;
 }
 
+static void string_clear(const char **string)
+{
+    free((void *)(uintptr_t)*string);
+    *string = NULL;
+}
+
 static int parse_string(const char *text, const char **out)
 {
     char *copy = strdup(text);
-    if (*text && !copy) return -ENOMEM;
-    free((void *)(uintptr_t)*out);
+    if (!copy) return -ENOMEM;
+    string_clear(out);
     *out = copy;
     return 0;
 }
@@ -95,11 +101,7 @@ static int parse_choice(const struct option_row *row, const char *text, const ch
 
 static void list_clear(struct option_list *list)
 {
-    while (list->count > 0) {
-        const char **item = &list->items[--list->count];
-        free((void *)(uintptr_t)*item);
-        *item = NULL;
-    }
+    while (list->count > 0) string_clear(&list->items[--list->count]);
 }
 
 static int parse_list(const char *text, struct option_list *list)
@@ -117,11 +119,13 @@ static int parse_list(const char *text, struct option_list *list)
 int option_parse(const struct option_row *row, const char *text, void *field)
 {
     switch (row->kind) {
+    case OPTION_COMMAND:
     case OPTION_BOOL: return parse_bool(text, field);
     case OPTION_UINT:
     case OPTION_SIZE:
     case OPTION_DURATION: return parse_whole(row, text, field);
     case OPTION_REAL: return parse_real(row, text, field);
+    case OPTION_FILE:
     case OPTION_STRING: return parse_string(text, field);
     case OPTION_CHOICE: return parse_choice(row, text, field);
     case OPTION_STRINGS: return parse_list(text, field);
@@ -132,13 +136,15 @@ int option_parse(const struct option_row *row, const char *text, void *field)
 void option_clear(const struct option_row *row, void *field)
 {
     switch (row->kind) {
+    case OPTION_COMMAND:
     case OPTION_BOOL: *(bool *)field = false; break;
     case OPTION_UINT:
     case OPTION_SIZE:
     case OPTION_DURATION: *(uint64_t *)field = 0; break;
     case OPTION_REAL: *(double *)field = 0; break;
+    case OPTION_FILE:
     case OPTION_STRING:
-    case OPTION_CHOICE: parse_string("", field); break;
+    case OPTION_CHOICE: string_clear(field); break;
     case OPTION_STRINGS: list_clear(field); break;
     }
 }
@@ -171,11 +177,13 @@ void option_format(const struct option_row *row, const void *field, char *text, 
     if (cap == 0) return;
     *text = '\0';
     switch (row->kind) {
+    case OPTION_COMMAND:
     case OPTION_BOOL: snprintf(text, cap, "%s", *(const bool *)field ? "yes" : "no"); break;
     case OPTION_UINT:
     case OPTION_SIZE:
     case OPTION_DURATION: format_whole(row->kind, *(const uint64_t *)field, text, cap); break;
     case OPTION_REAL: format_real(*(const double *)field, text, cap); break;
+    case OPTION_FILE:
     case OPTION_STRING:
     case OPTION_CHOICE:
         if (*(const char *const *)field) snprintf(text, cap, "%s", *(const char *const *)field);
@@ -186,8 +194,10 @@ void option_format(const struct option_row *row, const void *field, char *text, 
 
 static void format_bound(enum option_kind kind, double bound, char *text, size_t cap)
 {
-    if (kind == OPTION_REAL) format_real(bound, text, cap);
-    else format_whole(kind, bound < 0x1p64 ? (uint64_t)bound : UINT64_MAX, text, cap);
+    if (kind == OPTION_REAL)
+        format_real(bound, text, cap);
+    else
+        format_whole(kind, bound < 0x1p64 ? (uint64_t)bound : UINT64_MAX, text, cap);
 }
 
 static void takes_number(const struct option_row *row, const char *what, char *text, size_t cap)
@@ -218,11 +228,13 @@ static void takes_choice(const char *choices, char *text, size_t cap)
 void option_takes(const struct option_row *row, char *text, size_t cap)
 {
     switch (row->kind) {
+    case OPTION_COMMAND:
     case OPTION_BOOL: snprintf(text, cap, "yes or no"); break;
     case OPTION_UINT: takes_number(row, "a whole number", text, cap); break;
     case OPTION_SIZE: takes_number(row, "a size", text, cap); break;
     case OPTION_DURATION: takes_number(row, "a duration", text, cap); break;
     case OPTION_REAL: takes_number(row, "a number", text, cap); break;
+    case OPTION_FILE:
     case OPTION_STRING: snprintf(text, cap, "a text"); break;
     case OPTION_CHOICE: takes_choice(row->choices, text, cap); break;
     case OPTION_STRINGS: snprintf(text, cap, "a text, at most %d times", OPTION_LIST_MAX); break;

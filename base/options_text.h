@@ -7,6 +7,12 @@
 #define OPTION_NAME_MAX 64u   /* longest name with its terminator */
 #define OPTION_TAKES_MAX 256u /* longest text of option_takes */
 
+/* Such an option stands only on the command line. */
+static inline bool option_is_command(const struct option_row *row)
+{
+    return row->kind == OPTION_COMMAND || row->kind == OPTION_FILE;
+}
+
 static inline void *option_field(const struct option_row *row, void *values)
 {
     return (char *)values + row->offset;
@@ -17,11 +23,11 @@ static inline const void *option_field_const(const struct option_row *row, const
 }
 
 /*
- * Sets the field; a STRINGS field gets one more. An empty text makes a STRING NULL and a STRINGS empty.
+ * Sets the field; a STRINGS field gets one more, or is emptied by an empty text.
  * 0, -EINVAL: not of this kind or out of range, -E2BIG: the list is full, -ENOMEM. On an error the field is unchanged.
  */
 int option_parse(const struct option_row *row, const char *text, void *field);
-/* Frees what the field owns and zeroes it. */
+/* Frees what the field owns and zeroes it: a STRING is then NULL. */
 void option_clear(const struct option_row *row, void *field);
 /* The text that parses back to the same value; of a list: its items with ", " between. Cut at cap. */
 void option_format(const struct option_row *row, const void *field, char *text, size_t cap);

@@ -38,7 +38,7 @@ struct reactor {
     uint64_t last_collect_ns;
     bool last_turn_idle;
     bool last_collect_found;
-    bool no_pwait2; /* the kernel has no epoll_pwait2 */
+    bool no_pwait2;  /* the kernel has no epoll_pwait2 */
     int event_count; /* of the last collection */
     int event_next;  /* the first one not yet dispatched */
     struct epoll_event events[EVENTS_MAX];
@@ -310,8 +310,10 @@ void reactor_run(struct reactor *r)
     now_update(r);
     r->last_work_ns = r->now.ns;
     while (!atomic_load_explicit(&r->stopping, memory_order_acquire)) {
-        if (may_sleep(r)) turn_sleeping(r);
-        else reactor_turn(r);
+        if (may_sleep(r))
+            turn_sleeping(r);
+        else
+            reactor_turn(r);
     }
     atomic_store_explicit(&r->stopping, 0, memory_order_relaxed);
     if (slack > 0) prctl(PR_SET_TIMERSLACK, (unsigned long)slack);

@@ -88,8 +88,10 @@ static void model_walk(const struct model *m, unsigned *seed)
     while ((window = buf_cursor_window(&cur, &p)) > 0) {
         assert_memory_equal(p, m->bytes + at, window);
         uint32_t n = 1 + below(seed, 700), left = m->len - at, step = RTE_MIN(n, left);
-        if (below(seed, 2)) buf_cursor_advance(&cur, n);
-        else assert_int_equal(buf_cursor_read(&cur, out, n), step);
+        if (below(seed, 2))
+            buf_cursor_advance(&cur, n);
+        else
+            assert_int_equal(buf_cursor_read(&cur, out, n), step);
         if (step == n && below(seed, 4) == 0) buf_cursor_advance(&cur, 0);
         at += step;
     }
@@ -219,7 +221,8 @@ static void pools_hold_what_was_asked_for(void **state)
 {
     (void)state;
     struct buf_pools p;
-    struct buf_pools_config config = {.core = 1, .frame_count = 64, .small_count = 32, .ref_count = 16, .frame_room = 2048};
+    struct buf_pools_config config = {
+        .core = 1, .frame_count = 64, .small_count = 32, .ref_count = 16, .frame_room = 2048};
     assert_int_equal(buf_pools_create(&p, &config), 0);
     struct rte_mbuf *frames[65];
     unsigned n = 0;

@@ -12,10 +12,8 @@ struct fruit_metrics {
     uint64_t apples;
     uint64_t baskets;
 };
-static const struct metric_row fruit_rows[] = {
-    METRIC_ROW(struct fruit_metrics, apples, COUNTER, "Apples picked")
-    METRIC_ROW(struct fruit_metrics, baskets, GAUGE, "Baskets in use")
-};
+static const struct metric_row fruit_rows[] = {METRIC_ROW(struct fruit_metrics, apples, COUNTER, "Apples picked")
+                                                   METRIC_ROW(struct fruit_metrics, baskets, GAUGE, "Baskets in use")};
 
 struct fish_metrics {
     uint64_t apples; /* a name may come again in another group */

@@ -21,24 +21,28 @@ struct zoo {
     struct option_list listen;
     struct option_list path;
     const char *config;
+    bool version;
     uint64_t any_number;
 };
 
-#define ROW(field, kind, value, least, most, choices, help, ...)                                                      \
-    {#field, OPTION_##kind, offsetof(struct zoo, field), value, least, most, choices, help, __VA_ARGS__}
+/* clang-format off */
+#define ROW(field, kind, value, least, most, choices, help) \
+    {#field, OPTION_##kind, offsetof(struct zoo, field), value, least, most, choices, help}
+/* clang-format on */
 
 static const struct option_row rows[] = {
-    ROW(open, BOOL, "no", 0, 0, NULL, "Whether visitors are let in", false),
-    ROW(cages, UINT, "4", 1, 65535, NULL, "Number of cages", false),
-    ROW(memory_limit, SIZE, "256m", MIB(16), TIB(1), NULL, "Memory for animals, all cages together", false),
-    ROW(feed_interval, DURATION, "1s", 1e3, 3600e9, NULL, "Time between meals", false),
-    ROW(ratio, REAL, "0.1", 0.05, 0.95, NULL, "Share of lions", false),
-    ROW(name, STRING, "", 0, 0, NULL, "Name of the zoo", false),
-    ROW(mode, CHOICE, "adaptive", 0, 0, "adaptive|busy|off", "How the keepers work", false),
-    ROW(listen, STRINGS, "127.0.0.1:11211", 0, 0, NULL, "Where the gates are", false),
-    ROW(path, STRINGS, "", 0, 0, NULL, "Paths through the zoo", false),
-    ROW(config, STRING, "", 0, 0, NULL, "File with options", true),
-    ROW(any_number, UINT, "", 0, 0, NULL, "Unbounded", false),
+    ROW(open, BOOL, "no", 0, 0, NULL, "Whether visitors are let in"),
+    ROW(cages, UINT, "4", 1, 65535, NULL, "Number of cages"),
+    ROW(memory_limit, SIZE, "256m", MIB(16), TIB(1), NULL, "Memory for animals, all cages together"),
+    ROW(feed_interval, DURATION, "1s", 1e3, 3600e9, NULL, "Time between meals"),
+    ROW(ratio, REAL, "0.1", 0.05, 0.95, NULL, "Share of lions"),
+    ROW(name, STRING, "", 0, 0, NULL, "Name of the zoo"),
+    ROW(mode, CHOICE, "adaptive", 0, 0, "adaptive|busy|off", "How the keepers work"),
+    ROW(listen, STRINGS, "127.0.0.1:11211", 0, 0, NULL, "Where the gates are"),
+    ROW(path, STRINGS, "", 0, 0, NULL, "Paths through the zoo"),
+    ROW(config, FILE, "", 0, 0, NULL, "File with options"),
+    ROW(version, COMMAND, "no", 0, 0, NULL, "Print the version"),
+    ROW(any_number, UINT, "", 0, 0, NULL, "Unbounded"),
 };
 #define COUNT (sizeof rows / sizeof *rows)
 
@@ -109,7 +113,8 @@ static void defaults_stand_where_nothing_is_said(void **state)
     assert_int_equal(zoo.memory_limit, MIB(256));
     assert_int_equal(zoo.feed_interval, 1000000000);
     assert_true(zoo.ratio == 0.1);
-    assert_null(zoo.name);
+    assert_string_equal(zoo.name, "");
+    assert_string_equal(zoo.config, "");
     assert_string_equal(zoo.mode, "adaptive");
     assert_int_equal(zoo.listen.count, 1);
     assert_string_equal(zoo.listen.items[0], "127.0.0.1:11211");
@@ -148,7 +153,7 @@ static void the_command_line_wins_over_the_file(void **state)
     assert_int_equal(with_file(&zoo, "listen =\nname =\npath = a\npath =\npath = b\n", "--open"), 0);
     assert_int_equal(zoo.listen.count, 0);
     assert_string_equal(text_of(&zoo, "path"), "b");
-    assert_null(zoo.name);
+    assert_string_equal(zoo.name, "");
     assert_true(zoo.open);
     options_free(rows, COUNT, &zoo);
 }
@@ -201,10 +206,12 @@ static void a_refused_value_is_told_in_one_line(void **state)
                    "polarkv: option 'memory-limit' got \"abc\" on the command line: takes a size from 16m to 1t\n");
     assert_refused("--memory-limit=15m",
                    "polarkv: option 'memory-limit' got \"15m\" on the command line: takes a size from 16m to 1t\n");
-    assert_refused("--memory-limit 18446744073709551615t", "polarkv: option 'memory-limit' got \"18446744073709551615t\" "
-                                                           "on the command line: takes a size from 16m to 1t\n");
-    assert_refused("--memory-limit", "polarkv: option 'memory-limit' got nothing on the command line: takes a size from "
-                                     "16m to 1t\n");
+    assert_refused("--memory-limit 18446744073709551615t",
+                   "polarkv: option 'memory-limit' got \"18446744073709551615t\" "
+                   "on the command line: takes a size from 16m to 1t\n");
+    assert_refused("--memory-limit",
+                   "polarkv: option 'memory-limit' got nothing on the command line: takes a size from "
+                   "16m to 1t\n");
     assert_refused("--cages 0",
                    "polarkv: option 'cages' got \"0\" on the command line: takes a whole number from 1 to 65535\n");
     assert_refused("--cages -1",
@@ -213,11 +220,14 @@ static void a_refused_value_is_told_in_one_line(void **state)
                    "polarkv: option 'cages' got \"3k\" on the command line: takes a whole number from 1 to 65535\n");
     assert_refused("--cages=", "polarkv: option 'cages' got \"\" on the command line: takes a whole number from 1 to "
                                "65535\n");
-    assert_refused("--any-number x", "polarkv: option 'any-number' got \"x\" on the command line: takes a whole number\n");
-    assert_refused("--ratio 0x1", "polarkv: option 'ratio' got \"0x1\" on the command line: takes a number from 0.05 to "
-                                  "0.95\n");
-    assert_refused("--ratio nan", "polarkv: option 'ratio' got \"nan\" on the command line: takes a number from 0.05 to "
-                                  "0.95\n");
+    assert_refused("--any-number x",
+                   "polarkv: option 'any-number' got \"x\" on the command line: takes a whole number\n");
+    assert_refused("--ratio 0x1",
+                   "polarkv: option 'ratio' got \"0x1\" on the command line: takes a number from 0.05 to "
+                   "0.95\n");
+    assert_refused("--ratio nan",
+                   "polarkv: option 'ratio' got \"nan\" on the command line: takes a number from 0.05 to "
+                   "0.95\n");
     assert_refused("--feed-interval 2h",
                    "polarkv: option 'feed-interval' got \"2h\" on the command line: takes a duration from 1us to 1h\n");
     assert_refused("--open=maybe", "polarkv: option 'open' got \"maybe\" on the command line: takes yes or no\n");
@@ -248,8 +258,9 @@ static void an_unknown_option_is_told_with_the_nearest(void **state)
     assert_refused("-- x", "polarkv: unexpected argument \"x\"; --help lists the options\n");
     char words[300] = "--";
     memset(words + 2, 'x', 200);
-    assert_refused(words, "polarkv: unknown option '--xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...'; "
-                          "--help lists them\n");
+    assert_refused(words,
+                   "polarkv: unknown option '--xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...'; "
+                   "--help lists them\n");
 }
 
 static void the_file_is_told_with_its_line(void **state)
@@ -264,8 +275,11 @@ static void the_file_is_told_with_its_line(void **state)
     assert_file_refused("\xEF\xBB\xBF[lions]\ncages = 2\n",
                         "polarkv: %s:2: takes lines of 'name = value' without sections\n");
     assert_file_refused("cages = 1\ncages\n", "polarkv: %s:2: takes lines of 'name = value'\n");
-    assert_file_refused("config = other\n", "polarkv: option 'config' got \"other\" at %s:1: stands only on the command "
-                                            "line\n");
+    assert_file_refused("version = yes\n", "polarkv: option 'version' got \"yes\" at %s:1: stands only on the command "
+                                           "line\n");
+    assert_file_refused("config = other\n",
+                        "polarkv: option 'config' got \"other\" at %s:1: stands only on the command "
+                        "line\n");
     char longer[400] = "name = ";
     memset(longer + 7, 'x', 300);
     assert_file_refused(longer, "polarkv: %s:1: the line is too long\n");
@@ -312,11 +326,10 @@ static void a_printed_configuration_parses_back(void **state)
         assert_true(zoo.open == back.open && zoo.cages == back.cages && zoo.memory_limit == back.memory_limit);
         assert_true(zoo.feed_interval == back.feed_interval && zoo.ratio == back.ratio);
         assert_true(zoo.any_number == back.any_number);
-        assert_string_equal(zoo.name ? zoo.name : "", back.name ? back.name : "");
+        assert_string_equal(zoo.name, back.name);
         assert_string_equal(zoo.mode, back.mode);
         assert_int_equal(zoo.listen.count, back.listen.count);
-        for (unsigned j = 0; j < zoo.listen.count; j++)
-            assert_string_equal(zoo.listen.items[j], back.listen.items[j]);
+        for (unsigned j = 0; j < zoo.listen.count; j++) assert_string_equal(zoo.listen.items[j], back.listen.items[j]);
         assert_int_equal(zoo.path.count, back.path.count);
         for (unsigned j = 0; j < zoo.path.count; j++) assert_string_equal(zoo.path.items[j], back.path.items[j]);
         options_free(rows, COUNT, &zoo);
@@ -332,7 +345,7 @@ static void what_a_file_cannot_hold_is_left_out(void **state)
     memset(&zoo, 0, sizeof zoo);
     assert_int_equal(options_parse(rows, COUNT, &zoo, 9, argv, "config", stderr), 0);
     print_and_parse(&zoo, &back);
-    assert_null(back.name);
+    assert_string_equal(back.name, "");
     assert_string_equal(text_of(&back, "path"), "y");
     assert_int_equal(back.cages, 6);
     options_free(rows, COUNT, &zoo);
@@ -345,7 +358,7 @@ static void the_sample_and_the_help_say_what_each_takes(void **state)
     struct zoo zoo;
     char *text = NULL;
     size_t size;
-    assert_int_equal(parse(&zoo, "--cages 5"), 0);
+    assert_int_equal(parse(&zoo, "--cages 5 --version"), 0);
     FILE *out = open_memstream(&text, &size);
     options_print_config(rows, COUNT, &zoo, out);
     fclose(out);
@@ -354,6 +367,7 @@ static void the_sample_and_the_help_say_what_each_takes(void **state)
     assert_non_null(strstr(text, "\ncages = 5\n"));
     assert_non_null(strstr(text, "\n# name =\n"));
     assert_null(strstr(text, "config"));
+    assert_null(strstr(text, "version"));
     free(text);
     text = NULL;
     out = open_memstream(&text, &size);
@@ -363,6 +377,8 @@ static void the_sample_and_the_help_say_what_each_takes(void **state)
     assert_non_null(strstr(text, "  --memory-limit SIZE         Memory for animals, all cages together\n"
                                  "                              Takes a size from 16m to 1t; default 256m.\n"));
     assert_non_null(strstr(text, "Takes a text.\n"));
+    assert_non_null(
+        strstr(text, "  --config FILE               File with options\n  --version                   Print"));
     free(text);
     options_free(rows, COUNT, &zoo);
 }

@@ -405,8 +405,10 @@ static unsigned fading_run(void *arg, const struct tick *now)
         f->last_work_ns = now->ns;
         return 1;
     }
-    if (stats_of(f->reactor).sleeps > 0) reactor_stop(f->reactor);
-    else f->asleep_after_ns = now->ns - f->last_work_ns;
+    if (stats_of(f->reactor).sleeps > 0)
+        reactor_stop(f->reactor);
+    else
+        f->asleep_after_ns = now->ns - f->last_work_ns;
     return 0;
 }
 

@@ -43,7 +43,8 @@ static void it_holds_its_capacity_in_order(void **state)
         for (int round = 0; round < 200; round++) {
             while (spsc_ring_push(r, item(pushed + 1))) pushed++;
             assert_int_equal(pushed - popped, capacity);
-            for (uint32_t i = 0; i <= (uint32_t)round % capacity; i++) assert_ptr_equal(spsc_ring_pop(r), item(++popped));
+            for (uint32_t i = 0; i <= (uint32_t)round % capacity; i++)
+                assert_ptr_equal(spsc_ring_pop(r), item(++popped));
         }
         while (popped < pushed) assert_ptr_equal(spsc_ring_pop(r), item(++popped));
         assert_null(spsc_ring_pop(r));
