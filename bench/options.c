@@ -9,7 +9,7 @@
 
 const struct option_row bench_option_rows[] = {
 #define OPTION(name, kind, value, least, most, choices, help) \
-    {#name, OPTION_##kind, offsetof(struct bench_options, name), value, least, most, choices, help},
+    {#name, OPTION_##kind, offsetof(struct bench_options, name), value, least, most, choices, help, false},
 #include "bench/options.def"
 #undef OPTION
 };
@@ -31,10 +31,14 @@ static bool parse_number(const char *text, size_t len, uint64_t most, uint64_t *
     return decimal_parse_u64((struct slice){(const uint8_t *)text, len}, out) && *out <= most;
 }
 
+/* An empty option is NULL. */
+static const char *given(const char *text) { return text ? text : ""; }
+
 /* "a" or "a:b"; a single number counts for both. */
 static bool parse_pair(const char *text, bool single, uint64_t most, uint32_t *first, uint32_t *second)
 {
     uint64_t a, b;
+    if (!text) return false;
     const char *colon = strchr(text, ':');
     size_t len = colon ? (size_t)(colon - text) : strlen(text);
     if (!parse_number(text, len, most, &a)) return false;
@@ -48,7 +52,7 @@ static bool parse_pair(const char *text, bool single, uint64_t most, uint32_t *f
 
 static int plan_server(struct bench_plan *plan, FILE *err)
 {
-    const char *text = plan->options.server, *colon = strrchr(text, ':'), *end = colon;
+    const char *text = given(plan->options.server), *colon = strrchr(text, ':'), *end = colon;
     uint64_t port;
     if (!colon || !parse_number(colon + 1, strlen(colon + 1), 65535, &port) || port == 0) goto bad;
     if (*text == '[' && end > text && end[-1] == ']') {
@@ -66,25 +70,8 @@ static int plan_server(struct bench_plan *plan, FILE *err)
     else if (plan->transport == BENCH_TCP || inet_pton(AF_INET6, plan->server_address, &v6) != 1) goto bad;
     return 0;
 bad:
-    return refuse(err, "server: got '%s', takes a numeric address and a port, e.g. 127.0.0.1:11211", plan->options.server);
-}
-
-static int plan_ip(struct bench_plan *plan, FILE *err)
-{
-    char address[32];
-    const char *text = plan->options.ip, *slash = strchr(text, '/');
-    struct in_addr v4;
-    uint64_t prefix;
-    size_t len = slash ? (size_t)(slash - text) : sizeof address;
-    if (len >= sizeof address || !parse_number(slash + 1, strlen(slash + 1), 32, &prefix)) goto bad;
-    memcpy(address, text, len);
-    address[len] = '\0';
-    if (inet_pton(AF_INET, address, &v4) != 1) goto bad;
-    plan->ip = ntohl(v4.s_addr);
-    plan->prefix_len = (uint8_t)prefix;
-    return 0;
-bad:
-    return refuse(err, "ip: got '%s', takes an IPv4 address with its prefix length, e.g. 10.9.0.2/24", text);
+    return refuse(err, "server: got '%s', takes a numeric address and a port, e.g. 127.0.0.1:11211",
+                  given(plan->options.server));
 }
 
 /* The device's name: given, or the first part of the first --vdev, or the first --allow. */
@@ -92,7 +79,7 @@ static int plan_device(struct bench_plan *plan, FILE *err)
 {
     const struct bench_options *o = &plan->options;
     plan->device = o->device;
-    if (*plan->device) return 0;
+    if (plan->device) return 0;
     if (o->vdev.count > 0) {
         int len = (int)strcspn(o->vdev.items[0], ",");
         snprintf(plan->vdev_name, sizeof plan->vdev_name, "%.*s", len, o->vdev.items[0]);
@@ -108,7 +95,7 @@ static int plan_cpus(struct bench_plan *plan, FILE *err)
 {
     const char *text = plan->options.cpu;
     for (uint32_t i = 0; i < BENCH_THREADS_MAX; i++) plan->cpus[i] = -1;
-    for (uint32_t i = 0; *text && i < BENCH_THREADS_MAX; i++) {
+    for (uint32_t i = 0; text && *text && i < BENCH_THREADS_MAX; i++) {
         uint64_t cpu;
         size_t len = strcspn(text, ",");
         if (!parse_number(text, len, 4095, &cpu))
@@ -141,9 +128,9 @@ static int plan_load(struct bench_plan *plan, FILE *err)
     const struct bench_options *o = &plan->options;
     if (!parse_pair(o->value_size, true, VALUE_SIZE_MAX, &plan->value_min, &plan->value_max) ||
         plan->value_min == 0 || plan->value_min > plan->value_max)
-        return refuse(err, "value-size: got '%s', takes bytes 1..%u or min:max", o->value_size, VALUE_SIZE_MAX);
+        return refuse(err, "value-size: got '%s', takes bytes 1..%u or min:max", given(o->value_size), VALUE_SIZE_MAX);
     if (!parse_pair(o->ratio, false, 1000000, &plan->sets, &plan->gets) || plan->sets + plan->gets == 0)
-        return refuse(err, "ratio: got '%s', takes sets:gets, e.g. 1:9", o->ratio);
+        return refuse(err, "ratio: got '%s', takes sets:gets, e.g. 1:9", given(o->ratio));
     if (o->connections < o->threads)
         return refuse(err, "connections: got %u, takes at least one for each of %u threads", (unsigned)o->connections,
                       (unsigned)o->threads);
@@ -174,9 +161,7 @@ static int plan_fill(struct bench_plan *plan, FILE *err)
     if (o->ping || o->ping_serve) return plan_device(plan, err);
     if ((rc = plan_server(plan, err)) != 0) return rc;
     if ((rc = plan_load(plan, err)) != 0) return rc;
-    if (plan->transport == BENCH_KERNEL) return 0;
-    if ((rc = plan_ip(plan, err)) != 0) return rc;
-    return plan_device(plan, err);
+    return plan->transport == BENCH_TCP ? plan_device(plan, err) : 0;
 }
 
 int bench_plan_parse(struct bench_plan *plan, int argc, char **argv, FILE *err)

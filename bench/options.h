@@ -37,8 +37,6 @@ struct bench_plan {
     char server_address[64]; /* numeric */
     uint16_t server_port;
     uint32_t server_ip; /* host byte order; with BENCH_TCP */
-    uint32_t ip;        /* host byte order; with BENCH_TCP */
-    uint8_t prefix_len;
     char vdev_name[64];
     const char *device; /* with BENCH_TCP and ping */
     int cpus[BENCH_THREADS_MAX]; /* of each thread; -1: not pinned */

@@ -47,7 +47,7 @@ static void wire_close(struct ping_wire *wire)
 static int wire_open(struct ping_wire *wire, const struct bench_plan *plan)
 {
     char text[256] = "";
-    uint32_t room = RTE_ALIGN_CEIL(RTE_MAX((uint32_t)plan->options.mtu + 64, 2048u), 128u);
+    uint32_t room = port_frame_room((uint16_t)plan->options.mtu);
     struct buf_pools_config pools = {.frame_count = 8192, .small_count = 512, .ref_count = 512, .frame_room = room};
     int rc = buf_pools_create(&wire->pools, &pools);
     if (rc != 0) return rc;
@@ -88,7 +88,8 @@ static struct rte_mbuf *frame_make(struct ping_wire *wire, uint32_t serial)
 {
     struct rte_mbuf *m = rte_pktmbuf_alloc(wire->pools.frame);
     if (!m) return NULL;
-    uint8_t *p = (uint8_t *)rte_pktmbuf_append(m, FRAME_BYTES);
+    m->pkt_len = m->data_len = FRAME_BYTES;
+    uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *);
     struct rte_ether_hdr *ether = (struct rte_ether_hdr *)p;
     memset(p, 0, FRAME_BYTES);
     memset(&ether->dst_addr, 0xff, sizeof ether->dst_addr);
@@ -160,10 +161,10 @@ static void print_result(const struct bench_plan *plan, const struct ping_result
     const struct histogram *h = &r->ns;
     unsigned long long least = r->least_ns, p50 = histogram_quantile(h, 0.5), p99 = histogram_quantile(h, 0.99);
     const char *path = plan->options.json;
-    if (!*path || strcmp(path, "-") != 0)
+    if (!path || strcmp(path, "-") != 0)
         printf("%llu round trips of %u-byte frames: least %llu ns, p50 %llu ns, p99 %llu ns, max %llu ns, lost %u\n",
                (unsigned long long)h->count, FRAME_BYTES, least, p50, p99, (unsigned long long)h->max, r->lost);
-    if (!*path) return;
+    if (!path) return;
     FILE *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
     if (!out) {
         log_error("%s: %s", path, strerror(errno));

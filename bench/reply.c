@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#define HEAD_MAX 1024u /* no reply's head is as long */
+#define HEAD_MAX 4096u /* codec_parse has refused by then */
 
 void reply_reader_init(struct reply_reader *r, struct request_source *source, enum value_verify verify,
                        uint32_t value_min, uint32_t value_max)

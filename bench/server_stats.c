@@ -1,6 +1,7 @@
 #include "bench/server_stats.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,8 +114,8 @@ static void take_row(struct server_stats_table *table, const char *line, size_t 
     if (!value || (size_t)(value - name) >= sizeof row->name) return;
     *value++ = '\0';
     row->value = strtod(value, &end);
-    if (end == value || *end != '\0') return;
-    snprintf(row->name, sizeof row->name, "%s", name);
+    if (end == value || *end != '\0' || !isfinite(row->value)) return;
+    memcpy(row->name, name, (size_t)(value - name));
     table->count++;
 }
 

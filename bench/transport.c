@@ -8,8 +8,7 @@
 
 #define KERNEL_FRAME_ROOM 8192u /* one read takes a reply with a 4 KB value */
 #define KERNEL_FRAMES 8192u
-#define TCP_FRAME_ROOM 2048u
-#define TCP_FRAMES 12288u      /* the deepest receive ring and as many on their way */
+#define TCP_FRAMES 12288u      /* twice a deep receive ring, and what is on its way */
 #define BUFFERS_SPARE 16384u
 #define BUFFERS_MAX 262144u
 #define MBUF_OVERHEAD 384u     /* struct, headroom, pool's own */
@@ -28,9 +27,8 @@ static struct buf_pools_config pools_config(const struct bench_plan *plan, unsig
     uint64_t in_flight = in_flight_of(plan);
     struct buf_pools_config config = {.core = thread, .frame_count = KERNEL_FRAMES, .frame_room = KERNEL_FRAME_ROOM};
     if (plan->transport == BENCH_TCP) {
-        uint32_t frame = (uint32_t)plan->options.mtu + 64;
         config.frame_count = TCP_FRAMES;
-        config.frame_room = RTE_ALIGN_CEIL(RTE_MAX(frame, TCP_FRAME_ROOM), 128u);
+        config.frame_room = port_frame_room((uint16_t)plan->options.mtu);
     }
     config.small_count = capped(BUFFERS_SPARE + 3 * in_flight); /* request, its header, its tail */
     config.ref_count = capped(BUFFERS_SPARE + in_flight * (2 + plan->value_max / 1024));
