@@ -64,21 +64,44 @@ static void put_faults(FILE *out, const struct report *r)
     put_text(out, "first_error", r->error_text);
 }
 
+static void put_server_time(FILE *out, const struct report *r)
+{
+    double cpu_s = r->server_user_s + r->server_system_s;
+    if (!r->have_server_time) return;
+    put_real(out, "server_user_s", r->server_user_s);
+    put_real(out, "server_system_s", r->server_system_s);
+    if (r->operations) put_real(out, "server_cpu_us_per_op", cpu_s * 1e6 / (double)r->operations);
+    if (r->seconds > 0) put_real(out, "server_cpu_share", cpu_s / r->seconds);
+}
+
+/* What a polling server says of its own busy time: its processor time is all of the core. */
+static void put_server_busy(FILE *out, const struct report *r, double commands)
+{
+    double busy, idle, hz;
+    if (!server_stats_change(r->stats, "reactor_busy_tsc", &busy) || !server_stats_change(r->stats, "reactor_idle_tsc", &idle))
+        return;
+    put_real(out, "server_cycles_per_op", busy / commands);
+    if (busy + idle > 0) put_real(out, "server_busy_share", busy / (busy + idle));
+    if (server_stats_after(r->stats, "tsc_hz", &hz) && hz > 0) put_real(out, "server_busy_us_per_op", busy / commands / hz * 1e6);
+}
+
+static bool is_plain(const char *name)
+{
+    for (const char *p = name; *p; p++)
+        if (*p <= ' ' || *p >= 0x7f || *p == '"' || *p == '\\') return false;
+    return true;
+}
+
 static void put_server(FILE *out, const struct report *r)
 {
-    double cpu_s = r->server_user_s + r->server_system_s, commands, change;
-    if (r->have_server_time) {
-        put_real(out, "server_user_s", r->server_user_s);
-        put_real(out, "server_system_s", r->server_system_s);
-        if (r->operations) put_real(out, "server_cpu_us_per_op", cpu_s * 1e6 / (double)r->operations);
-        if (r->seconds > 0) put_real(out, "server_cpu_share", cpu_s / r->seconds);
-    }
+    double commands, change;
+    put_server_time(out, r);
     if (!report_server_commands(r, &commands)) return;
-    if (server_stats_change(r->stats, "reactor_busy_tsc", &change)) put_real(out, "server_cycles_per_op", change / commands);
+    put_server_busy(out, r, commands);
     fputs("  \"server_stats\": {", out);
     for (uint32_t i = 0, put = 0; i < r->stats->tables[1].count; i++) {
         const char *name = r->stats->tables[1].rows[i].name;
-        if (strpbrk(name, "\"\\") || !server_stats_change(r->stats, name, &change)) continue;
+        if (!is_plain(name) || !server_stats_change(r->stats, name, &change)) continue;
         fprintf(out, "%s\n    \"%s\": %.15g", put++ ? "," : "", name, change);
     }
     fputs("\n  },\n", out);

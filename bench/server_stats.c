@@ -148,3 +148,11 @@ bool server_stats_change(const struct server_stats *stats, const char *name, dou
     *out = after->value - (before ? before->value : 0);
     return true;
 }
+
+bool server_stats_after(const struct server_stats *stats, const char *name, double *out)
+{
+    const struct server_stat *row = stats && stats->have[1] ? find(&stats->tables[1], name) : NULL;
+    if (!row) return false;
+    *out = row->value;
+    return true;
+}

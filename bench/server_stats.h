@@ -53,5 +53,7 @@ void server_stats_close(struct server_stats *stats);
 void server_stats_parse(struct server_stats_table *table, const char *text, size_t len);
 /* after - before; false: the server has no such row, or one answer is missing. */
 bool server_stats_change(const struct server_stats *stats, const char *name, double *out);
+/* The value after the run; false as above. */
+bool server_stats_after(const struct server_stats *stats, const char *name, double *out);
 
 #endif
