@@ -145,6 +145,34 @@ class Raw:
         self.send(data)
         return self.read_until(end)
 
+    def read_reply(self):
+        """One RESP2 or RESP3 reply: str for simple strings, Exception for errors, bytes for bulk strings."""
+        line = self.read_until(b"\r\n")[:-2]
+        kind, rest = line[:1], line[1:]
+        if kind == b"+":
+            return rest.decode()
+        if kind == b"-":
+            return Exception(rest.decode())
+        if kind == b":":
+            return int(rest)
+        if kind == b"_":
+            return None
+        if kind == b"#":
+            return rest == b"t"
+        if kind == b",":
+            return float(rest)
+        if kind in (b"$", b"="):
+            return None if rest == b"-1" else self.read(int(rest) + 2)[:-2]
+        if kind in (b"*", b"~"):
+            return None if rest == b"-1" else [self.read_reply() for _ in range(int(rest))]
+        if kind == b"%":
+            return {self.read_reply(): self.read_reply() for _ in range(int(rest))}
+        raise AssertionError(f"no RESP reply: {line!r}")
+
+    def command(self, *words):
+        self.send(resp(*words))
+        return self.read_reply()
+
     def finish(self):
         """No more will be sent."""
         self.socket.shutdown(socket.SHUT_WR)
