@@ -294,6 +294,7 @@ class Reference:
 
     memcache = Polarkv.memcache
     resp = Polarkv.resp
+    stats = Polarkv.stats
 
     def alive(self):
         return all(p.alive() for p in self.processes)
