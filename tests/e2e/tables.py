@@ -50,19 +50,14 @@ MEMCACHE = [
     Case("other commands with a key too long",
          b"incr %b 1\r\ndecr %b 1\r\ndelete %b\r\ntouch %b 1\r\n" % ((TOO_LONG,) * 4), BAD_LINE * 4),
     Case("gat of a key too long", b"gat 0 " + TOO_LONG + b"\r\n" + GET_A, BAD_LINE + END),
-    # storage: errors in the line leave the data block to be read as commands, as memcached does
+    # storage
     Case("too few words", b"set a 0 0\r\nset a\r\nset\r\n", ERROR * 3),
     Case("too many words", b"set a 0 0 1 noreply x\r\nA\r\n", ERROR * 2),
     Case("another word where noreply stands", b"set a 0 0 1 foo\r\nA\r\n" + GET_A, STORED + A_IS_A),
-    Case("flags no number", b"set a x 0 3\r\nabc\r\n" + GET_A, BAD_LINE + ERROR + END),
-    Case("flags below 0", b"set a -1 0 3\r\nabc\r\n" + GET_A, BAD_LINE + ERROR + END),
-    Case("time no number", b"set a 0 x 3\r\nabc\r\n" + GET_A, BAD_LINE + ERROR + END),
-    Case("time with a tail", b"set a 0 1x 3\r\nabc\r\n" + GET_A, BAD_LINE + ERROR + END),
     Case("length no number", b"set a 0 0 x\r\nabc\r\n" + GET_A, BAD_LINE + ERROR + END),
     Case("length below 0", b"set a 0 0 -1\r\n" + GET_A, BAD_LINE + END),
     Case("length of 2^31", b"set a 0 0 2147483648\r\n" + GET_A, BAD_LINE + END),
     Case("length of 2^63", b"set a 0 0 9223372036854775808\r\n" + GET_A, BAD_LINE + END),
-    Case("an error with noreply is silent", b"set a x 0 3 noreply\r\nabc\r\n" + GET_A, ERROR + END),
     Case("data block two too long", b"set a 0 0 3\r\nabcde\r\n" + GET_A, b"CLIENT_ERROR bad data chunk\r\n" + ERROR + END),
     Case("data block seven too long", b"set a 0 0 3\r\nabcdefghij\r\n" + GET_A,
          b"CLIENT_ERROR bad data chunk\r\n" + ERROR + END),
@@ -89,7 +84,6 @@ MEMCACHE = [
          STORED + b"EXISTS\r\n" + A_IS_A),
     Case("cas noreply", SET_A + b"cas a 0 0 1 18446744073709551615 noreply\r\nB\r\n" + GET_A, STORED + A_IS_A),
     Case("cas without a unique", b"cas a 0 0 1\r\nA\r\n", ERROR * 2),
-    Case("cas with a bad unique", b"cas a 0 0 1 x\r\nA\r\n", BAD_LINE + ERROR),
     Case("value too large: error, and the old one is gone",
          b"set a 0 0 3\r\nold\r\nset a 0 0 2000000\r\n" + LARGE + b"\r\n" + GET_A, STORED + TOO_LARGE + END),
     Case("value too large, noreply", b"set a 0 0 3\r\nold\r\nset a 0 0 2000000 noreply\r\n" + LARGE + b"\r\n" + GET_A,
@@ -153,10 +147,18 @@ MEMCACHE = [
     Case("a line of 9,000 bytes without an end", b"x" * 9000, None, True),
 ]
 
-# memcached 1.6.18 loses step here: it reads the value of a refused key as commands. polarkv stays in step.
+# memcached 1.6.18 runs the data block behind a refused line as commands. polarkv drops it with the line whenever its
+# length can be read, and so stays in step.
 MEMCACHE_STAYS_IN_STEP = [
-    Case("set with a key too long swallows its value", b"set " + TOO_LONG + b" 0 0 7\r\nget aaa\r\n" + GET_A, BAD_LINE + END),
-    Case("the same with noreply", b"set " + TOO_LONG + b" 0 0 7 noreply\r\nget aaa\r\n" + GET_A, END),
+    Case("set with a key too long", b"set " + TOO_LONG + b" 0 0 7\r\nget aaa\r\n" + GET_A, BAD_LINE + END),
+    Case("set with a key too long, noreply", b"set " + TOO_LONG + b" 0 0 7 noreply\r\nget aaa\r\n" + GET_A, END),
+    Case("flags no number", b"set a x 0 5\r\nget a\r\n" + GET_A, BAD_LINE + END),
+    Case("flags below 0", b"set a -1 0 5\r\nget a\r\n" + GET_A, BAD_LINE + END),
+    Case("flags over 32 bits", b"set a 4294967296 0 5\r\nget a\r\n" + GET_A, BAD_LINE + END),
+    Case("time no number", b"set a 0 x 5\r\nget a\r\n" + GET_A, BAD_LINE + END),
+    Case("time with a tail", b"set a 0 1x 5\r\nget a\r\n" + GET_A, BAD_LINE + END),
+    Case("an error with noreply is silent", b"set a x 0 5 noreply\r\nget a\r\n" + GET_A, END),
+    Case("cas with a bad unique", b"cas a 0 0 5 x\r\nget a\r\n" + GET_A, BAD_LINE + END),
 ]
 
 INT_ERROR = b"-ERR value is not an integer or out of range\r\n"
