@@ -56,7 +56,7 @@ class BadInput(unittest.TestCase):
     MEMIF = "net_memif0,role=server,id=0,socket=/tmp/nosuch.memif,socket-abstract=no"
 
     def test_ports(self):
-        memif = ["--vdev", f"{self.MEMIF},bsize=9216", "--port", "net_memif0", "--memcache-port", "0", "--resp-port", "0"]
+        memif = ["--vdev", f"{self.MEMIF},bsize=9216", "--port", "net_memif0"]
         for options, words in (
             (["--vdev", f"{self.MEMIF},bsize=2048", "--port", "net_memif0", "--ip", "10.9.0.1/24", "--mtu", "9000"],
              ["bsize", "2048", "9"]),
