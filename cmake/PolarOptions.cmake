@@ -17,7 +17,7 @@ target_compile_options(polar_flags INTERFACE -Wall -Wextra -Werror -Wshadow -Wst
 if(POLAR_SANITIZE)
   # What sanitizers insert makes gcc see uninitialised variables where there are none; the release build looks for them.
   target_compile_options(polar_flags INTERFACE -fsanitize=${POLAR_SANITIZE} -fno-sanitize-recover=all
-                         -Wno-maybe-uninitialized)
+                         $<$<C_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_link_options(polar_flags INTERFACE -fsanitize=${POLAR_SANITIZE})
 endif()
 if(POLAR_FUZZ)

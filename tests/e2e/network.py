@@ -78,5 +78,9 @@ def ping(address, size=56, identity=0x504b, sequence=1, limit=2):
     return False
 
 
-def wait_for_ping(address, limit=20):
-    wait_for(lambda: ping(address, limit=0.5), f"{address} answers a ping", limit)
+def wait_for_ping(server, limit=20):
+    def answers():
+        assert server.alive(), server.text()
+        return ping(server.address, limit=0.5)
+
+    wait_for(answers, f"{server.address} answers a ping", limit)

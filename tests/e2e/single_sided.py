@@ -21,7 +21,7 @@ class SingleSided(ServerTest):
                          wait=False)
         try:
             cls.device_ready(server)
-            network.wait_for_ping(cls.address)
+            network.wait_for_ping(server)
             server.wait_ready()
         except BaseException:
             server.process.kill()
