@@ -19,7 +19,7 @@
 #define CONFIG_TYPE_STRINGS struct option_list
 
 struct config {
-#define OPTION(name, kind, value, least, most, choices, help) CONFIG_TYPE_##kind name;
+#define OPTION(name, kind, value, least, most, choices, command_only, help) CONFIG_TYPE_##kind name;
 #include "server/options.def"
 #undef OPTION
     /* derived */

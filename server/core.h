@@ -74,7 +74,7 @@ struct core {
     struct server_metrics metrics;
     uint64_t flush_at_ms; /* a flush_all with a delay; 0: none */
     uint64_t next_step_ns;
-    uint64_t buffers_in_use; /* gauges refreshed once a second by the core itself */
+    uint64_t next_gauge_ns; /* gauges that are counted, not kept */
     struct session *free_sessions;
     struct session *sessions; /* open ones, doubly linked */
     struct session *touched;  /* those with parsed input or output to settle */
@@ -87,11 +87,19 @@ struct core {
     bool running;
 };
 
-/* 0 or -errno, with one log line that says what to do. Control thread. */
+/*
+ * Control thread, in this order: create all cores, open the port, create_store and create_net, listen, start (metrics and
+ * pollers), run. Then: stop all, close all (connections give back buffers and pins, also to each other), destroy all.
+ * 0 or -errno.
+ */
 int core_create(struct core *core, struct server *server, unsigned index);
-int core_listen(struct core *core); /* after all cores are created */
+int core_create_store(struct core *core);
+int core_create_net(struct core *core, char *err_text, size_t err_cap);
+int core_listen(struct core *core); /* logs what failed */
 int core_start(struct core *core);
-void core_stop(struct core *core); /* stops and joins */
+int core_run(struct core *core);
+void core_stop(struct core *core);
+void core_close(struct core *core);
 void core_destroy(struct core *core);
 
 /* Cuts `count` objects of `size` bytes (a multiple of 16) from one zeroed heap block owned by the core; NULL: out of memory. */

@@ -49,6 +49,7 @@ void session_accept_resp(void *core, struct stream *stream)
     session_accept(core, stream, &session_resp);
     struct session *s = stream->user;
     if (!s || s->stream != stream) return;
+    s->resp.authenticated = *s->core->config->password == 0;
     s->resp.client_id = __atomic_add_fetch(&s->core->server->next_client_id, 1, __ATOMIC_RELAXED);
 }
 
@@ -444,7 +445,7 @@ static void session_ready(struct session *s)
 
 static bool buffers_left(const struct rte_mempool *pool, unsigned share)
 {
-    unsigned left = rte_mempool_ops_get_count(pool);
+    unsigned left = rte_mempool_get_ops(pool->ops_index)->get_count(pool); /* without the caches: a lower bound */
     return left >= BUFFERS_LEAST && left >= pool->size / share;
 }
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include "server/exec_memcache.h"
+#include "server/reply.h"
 
 static bool memcache_error(struct session *s, struct slice text, uint32_t skip, uint64_t swallow, bool close)
 {
