@@ -69,6 +69,7 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     st->random = siphash(config->secret, "ports", 5);
     st->ts_offset = (uint32_t)siphash(config->secret, "timestamps", 10);
     st->challenge_rate = (struct rate_limit){.interval_ns = 1000000, .burst = 100};
+    st->duplicate_rate = (struct rate_limit){.interval_ns = 10000, .burst = 1000};
     st->icmp_rate = (struct rate_limit){.interval_ns = 1000000, .burst = 100};
     while (config->rx_window >> st->rcv_scale > UINT16_MAX) st->rcv_scale++;
     offloads(st);
