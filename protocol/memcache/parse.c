@@ -50,11 +50,19 @@ __attribute__((constructor)) static void command_index_fill(void)
         token_index_add(&command_index, command_rows[row].token, command_rows[row].len, (uint8_t)row);
 }
 
-static enum mc_command command_find(struct slice name)
+/* Names are a few bytes: a call of memcmp costs more than this loop. */
+static inline bool token_matches(const char *token, struct slice name)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if (name.data[i] != (uint8_t)token[i]) return false;
+    return true;
+}
+
+static inline enum mc_command command_find(struct slice name)
 {
     uint32_t slot = token_index_slot(name.data, name.len);
     for (uint8_t row; (row = command_index.row[slot]) != MC_UNKNOWN; slot = (slot + 1) & (TOKEN_INDEX_SLOTS - 1))
-        if (command_rows[row].len == name.len && memcmp(command_rows[row].token, name.data, name.len) == 0)
+        if (command_rows[row].len == name.len && token_matches(command_rows[row].token, name))
             return (enum mc_command)row;
     return MC_UNKNOWN;
 }
