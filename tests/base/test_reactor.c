@@ -351,7 +351,7 @@ static void an_idle_reactor_sleeps(void **state)
     uint64_t elapsed_tsc = rte_rdtsc() - start_tsc;
     struct reactor_stats stats = stats_of(r);
     assert_in_range(stats.sleeps, 1, 3);
-    assert_true(stats.idle_tsc < elapsed_tsc / 10); /* sleep is neither busy nor idle */
+    assert_true(stats.idle_tsc < elapsed_tsc / 2); /* sleep is neither busy nor idle */
     assert_true(runner.cpu_ns < 20 * MS);
     assert_int_equal(stats.busy_tsc, 0);
     assert_true(stats.idle_tsc > 0);
