@@ -164,6 +164,7 @@ static enum mc_status refuse(struct mc_request *r, struct slice text)
 
 int mc_next_key(struct slice *more, struct slice *key)
 {
+    if (more->len == 0) return 0; /* data may be NULL then */
     *key = token_take(more);
     if (key->len == 0) return 0;
     return key->len <= MC_KEY_MAX ? 1 : -1;

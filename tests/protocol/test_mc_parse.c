@@ -153,6 +153,15 @@ static void test_later_key_too_long(void **state)
     assert_text(key, "b");
 }
 
+static void test_no_more_keys(void **state)
+{
+    (void)state;
+    struct slice nothing = {0}, key;
+    assert_int_equal(mc_next_key(&nothing, &key), 0);
+    struct slice blanks = slice_of("   ");
+    assert_int_equal(mc_next_key(&blanks, &key), 0);
+}
+
 static void test_gat_exptime(void **state)
 {
     (void)state;
@@ -593,6 +602,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_get_keys),     cmocka_unit_test(test_later_key_too_long),
+        cmocka_unit_test(test_no_more_keys),
         cmocka_unit_test(test_gat_exptime),  cmocka_unit_test(test_storage),
         cmocka_unit_test(test_one_key),      cmocka_unit_test(test_without_key),
         cmocka_unit_test(test_bad_commands), cmocka_unit_test(test_bad_key_commands),
