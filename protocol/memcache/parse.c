@@ -306,12 +306,15 @@ static enum mc_status long_line_find(const uint8_t *p, size_t n, const uint8_t *
     return REFUSE(r, TEXT_LINE_TOO_LONG);
 }
 
+/* Copied, not cleared: gcc makes "rep stos" of the clearing, which cost a third of a get. */
+static const struct mc_request empty_request = {0};
+
 enum mc_status mc_parse(const uint8_t *p, size_t n, uint32_t max_value, struct mc_request *r)
 {
     if (n == 0) return MC_NEED_MORE;
     const uint8_t *newline = memchr(p, '\n', n < MC_LINE_MAX ? n : MC_LINE_MAX);
     if (!newline && n < MC_LINE_MAX) return MC_NEED_MORE;
-    *r = (struct mc_request){0};
+    *r = empty_request;
     if (!newline) {
         enum mc_status status = long_line_find(p, n, &newline, r);
         if (status != MC_OK) return status;
