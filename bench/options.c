@@ -9,7 +9,7 @@
 
 const struct option_row bench_option_rows[] = {
 #define OPTION(name, kind, value, least, most, choices, help) \
-    {#name, OPTION_##kind, offsetof(struct bench_options, name), value, least, most, choices, help, false},
+    {#name, OPTION_##kind, offsetof(struct bench_options, name), value, least, most, choices, help},
 #include "bench/options.def"
 #undef OPTION
 };

@@ -16,6 +16,7 @@
 #define BENCH_CTYPE_STRING const char *
 #define BENCH_CTYPE_CHOICE const char *
 #define BENCH_CTYPE_STRINGS struct option_list
+#define BENCH_CTYPE_COMMAND bool
 
 struct bench_options {
 #define OPTION(name, kind, value, least, most, choices, help) BENCH_CTYPE_##kind name;

@@ -10,8 +10,8 @@
 #include "net/port.h"
 
 const struct option_row config_rows[] = {
-#define OPTION(name, kind, value, least, most, choices, command_only, help)                                                          \
-    {#name, OPTION_##kind, offsetof(struct config, name), value, least, most, choices, help, command_only},
+#define OPTION(name, kind, value, least, most, choices, help)                                                          \
+    {#name, OPTION_##kind, offsetof(struct config, name), value, least, most, choices, help},
 #include "server/options.def"
 #undef OPTION
 };

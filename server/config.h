@@ -17,9 +17,11 @@
 #define CONFIG_TYPE_STRING const char *
 #define CONFIG_TYPE_CHOICE const char *
 #define CONFIG_TYPE_STRINGS struct option_list
+#define CONFIG_TYPE_COMMAND bool
+#define CONFIG_TYPE_FILE const char *
 
 struct config {
-#define OPTION(name, kind, value, least, most, choices, command_only, help) CONFIG_TYPE_##kind name;
+#define OPTION(name, kind, value, least, most, choices, help) CONFIG_TYPE_##kind name;
 #include "server/options.def"
 #undef OPTION
     /* derived */

@@ -24,7 +24,7 @@ static int start_eal(const struct config *config, const char *program)
 {
     bool pci = *config->port && strchr(config->port, ':');
     struct eal_config eal = {.program = program,
-                             .memory_mib = (uint32_t)(config->buffer_memory >> 20) + 16,
+                             .memory_mib = (uint32_t)(config->buffer_memory / 4 * 5 >> 20) + 32, /* pools pay for alignment and rings beside */
                              .huge_pages = config->huge_pages,
                              .pci = pci,
                              .vdevs = config->vdev.items,
