@@ -24,13 +24,14 @@ enum store_status {
 
 struct store_config {
     unsigned core;
-    uint64_t memory_limit;  /* bytes: region for items and index together */
-    uint32_t max_value;     /* bytes */
-    uint32_t max_key;       /* bytes */
-    bool huge_pages;        /* map the region with MAP_HUGETLB; fails when there are too few */
+    uint64_t memory_limit; /* bytes: region for items and index together */
+    uint32_t max_value;    /* bytes */
+    uint32_t max_key;      /* bytes */
+    bool huge_pages;       /* map the region with MAP_HUGETLB; fails when there are too few */
     /* Called once for each mapped region, after it is touched; registers it with devices. May be NULL. 0 or -errno. */
     int (*on_region)(void *arg, void *base, size_t bytes, size_t page_bytes);
     void *on_region_arg;
+    uint32_t pins_max; /* items pinned at a time, rounded up to a power of two; 0: one for 4 KiB, at most 65536 */
 };
 
 /* 0, -ENOMEM, -EINVAL. Maps and touches the region. Control thread. */
@@ -57,8 +58,8 @@ struct store_meta {
 
 /* A view of a stored value. Valid until the next call that changes this store, unless pinned. */
 struct store_value {
-    uint32_t item; /* handle */
-    uint32_t len;  /* bytes of value */
+    uint32_t item;       /* handle */
+    uint32_t len;        /* bytes of value */
     const uint8_t *data; /* first fragment */
     uint32_t data_len;   /* bytes in it; equals len unless the value is chained over pages */
     uint32_t next;       /* opaque, for store_next_fragment */
@@ -127,7 +128,7 @@ void store_flush(struct store *store);
 /* Bounded background work (a few microseconds at most): reclaim after a flush, expired items. Returns work done. */
 unsigned store_step(struct store *store, uint64_t now_ms);
 
-uint64_t store_count(const struct store *store);      /* items; any thread */
+uint64_t store_count(const struct store *store);                      /* items; any thread */
 const struct store_metrics *store_metrics(const struct store *store); /* any thread, relaxed reads */
 /* Walks everything and checks every invariant; aborts with a message on a fault. Tests only. */
 void store_check(const struct store *store);

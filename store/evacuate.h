@@ -1,0 +1,16 @@
+/*
+ * Evacuation: the items of a thin page are moved into the free slots of fuller pages of their class, a few at a time,
+ * until the page is empty and goes back to the pool; so memory follows the sizes in use. A held page is left alone.
+ * Never called by a read: views given by store_get stay good through a batch.
+ */
+#ifndef POLAR_STORE_EVACUATE_H
+#define POLAR_STORE_EVACUATE_H
+
+#include "store/shard.h"
+
+/* A step beside a write or on idle, when the pool is low: at most 4 KiB an operation over time. Items moved. */
+unsigned evacuate_step(struct store *s);
+/* Goes on until a page is free, as far as s->effort allows. */
+bool evacuate_one_page(struct store *s);
+
+#endif

@@ -1,0 +1,232 @@
+#include "store/item.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+#include "store/flush.h"
+#include "store/pin.h"
+#include "store/reclaim.h"
+#include "store/slab.h"
+
+/* Work before a write is refused: so much, and as much as it writes, but no more than the second. */
+#define EFFORT_BYTES_MIN 65536u
+#define EFFORT_BYTES_MAX (4u << 20)
+
+uint64_t store_hash(const void *data, size_t len)
+{
+    return XXH3_64bits(data, len);
+}
+
+/* A key that goes on in the next slots. */
+static uint64_t hash_chained(const struct store *s, const uint8_t *p)
+{
+    XXH3_state_t state;
+    XXH3_64bits_reset(&state);
+    uint32_t left = item_key_len(p);
+    while (left > 0) {
+        uint32_t n = item_piece_len(p) < left ? item_piece_len(p) : left;
+        XXH3_64bits_update(&state, p + item_body_at(p[0]), n);
+        left -= n;
+        p = region_at(s, item_next(p));
+    }
+    return XXH3_64bits_digest(&state);
+}
+
+uint64_t item_hash(const struct store *s, uint32_t item)
+{
+    const uint8_t *p = region_at(s, item);
+    uint32_t len = item_key_len(p);
+    if (item_shape(p) == ITEM_CHAIN && len > item_piece_len(p)) return hash_chained(s, p);
+    return XXH3_64bits(p + item_body_at(p[0]), len);
+}
+
+bool item_key_equal_slow(const struct store *s, const uint8_t *p, const struct store_key *key)
+{
+    if (item_key_len(p) != key->len) return false;
+    uint32_t done = 0;
+    while (done < key->len) {
+        uint32_t n = item_piece_len(p) < key->len - done ? item_piece_len(p) : key->len - done;
+        if (memcmp(p + item_body_at(p[0]), key->data + done, n) != 0) return false;
+        done += n;
+        p = region_at(s, item_next(p));
+    }
+    return true;
+}
+
+/* Bytes of the next slot of a chain, for left bytes of body behind overhead bytes: whole pages, unless an eighth or
+ * more of one would be lost; then the largest shared slots. */
+static uint32_t piece_bytes(uint64_t left, uint32_t overhead)
+{
+    uint64_t want = left + overhead;
+    if (want <= SLOT_BYTES_MAX) return (uint32_t)want;
+    if (want >= PAGE_BYTES) return PAGE_BYTES;
+    return want >= PAGE_BYTES - PAGE_BYTES / 8 ? (uint32_t)want : SLOT_BYTES_MAX;
+}
+
+/* Takes a slot, writes its header as OPEN, holds its page. */
+static uint32_t piece_alloc(struct store *s, uint32_t bytes, uint32_t header)
+{
+    uint32_t item = reclaim_slot(s, bytes <= SLOT_BYTES_MAX ? slab_class(s, bytes) : s->class_page);
+    if (!item) return 0;
+    save32(region_at(s, item), header | ITEM_OPEN);
+    page_of(s, item)->holds++;
+    return item;
+}
+
+static void chain_abandon(struct store *s, uint32_t item)
+{
+    item_unhold(s, item);
+    item_free(s, item);
+}
+
+static uint32_t chain_alloc(struct store *s, uint32_t key_len, uint32_t value_len)
+{
+    uint64_t left = (uint64_t)key_len + value_len;
+    uint32_t reclaimable = s->reclaim_page ? s->page_count : EFFORT_BYTES_MAX / PAGE_BYTES;
+    if (left / PAGE_BYTES > s->pool_count + reclaimable) return 0;
+    uint32_t first = 0, last = 0;
+    while (left > 0 || !first) {
+        uint32_t bits = first ? ITEM_FRAGMENT : ITEM_CHAIN | ITEM_CHAIN_FIELDS;
+        uint32_t overhead = item_body_at(bits), bytes = piece_bytes(left, overhead);
+        uint32_t item = piece_alloc(s, bytes, bits | (bytes - overhead) << 8);
+        if (!item) {
+            if (first) chain_abandon(s, first);
+            return 0;
+        }
+        uint8_t *p = region_at(s, item);
+        item_set_next(p, 0);
+        if (first) {
+            item_set_prev(p, last);
+            item_set_next(region_at(s, last), item);
+        } else {
+            save32(p + 4, value_len);
+            save32(p + 8, key_len);
+            first = item;
+        }
+        last = item;
+        left -= bytes - overhead;
+    }
+    return first;
+}
+
+uint32_t item_alloc(struct store *s, uint32_t fields, uint32_t key_len, uint32_t value_len)
+{
+    uint32_t bits = fields | (key_len > ITEM_PLAIN_KEY_MAX ? ITEM_WIDE : ITEM_PLAIN);
+    uint64_t bytes = (uint64_t)item_body_at(bits) + key_len + value_len;
+    s->effort = EFFORT_BYTES_MIN + (bytes < EFFORT_BYTES_MAX ? (uint32_t)bytes : EFFORT_BYTES_MAX);
+    if (bytes > SLOT_BYTES_MAX) return chain_alloc(s, key_len, value_len);
+    bool plain = (bits & ITEM_SHAPE) == ITEM_PLAIN;
+    uint32_t item = piece_alloc(s, (uint32_t)bytes, plain ? bits | key_len << 8 | value_len << 16 : bits);
+    if (item && !plain) {
+        save32(region_at(s, item) + 4, value_len);
+        save32(region_at(s, item) + 8, key_len);
+    }
+    return item;
+}
+
+void item_free(struct store *s, uint32_t item)
+{
+    while (item) {
+        uint32_t next = item_next(region_at(s, item));
+        slab_free(s, item);
+        item = next;
+    }
+}
+
+void item_release(struct store *s, uint32_t item)
+{
+    struct store_pin *pin = page_of(s, item)->holds ? pin_find(s, item) : NULL;
+    if (!pin) {
+        item_free(s, item);
+        return;
+    }
+    pin->doomed = true;
+    item_set_state(region_at(s, item), ITEM_DOOMED);
+}
+
+void item_hold(struct store *s, uint32_t item)
+{
+    for (; item; item = item_next(region_at(s, item))) page_of(s, item)->holds++;
+}
+
+/* A page of an older generation is settled while it still has its hold, so that what stays is told from what goes. */
+void item_unhold(struct store *s, uint32_t item)
+{
+    for (; item; item = item_next(region_at(s, item))) {
+        page_settle(s, page_number(item));
+        page_of(s, item)->holds--;
+    }
+}
+
+void item_make_live(struct store *s, uint32_t item)
+{
+    item_unhold(s, item);
+    for (; item; item = item_next(region_at(s, item))) item_set_state(region_at(s, item), ITEM_LIVE);
+}
+
+void item_note_expiry(struct store *s, uint32_t item, uint64_t expires_ms)
+{
+    if (!expires_ms) return;
+    uint64_t expires_s = expires_ms / 1000;
+    struct page *p = page_of(s, item);
+    if (expires_s < p->expires_s) p->expires_s = (uint32_t)expires_s;
+}
+
+void item_writer(const struct store *s, uint32_t item, uint32_t body_len, struct store_write *w)
+{
+    uint8_t *p = region_at(s, item);
+    *w = (struct store_write){.item = item,
+                              .value_len = body_len,
+                              .dst = p + item_body_at(p[0]),
+                              .dst_len = item_piece_len(p),
+                              .next = item_next(p),
+                              .store = s};
+}
+
+void item_copy_body(const struct store *s, uint32_t item, uint32_t skip, struct store_write *w)
+{
+    for (; item; item = item_next(region_at(s, item))) {
+        const uint8_t *p = region_at(s, item);
+        uint32_t len = item_piece_len(p), skipped = skip < len ? skip : len;
+        skip -= skipped;
+        store_write_fill(w, p + item_body_at(p[0]) + skipped, len - skipped);
+    }
+}
+
+static void view_chained(const struct store *s, const uint8_t *p, struct store_value *out)
+{
+    uint32_t skip = item_key_len(p);
+    while (skip >= item_piece_len(p) && item_next(p)) {
+        skip -= item_piece_len(p);
+        p = region_at(s, item_next(p));
+    }
+    out->data = p + item_body_at(p[0]) + skip;
+    out->data_len = item_piece_len(p) - skip;
+    out->next = item_next(p);
+}
+
+void item_view(const struct store *s, uint32_t item, struct store_value *out)
+{
+    const uint8_t *p = region_at(s, item);
+    out->item = item;
+    out->len = item_value_len(p);
+    out->cas = 0;
+    out->meta.flags = item_client_flags(p);
+    out->meta.expires_ms = item_expires_ms(p);
+    if (item_shape(p) == ITEM_CHAIN) {
+        view_chained(s, p, out);
+        return;
+    }
+    out->data = p + item_body_at(p[0]) + item_key_len(p);
+    out->data_len = out->len;
+    out->next = 0;
+}
+
+bool store_next_fragment(const struct store *s, struct store_value *v)
+{
+    if (!v->next) return false;
+    const uint8_t *p = region_at(s, v->next);
+    v->data = p + item_body_at(p[0]);
+    v->data_len = item_piece_len(p);
+    v->next = item_next(p);
+    return true;
+}

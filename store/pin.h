@@ -1,0 +1,15 @@
+/* Pins by item: a table from an item's place to its pin, looked at only when the item's page has holds. */
+#ifndef POLAR_STORE_PIN_H
+#define POLAR_STORE_PIN_H
+
+#include "store/shard.h"
+
+/* Bytes of the head that the pins take. max is rounded up to a power of two by pin_limit. */
+uint32_t pin_limit(uint32_t wanted, uint64_t region_bytes);
+size_t pin_table_bytes(uint32_t max);
+/* Lays the table out at mem, which is zeroed and aligned to 16. */
+void pin_table_init(struct store *s, void *mem, uint32_t max);
+/* NULL: not pinned. */
+struct store_pin *pin_find(const struct store *s, uint32_t item);
+
+#endif

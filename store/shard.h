@@ -1,0 +1,149 @@
+/*
+ * The inside of one shard's store. The region is cut into pages of 64 KiB:
+ *
+ *     page 0..h-1   the head: page descriptors, the index directory, the pins
+ *     the others    free (in the pool), a page of index buckets, or cut into equal slots of one size class
+ *
+ * A place in the region is a 32-bit offset in units of 8 bytes. 0 is nowhere, for the head lies there.
+ */
+#ifndef POLAR_STORE_SHARD_H
+#define POLAR_STORE_SHARD_H
+
+#include <assert.h>
+#include <stdalign.h>
+#include "store/store.h"
+
+#define UNIT_BYTES 8u
+#define PAGE_BYTES 65536u
+#define PAGE_UNITS (PAGE_BYTES / UNIT_BYTES)
+#define PAGE_SHIFT_UNITS 13u /* offset >> this: the page's number */
+
+#define GRAIN_UNITS_MAX 64u              /* up to here a class every 8 bytes */
+#define SLOT_UNITS_MAX (PAGE_UNITS / 7u) /* the largest slot that shares a page: 9360 bytes */
+#define SLOT_BYTES_MAX (SLOT_UNITS_MAX * UNIT_BYTES)
+#define CLASS_COUNT_MAX 128u
+#define GROUP_COUNT 8u /* pages of a class by how full they are, in eighths */
+
+/* page.cls beyond the size classes */
+#define CLASS_FREE 255u
+#define CLASS_INDEX 254u
+#define CLASS_HEAD 253u
+
+/* page.group beyond the lists */
+#define GROUP_FULL 8u
+#define GROUP_DETACHED 9u /* being evacuated: no slot of it may be taken */
+
+#define NO_UNIT 0xffffu
+#define EXPIRES_NEVER UINT32_MAX
+
+/* The last pages are the index's alone: it must grow for an item to be found. */
+#define INDEX_RESERVE_PAGES 2u
+
+struct page {
+    uint32_t next; /* page numbers; 0 ends a list */
+    uint32_t prev;
+    uint32_t generation; /* another than the store's: flushed, to be reclaimed */
+    uint32_t expires_s;  /* no item expires before; EXPIRES_NEVER */
+    uint16_t free_unit;  /* first of the freed slots, NO_UNIT */
+    uint16_t bump_unit;  /* slots from here on were never taken */
+    uint16_t used;       /* slots taken */
+    uint16_t holds;      /* pieces pinned or open: neither moved nor reclaimed */
+    uint8_t cls;
+    uint8_t group;
+    uint8_t unused[6];
+};
+_Static_assert(sizeof(struct page) == 32, "two descriptors a cache line");
+
+struct size_class {
+    uint32_t units;    /* of a slot */
+    uint32_t slots;    /* a page */
+    uint32_t scale;    /* used * scale >> 20: the group */
+    uint32_t nonempty; /* bit g: list g has pages */
+    uint32_t list[GROUP_COUNT];
+    uint64_t free_slots; /* in the pages of the lists */
+};
+
+struct index {
+    uint32_t buckets;   /* without overflow */
+    uint32_t mask;      /* 2^L - 1, where 2^L <= buckets < 2^(L+1) */
+    uint32_t mask_wide; /* 2^(L+1) - 1 */
+    uint64_t items;
+};
+
+struct evacuation {
+    uint32_t page;    /* detached, being emptied; 0: none */
+    uint32_t unit;    /* next slot to look at */
+    uint32_t credit;  /* bytes that may be moved */
+    uint32_t backoff; /* calls until it is worth looking for a page again */
+};
+
+struct sweep {
+    uint32_t page; /* next to look at, or the one being walked */
+    uint32_t unit; /* next slot in it */
+    bool walking;
+    uint32_t expires_s; /* earliest seen so far in this page */
+    uint64_t next_ms;   /* no new round before */
+};
+
+struct store_pin {
+    uint32_t item;
+    uint32_t next; /* index in the pin array, 0 ends */
+    uint32_t count;
+    uint32_t doomed; /* the key has gone: the last unpin frees the item */
+};
+
+struct store {
+    /* Geometry: never written after create, so store_write_fill may read it on another core. */
+    uint8_t *base;
+    struct page *page;
+    uint32_t *directory;   /* page number of each 1024 buckets */
+    struct store_pin *pin; /* [0] unused */
+    uint32_t *pin_head;
+    uint32_t page_count;
+    uint32_t head_pages;
+    uint32_t max_value;
+    uint32_t max_key;
+    uint32_t pins_max;
+    uint32_t pin_mask;
+    uint32_t class_count; /* size classes shared by items */
+    uint32_t class_page;  /* the class of one slot a page */
+    uint32_t class_overflow;
+    uint32_t low_water_pages; /* below: evacuate thin pages */
+    size_t region_bytes;
+    uint8_t class_of[SLOT_UNITS_MAX + 1]; /* units -> class */
+
+    alignas(64) struct index index;
+    uint32_t generation;
+    uint32_t pool; /* first free page */
+    uint32_t pool_count;
+    uint32_t reclaim_page; /* after a flush: next page to look at; 0: done */
+    uint32_t effort;       /* bytes of work that this operation may still do before it is refused */
+    uint32_t pin_free;     /* first free pin */
+    uint64_t now_ms;       /* the last time that was handed in */
+    uint64_t cas;          /* last one given */
+    struct evacuation evacuation;
+    struct sweep sweep;
+    struct size_class cls[CLASS_COUNT_MAX];
+
+    alignas(64) struct store_metrics metrics;
+};
+
+static inline uint8_t *region_at(const struct store *s, uint32_t offset)
+{
+    return s->base + (size_t)offset * UNIT_BYTES;
+}
+
+static inline uint32_t page_number(uint32_t offset)
+{
+    return offset >> PAGE_SHIFT_UNITS;
+}
+static inline struct page *page_of(const struct store *s, uint32_t offset)
+{
+    return &s->page[page_number(offset)];
+}
+static inline uint32_t page_offset(uint32_t number, uint32_t unit)
+{
+    return (number << PAGE_SHIFT_UNITS) + unit;
+}
+
+#endif
