@@ -48,7 +48,7 @@ uint64_t store_hash(const void *data, size_t len); /* XXH3, 64 bits */
 
 /* The first two passes of a batch: the bucket's line, then the lines of the items whose tags match. Hints only. */
 void store_prefetch_bucket(const struct store *store, uint64_t hash);
-void store_prefetch_item(const struct store *store, uint64_t hash);
+void store_prefetch_item(struct store *store, uint64_t hash);
 
 /* What stands beside the value. */
 struct store_meta {
@@ -78,10 +78,11 @@ bool store_next_fragment(const struct store *store, struct store_value *v);
 /*
  * A pin keeps the bytes of one item's value where they are, unchanged, whatever happens to the key (overwritten,
  * deleted, flushed, evacuated) until store_unpin. Pins of one item are counted. NULL: out of pins; copy instead.
- * store_pin_ref is one more reference on a pin. Owner's core only.
+ * store_pin_ref is one more reference on a pin, to be given back by a store_unpin of its own. Owner's core only.
  */
 struct store_pin;
 struct store_pin *store_pin(struct store *store, uint32_t item);
+void store_pin_ref(struct store_pin *pin);
 void store_unpin(struct store *store, struct store_pin *pin);
 
 enum store_mode { STORE_SET, STORE_ADD, STORE_REPLACE, STORE_APPEND, STORE_PREPEND, STORE_CAS };
