@@ -21,7 +21,7 @@
 #define GRAIN_UNITS_MAX 64u              /* up to here a class every 8 bytes */
 #define SLOT_UNITS_MAX (PAGE_UNITS / 7u) /* the largest slot that shares a page: 9360 bytes */
 #define SLOT_BYTES_MAX (SLOT_UNITS_MAX * UNIT_BYTES)
-#define CLASS_COUNT_MAX 128u
+#define CLASS_COUNT_MAX 144u
 #define GROUP_COUNT 8u /* pages of a class by how full they are, in eighths */
 
 /* page.cls beyond the size classes */

@@ -112,7 +112,7 @@ static void test_bytes_stay(void **state)
     assert_int_equal(store_set(s, &k, large, LARGE, NULL, STORE_SET, 0, NOW), STORE_OK);
     struct store_pin *small_pin = pin("small", &small_view), *large_pin = pin("large", &large_view);
     for (unsigned i = 0; i < 60000; i++) {
-        uint8_t value[400] = {0};
+        uint8_t value[410] = {0};
         struct store_key n = fixture_key_n(buf, random_below(&r, 20000));
         if (random_below(&r, 2)) {
             store_delete(s, &n, NOW);

@@ -222,7 +222,7 @@ static void test_byte_limit(void **state)
         assert_int_equal(status, STORE_OK);
     }
     const struct store_metrics *m = store_metrics(s);
-    assert_true(m->bytes_payload > m->bytes_limit / 100 * 90);
+    assert_true(m->bytes_payload > m->bytes_limit / 100 * 93);
     assert_true(m->bytes_used + m->bytes_index <= m->bytes_limit);
     assert_int_equal(store_count(s), n);
     memset(bigger, 1, sizeof(bigger));
