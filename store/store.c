@@ -173,6 +173,7 @@ enum store_status store_touch(struct store *s, const struct store_key *key, uint
         uint32_t copy = write_copy(s, item, item_fields_for(&meta, false) | (bits & (ITEM_FLAGS | ITEM_CAS)));
         if (!copy) return STORE_NO_MEMORY;
         uint8_t *q = region_at(s, copy);
+        write_give_cas(s, copy);
         if (bits & ITEM_CAS) save64(item_cas_at(q), item_cas(p));
         item_set_expires(q, expires_ms);
         write_supersede(s, key->hash, item, copy);

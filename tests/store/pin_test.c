@@ -1,5 +1,6 @@
 /* Pins, open writes and flushes: whose bytes must stay, and when they come back. */
 #include <setjmp.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,6 +222,45 @@ static void test_abort_gives_back(void **state)
     assert_int_equal(store_metrics(s)->writes_open, 0);
 }
 
+static uint8_t *fill_value;
+
+static void *fill_elsewhere(void *arg)
+{
+    struct store_write *w = arg;
+    while (w->filled < LARGE)
+        store_write_fill(w, fill_value + w->filled, LARGE - w->filled < 777 ? LARGE - w->filled : 777);
+    return NULL;
+}
+
+/* Another thread fills the reserved memory while the owner goes on, evacuates and flushes. */
+static void test_fill_on_another_core(void **state)
+{
+    (void)state;
+    struct store_key k = fixture_key("a", 1);
+    struct store_write w;
+    struct store_value v;
+    struct random r = {3};
+    char buf[24];
+    fill_value = malloc(LARGE);
+    fixture_fill(fill_value, LARGE, 9);
+    for (unsigned round = 0; round < 20; round++) {
+        pthread_t thread;
+        assert_int_equal(store_reserve(s, &k, LARGE, NULL, false, &w), STORE_OK);
+        assert_int_equal(pthread_create(&thread, NULL, fill_elsewhere, &w), 0);
+        for (unsigned i = 0; i < 2000; i++) {
+            struct store_key n = fixture_key_n(buf, random_below(&r, 5000));
+            store_set(s, &n, fill_value, random_below(&r, 1500), NULL, STORE_SET, 0, NOW);
+            if (i == 1000 && round % 4 == 0) store_flush(s);
+            if (i % 3 == 0) store_delete(s, &n, NOW);
+        }
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_int_equal(store_commit(s, &w, &k, STORE_SET, 0, NULL, NOW), STORE_OK);
+        assert_int_equal(store_get(s, &k, NOW, &v), STORE_OK);
+        fixture_assert_value(s, v, fill_value, LARGE);
+    }
+    free(fill_value);
+}
+
 /* A flush is no pause, and its memory can be used at once. */
 static void test_flush_frees_memory(void **state)
 {
@@ -251,6 +291,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_flush_keeps_pinned, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flush_keeps_open_writes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_abort_gives_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fill_on_another_core, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flush_frees_memory, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
