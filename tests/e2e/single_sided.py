@@ -17,7 +17,7 @@ class SingleSided(ServerTest):
     @classmethod
     def start_server(cls):
         options = cls.start_device()
-        server = Polarkv("--listen", "", "--ip", f"{cls.address}/24", "--protected", "no", *options, address=cls.address,
+        server = Polarkv("--listen", "", "--ip", f"{cls.address}/24", "--protected=no", *options, address=cls.address,
                          wait=False)
         try:
             cls.device_ready(server)

@@ -43,7 +43,7 @@ class BadInput(unittest.TestCase):
             (["--max-value", "1"], ["max-value", "1"]),
             (["--poll", "sometimes"], ["poll", "sometimes", "adaptive", "busy"]),
             (["--nap", "5x"], ["nap", "5x"]),
-            (["--protected", "maybe"], ["protected", "maybe"]),
+            (["--protected=maybe"], ["protected", "maybe"]),
             (["--log-level", "loud"], ["log-level", "loud", "warn"]),
             (["--listen", "localhost.example.invalid"], ["listen", "localhost.example.invalid"]),
             (["--listen", "1.2.3.4.5"], ["listen", "1.2.3.4.5"]),
@@ -119,7 +119,7 @@ class BadInput(unittest.TestCase):
             self.refused(1, [str(port)], "--memcache-port", str(other), "--resp-port", str(port), *small)
             self.refused(1, ["memory"], "--memcache-port", str(other), "--resp-port", "0", "--cores", "1",
                          "--memory-limit", "1000g")
-            self.refused(1, ["203.0.113.7"], "--listen", "203.0.113.7", "--protected", "no", "--memcache-port", str(other),
+            self.refused(1, ["203.0.113.7"], "--listen", "203.0.113.7", "--protected=no", "--memcache-port", str(other),
                          "--resp-port", "0", *small)
 
     def test_port_in_use_by_another_polarkv(self):
@@ -161,7 +161,7 @@ class Answers(unittest.TestCase):
     def test_print_config_round_trip(self):
         """What was set comes out, goes in by a file, and comes out the same; the command line wins over the file."""
         status, text, err = polarkv("--cores", "3", "--memory-limit", "300m", "--poll", "busy", "--nap", "250us",
-                                    "--protected", "no", "--print-config")
+                                    "--protected=no", "--print-config")
         self.assertEqual((status, err), (0, ""))
         with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
             file.write(text)

@@ -3,13 +3,13 @@ import os
 import tempfile
 import unittest
 
-from harness import main, run
+from harness import BUILD, main, run
 
 
 class InstallTest(unittest.TestCase):
     def test_installed_tree(self):
         with tempfile.TemporaryDirectory() as prefix:
-            status, out, err = run(["cmake", "--install", os.environ["POLAR_BUILD"], "--prefix", prefix], 60)
+            status, out, err = run(["cmake", "--install", BUILD, "--prefix", prefix], 60)
             self.assertEqual(status, 0, out + err)
             for program in ("polarkv", "kvbench"):
                 status, out, err = run([os.path.join(prefix, "bin", program), "--version"])

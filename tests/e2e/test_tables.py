@@ -43,6 +43,8 @@ class Tables(ServerTest):
     def flush_resp(self):
         self.assertEqual(self.control_resp.ask(resp("FLUSHALL")), b"+OK\r\n")
 
+    maxDiff = None
+
     def setUp(self):
         self.control_memcache = self.memcache()
         self.control_resp = self.resp()
@@ -75,9 +77,12 @@ class Tables(ServerTest):
         for case in cases:
             if len(case.send) > SPLIT_LONGEST:
                 continue
-            for at in range(1, len(case.send)):
-                with self.subTest(case.name, at=at):
-                    run_case(case, [case.send[:at], case.send[at:]], 0.0002)
+            with self.subTest(case.name):
+                for at in range(1, len(case.send)):
+                    try:
+                        run_case(case, [case.send[:at], case.send[at:]], 0.0002)
+                    except AssertionError as fault:
+                        raise AssertionError(f"split at {at}: {fault}") from None
 
     def test_memcache_split_everywhere(self):
         self.splits(MEMCACHE_ROWS, self.memcache_case)
