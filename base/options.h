@@ -66,7 +66,7 @@ void options_help(const struct option_row *rows, size_t count, const char *usage
 /*
  * The commented sample: a help line, the type and range, then `name = default` commented out, or `name = value` where
  * the value is another. It parses back to the same values. What a file cannot hold (blanks at an end, " ;", a line
- * end, more than 120 bytes) is left out with a comment that says so.
+ * end, a line over 197 bytes) is left out with a comment that says so.
  */
 void options_print_config(const struct option_row *rows, size_t count, const void *values, FILE *out);
 /*

@@ -38,14 +38,15 @@ static char *read_line(char *line, int size, void *arg)
     int len = 0, c = skip_blanks(f->file);
     if (c == EOF || f->failed) return NULL;
     f->line++;
+    bool comment = c == '#' || c == ';'; /* of any length */
     if (c == '[') refuse_line(f, NO_SECTIONS);
     for (; c != EOF && c != '\n' && !f->failed; c = getc(f->file)) {
         if (c == '\0')
             refuse_line(f, "a zero byte: this is not a text");
-        else if (len == size - 1)
-            refuse_line(f, "the line is too long");
-        else
+        else if (len < size - 1 && len < (int)OPTION_LINE_MAX)
             line[len++] = (char)c;
+        else if (!comment)
+            refuse_line(f, "the line is too long");
     }
     line[len] = '\0';
     return f->failed ? NULL : line;

@@ -1,9 +1,9 @@
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/options_text.h"
 
 #define HELP_COLUMN 30
-#define FILE_VALUE_MAX 120u /* inih reads lines of 197 bytes, name and all */
 
 static const char *const kind_words[] = {
     [OPTION_BOOL] = "[=yes|no]", [OPTION_UINT] = " NUMBER", [OPTION_SIZE] = " SIZE",   [OPTION_DURATION] = " TIME",
@@ -28,22 +28,27 @@ void options_help(const struct option_row *rows, size_t count, const char *usage
     }
 }
 
-/* Whether inih gives the text back as it is: it cuts blanks at both ends and a comment after " ;". */
-static bool fits_file(const char *text)
+/* Whether inih gives the text back as it is: it cuts white space at both ends, and a ';' after some with all behind. */
+static bool fits_file(const char *name, const char *text)
 {
     size_t len = strlen(text);
-    if (len > FILE_VALUE_MAX || strpbrk(text, "\n\r\v\f")) return false;
+    if (strlen(name) + strlen("=") + len > OPTION_LINE_MAX || strchr(text, '\n')) return false;
     if (len == 0) return true;
-    if (strchr(" \t", text[0]) || strchr(" \t", text[len - 1])) return false;
-    return text[0] != ';' && !strstr(text, " ;") && !strstr(text, "\t;");
+    if (isspace((unsigned char)text[0]) || isspace((unsigned char)text[len - 1])) return false;
+    for (const char *mark = strchr(text + 1, ';'); mark; mark = strchr(mark + 1, ';'))
+        if (isspace((unsigned char)mark[-1])) return false;
+    return true;
 }
 
 static void print_line(FILE *out, const char *name, const char *text, bool commented)
 {
-    if (!fits_file(text))
+    /* Close up where the blank would make a comment of the value, or the line too long. */
+    bool close = text[0] == ';' || strlen(name) + strlen(" = ") + strlen(text) > OPTION_LINE_MAX;
+    const char *equals = close ? "=" : *text ? " = " : " =";
+    if (!fits_file(name, text))
         fprintf(out, "# %s: its present value fits only the command line\n", name);
     else
-        fprintf(out, "%s%s =%s%s\n", commented ? "# " : "", name, *text ? " " : "", text);
+        fprintf(out, "%s%s%s%s\n", commented ? "# " : "", name, equals, text);
 }
 
 union any_value {

@@ -6,6 +6,7 @@
 
 #define OPTION_NAME_MAX 64u   /* longest name with its terminator */
 #define OPTION_TAKES_MAX 256u /* longest text of option_takes */
+#define OPTION_LINE_MAX 197u  /* longest line of a file, without its end: inih's limit */
 
 /* Such an option stands only on the command line. */
 static inline bool option_is_command(const struct option_row *row)

@@ -2,7 +2,7 @@
 
 #include <sys/mman.h>
 
-void *region_map(size_t bytes)
+void *net_region_map(size_t bytes)
 {
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) return NULL;
@@ -10,7 +10,7 @@ void *region_map(size_t bytes)
     return p;
 }
 
-void region_unmap(void *base, size_t bytes)
+void net_region_unmap(void *base, size_t bytes)
 {
     if (base) munmap(base, bytes);
 }

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-void *region_map(size_t bytes); /* page-aligned, or NULL. Control path. */
-void region_unmap(void *base, size_t bytes);
+void *net_region_map(size_t bytes); /* page-aligned, or NULL. Control path. */
+void net_region_unmap(void *base, size_t bytes);
 
 #endif

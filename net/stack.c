@@ -69,13 +69,14 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     st->random = siphash(config->secret, "ports", 5);
     st->ts_offset = (uint32_t)siphash(config->secret, "timestamps", 10);
     st->challenge_rate = (struct rate_limit){.interval_ns = 1000000, .burst = 100};
+    st->duplicate_rate = (struct rate_limit){.interval_ns = 10000, .burst = 1000};
     st->icmp_rate = (struct rate_limit){.interval_ns = 1000000, .burst = 100};
     while (config->rx_window >> st->rcv_scale > UINT16_MAX) st->rcv_scale++;
     offloads(st);
     arp_init(&st->arp);
     wheel_init(&st->wheel, 0);
     int rc = -ENOMEM;
-    st->conns = region_map((size_t)config->max_connections * TCP_CONN_BYTES);
+    st->conns = net_region_map((size_t)config->max_connections * TCP_CONN_BYTES);
     if (!st->conns) goto free_stack;
     if ((rc = tcp_time_wait_init(&st->time_wait, config->max_connections)) != 0) goto unmap_conns;
     if ((rc = tcp_table_init(&st->table, 2 * config->max_connections, config->secret, key_of, st)) != 0)
@@ -85,7 +86,7 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
 fini_time_wait:
     tcp_time_wait_fini(&st->time_wait);
 unmap_conns:
-    region_unmap(st->conns, (size_t)config->max_connections * TCP_CONN_BYTES);
+    net_region_unmap(st->conns, (size_t)config->max_connections * TCP_CONN_BYTES);
 free_stack:
     free(st);
     return rc;
@@ -102,7 +103,7 @@ void net_stack_destroy(struct net_stack **stack)
     arp_fini(&st->arp);
     tcp_table_fini(&st->table);
     tcp_time_wait_fini(&st->time_wait);
-    region_unmap(st->conns, (size_t)st->config.max_connections * TCP_CONN_BYTES);
+    net_region_unmap(st->conns, (size_t)st->config.max_connections * TCP_CONN_BYTES);
     free(st);
 }
 

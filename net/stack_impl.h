@@ -43,7 +43,7 @@ struct net_stack {
     struct tcp_listener listeners[STACK_LISTENERS];
     struct arp arp;
     uint64_t random;
-    struct rate_limit challenge_rate, icmp_rate;
+    struct rate_limit challenge_rate, duplicate_rate, icmp_rate;
 };
 
 static inline struct tcp_conn *stack_conn(const struct net_stack *st, uint32_t index)

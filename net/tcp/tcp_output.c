@@ -184,11 +184,18 @@ static void persist_start(struct net_stack *st, struct tcp_conn *c)
     tcp_timer_by(st, c, c->rexmt_at);
 }
 
+/* A number that the peer finds within its window also while we send again from further back. */
+static tcp_seq acceptable_seq(const struct tcp_conn *c)
+{
+    tcp_seq edge = c->snd_una + c->snd_wnd;
+    return seq_lt(edge, c->snd_max) ? edge : c->snd_max;
+}
+
 /* An ACK that no data carried: at once when owed, else a little later in the hope of data. RFC 9293 3.8.6.3. */
 static bool ack_output(struct net_stack *st, struct tcp_conn *c)
 {
     if (c->flags & TCPF_ACK_NOW) {
-        if (!tcp_frame_send(st, c, c->snd_nxt, TCP_ACK, NULL, 0, 0)) return false;
+        if (!tcp_frame_send(st, c, acceptable_seq(c), TCP_ACK, NULL, 0, 0)) return false;
         ack_sent(c);
     } else if (c->rcv_nxt != c->last_ack && c->output_at == TCP_NEVER) {
         c->output_at = st->now + st->config.delayed_ack_ns;

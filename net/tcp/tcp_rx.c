@@ -79,6 +79,7 @@ static bool rx_sequence(struct net_stack *st, struct tcp_conn *c, const struct t
     if (len == 0 && s->seq == c->rcv_adv) return true; /* an ACK from the very edge */
     metric_add(&st->metrics.drop_tcp_window, 1);
     if (rst) return false;
+    if (len == 0 && !rate_take(&st->duplicate_rate, st->now)) return false; /* two such ACKs must not chase each other */
     c->flags |= TCPF_ACK_NOW;
     stack_touch(st, c);
     return false;

@@ -21,7 +21,7 @@ int tcp_table_init(struct tcp_table *t, uint32_t entries_max, const uint64_t sec
     t->key_arg = key_arg;
     /* A chain of n spill buckets takes more than 8 n entries. */
     t->bytes = ((size_t)t->count_max + entries_max / TCP_TABLE_SLOTS + 1) * sizeof(struct tcp_bucket);
-    t->buckets = region_map(t->bytes);
+    t->buckets = net_region_map(t->bytes);
     if (!t->buckets) return -ENOMEM;
     t->spill = t->buckets + t->count_max;
     return 0;
@@ -29,7 +29,7 @@ int tcp_table_init(struct tcp_table *t, uint32_t entries_max, const uint64_t sec
 
 void tcp_table_fini(struct tcp_table *t)
 {
-    region_unmap(t->buckets, t->bytes);
+    net_region_unmap(t->buckets, t->bytes);
     memset(t, 0, sizeof *t);
 }
 

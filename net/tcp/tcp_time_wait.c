@@ -10,11 +10,11 @@ int tcp_time_wait_init(struct tcp_time_wait *tw, uint32_t max)
 {
     memset(tw, 0, sizeof *tw);
     tw->max = max;
-    tw->records = region_map((size_t)max * sizeof *tw->records);
+    tw->records = net_region_map((size_t)max * sizeof *tw->records);
     return tw->records ? 0 : -ENOMEM;
 }
 
-void tcp_time_wait_fini(struct tcp_time_wait *tw) { region_unmap(tw->records, (size_t)tw->max * sizeof *tw->records); }
+void tcp_time_wait_fini(struct tcp_time_wait *tw) { net_region_unmap(tw->records, (size_t)tw->max * sizeof *tw->records); }
 
 static void list_remove(struct tcp_time_wait *tw, struct tcp_time_wait_record *r)
 {

@@ -164,6 +164,7 @@ static enum mc_status refuse(struct mc_request *r, struct slice text)
 
 int mc_next_key(struct slice *more, struct slice *key)
 {
+    if (more->len == 0) return 0; /* data may be NULL then */
     *key = token_take(more);
     if (key->len == 0) return 0;
     return key->len <= MC_KEY_MAX ? 1 : -1;
@@ -305,12 +306,29 @@ static enum mc_status long_line_find(const uint8_t *p, size_t n, const uint8_t *
     return REFUSE(r, TEXT_LINE_TOO_LONG);
 }
 
+/* Field by field: of the whole at once gcc 12 makes "rep stos", which costs a third of a get. */
+static inline void request_clear(struct mc_request *r)
+{
+    const struct slice none = {0};
+    r->command = MC_UNKNOWN;
+    r->noreply = false;
+    r->line_len = 0;
+    r->key = r->more = r->argument = r->error = none;
+    r->flags = 0;
+    r->exptime = 0;
+    r->value_len = 0;
+    r->number = 0;
+    r->has_exptime = false;
+    r->swallow = 0;
+    r->close = false;
+}
+
 enum mc_status mc_parse(const uint8_t *p, size_t n, uint32_t max_value, struct mc_request *r)
 {
     if (n == 0) return MC_NEED_MORE;
     const uint8_t *newline = memchr(p, '\n', n < MC_LINE_MAX ? n : MC_LINE_MAX);
     if (!newline && n < MC_LINE_MAX) return MC_NEED_MORE;
-    *r = (struct mc_request){0};
+    request_clear(r);
     if (!newline) {
         enum mc_status status = long_line_find(p, n, &newline, r);
         if (status != MC_OK) return status;

@@ -280,6 +280,11 @@ static void the_file_is_told_with_its_line(void **state)
     assert_file_refused("config = other\n",
                         "polarkv: option 'config' got \"other\" at %s:1: stands only on the command "
                         "line\n");
+    char comment[400] = "# ";
+    memset(comment + 2, '=', 300);
+    struct zoo zoo;
+    assert_int_equal(with_file(&zoo, comment, ""), 0);
+    options_free(rows, COUNT, &zoo);
     char longer[400] = "name = ";
     memset(longer + 7, 'x', 300);
     assert_file_refused(longer, "polarkv: %s:1: the line is too long\n");
@@ -335,6 +340,26 @@ static void a_printed_configuration_parses_back(void **state)
         options_free(rows, COUNT, &zoo);
         options_free(rows, COUNT, &back);
     }
+}
+
+/* A line of 197 bytes is read, and printed with what blanks there is room for. */
+static void the_longest_line_is_printed_too(void **state)
+{
+    (void)state;
+    struct zoo zoo, back;
+    char text[300];
+    for (size_t len = 185; len <= 192; len++) {
+        strcpy(text, "name=");
+        memset(text + 5, 'x', len);
+        text[5 + len] = '\0';
+        assert_int_equal(with_file(&zoo, text, ""), 0);
+        print_and_parse(&zoo, &back);
+        assert_int_equal(strlen(back.name), len);
+        options_free(rows, COUNT, &zoo);
+        options_free(rows, COUNT, &back);
+    }
+    strcat(text, "x");
+    assert_int_equal(with_file(&zoo, text, ""), -EINVAL);
 }
 
 static void what_a_file_cannot_hold_is_left_out(void **state)
@@ -422,6 +447,7 @@ int main(void)
         cmocka_unit_test(the_file_is_told_with_its_line),
         cmocka_unit_test(lines_with_blanks_before_them_stand_for_themselves),
         cmocka_unit_test(a_printed_configuration_parses_back),
+        cmocka_unit_test(the_longest_line_is_printed_too),
         cmocka_unit_test(what_a_file_cannot_hold_is_left_out),
         cmocka_unit_test(the_sample_and_the_help_say_what_each_takes),
         cmocka_unit_test(the_text_of_an_option_is_cut_at_the_buffer),

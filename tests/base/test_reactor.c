@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include <rte_cycles.h>
 #include <cmocka.h>
 #include "base/metrics.h"
 #include "base/reactor.h"
@@ -345,9 +346,12 @@ static void an_idle_reactor_sleeps(void **state)
     (void)state;
     struct reactor *r = reactor_of(&real_clock, REACTOR_ADAPTIVE);
     struct runner runner;
+    uint64_t start_tsc = rte_rdtsc();
     run_for_ms(&runner, r, 300);
+    uint64_t elapsed_tsc = rte_rdtsc() - start_tsc;
     struct reactor_stats stats = stats_of(r);
     assert_in_range(stats.sleeps, 1, 3);
+    assert_true(stats.idle_tsc < elapsed_tsc / 2); /* sleep is neither busy nor idle */
     assert_true(runner.cpu_ns < 20 * MS);
     assert_int_equal(stats.busy_tsc, 0);
     assert_true(stats.idle_tsc > 0);

@@ -59,6 +59,7 @@ static void assert_same(const struct slice *at, const struct mc_request *a, cons
  */
 static enum mc_status parse_every_way(struct slice text, struct mc_request *r)
 {
+    memset(r, 0, sizeof(*r));
     enum mc_status status = mc_parse(text.data, text.len, MAX_VALUE, r);
     assert_int_not_equal(status, MC_NEED_MORE);
     assert_true(r->line_len > 0 && r->line_len <= text.len);
@@ -79,6 +80,7 @@ static enum mc_status parse_every_way(struct slice text, struct mc_request *r)
     memcpy(longer + text.len, "get a b\r\nset x 0 0 1\r\nHTTP/1.1\r\n\r\n\0\0\n  ", 40);
     struct slice with_more = {longer, text.len + 40};
     struct mc_request got;
+    memset(&got, 0xa5, sizeof(got)); /* whatever a caller's request held before */
     assert_int_equal(mc_parse(longer, with_more.len, MAX_VALUE, &got), status);
     assert_same(&text, r, &with_more, &got);
     free(longer);
@@ -151,6 +153,15 @@ static void test_later_key_too_long(void **state)
     assert_int_equal(mc_next_key(&r.more, &key), -1);
     assert_int_equal(mc_next_key(&r.more, &key), 1);
     assert_text(key, "b");
+}
+
+static void test_no_more_keys(void **state)
+{
+    (void)state;
+    struct slice nothing = {0}, key;
+    assert_int_equal(mc_next_key(&nothing, &key), 0);
+    struct slice blanks = slice_of("   ");
+    assert_int_equal(mc_next_key(&blanks, &key), 0);
 }
 
 static void test_gat_exptime(void **state)
@@ -593,6 +604,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_get_keys),     cmocka_unit_test(test_later_key_too_long),
+        cmocka_unit_test(test_no_more_keys),
         cmocka_unit_test(test_gat_exptime),  cmocka_unit_test(test_storage),
         cmocka_unit_test(test_one_key),      cmocka_unit_test(test_without_key),
         cmocka_unit_test(test_bad_commands), cmocka_unit_test(test_bad_key_commands),
