@@ -50,7 +50,7 @@ static unsigned housekeeping(void *arg, const struct tick *now)
     core->next_step_ns = now->ns + (work ? STEP_BUSY_NS : STEP_IDLE_NS);
     if (now->ns >= core->next_gauge_ns) {
         core->next_gauge_ns = now->ns + GAUGE_NS;
-        metric_set(&core->metrics.buffers_in_use, buf_pools_in_use(&core->pools));
+        metric_set(&core->metrics.buffers_in_use, buf_pools_in_use(&core->pools) - ksock_spare_buffers(core->ksock));
     }
     return work;
 }

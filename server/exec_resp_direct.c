@@ -212,7 +212,9 @@ static void client(struct session *s, const struct slice *args, int count)
         set_name(s, args[2]);
         REPLY_LITERAL(s, "+OK\r\n");
     } else if (resp_word(word, "getname") && count == 2) {
-        reply_bulk_text(s, s->resp.name);
+        if (*s->resp.name) reply_bulk_text(s, s->resp.name);
+        else if (s->resp.resp3) REPLY_LITERAL(s, "_\r\n");
+        else REPLY_LITERAL(s, "$-1\r\n");
     } else if (resp_word(word, "setinfo") && count == 4) {
         if (resp_word(args[2], "lib-name") || resp_word(args[2], "lib-ver")) REPLY_LITERAL(s, "+OK\r\n");
         else resp_error(s, SLICE_LITERAL("ERR Unrecognized option"));
@@ -273,7 +275,8 @@ static void command(struct session *s, const struct slice *args, int count)
         reply_array(s, RESP_CMD_COUNT - 1);
         for (int c = 1; c < RESP_CMD_COUNT; c++) command_entry(s, &resp_command_rows[c]);
     } else if (resp_word(args[1], "count")) {
-        reply_integer(s, RESP_CMD_COUNT - 1);
+        if (count > 2) wrong_number(s, "command|count");
+        else reply_integer(s, RESP_CMD_COUNT - 1);
     } else if (resp_word(args[1], "docs")) {
         command_docs(s, args + 2, count - 2);
     } else if (resp_word(args[1], "info")) {
@@ -283,7 +286,7 @@ static void command(struct session *s, const struct slice *args, int count)
             enum resp_command c = resp_command_find(args[i]);
             if (c != RESP_CMD_UNKNOWN) command_entry(s, &resp_command_rows[c]);
             else if (s->resp.resp3) REPLY_LITERAL(s, "_\r\n");
-            else REPLY_LITERAL(s, "*-1\r\n");
+            else REPLY_LITERAL(s, "$-1\r\n");
         }
     } else if (resp_word(args[1], "list")) {
         reply_array(s, RESP_CMD_COUNT - 1);

@@ -77,7 +77,8 @@ static bool memcache_storage(struct session *s, const struct mc_request *r)
     buf_cursor_advance(&end, r->line_len + r->value_len);
     buf_cursor_read(&end, crlf, 2);
     if (crlf[0] != '\r' || crlf[1] != '\n')
-        return memcache_error(s, SLICE_LITERAL("CLIENT_ERROR bad data chunk\r\n"), whole, 0, false);
+        return memcache_error(s, r->noreply ? SLICE_LITERAL("") : SLICE_LITERAL("CLIENT_ERROR bad data chunk\r\n"), whole,
+                              0, false);
     metric_add(&core->metrics.cmd_set, 1);
     session_store(s, op, r->line_len, 2);
     return true;
@@ -97,7 +98,6 @@ static bool memcache_filled(struct session *s)
     }
     metric_add(&s->core->metrics.protocol_errors, 1);
     s->filling->result = OP_RESULT_BAD_CHUNK;
-    s->filling->flags &= (uint16_t)~OP_NOREPLY;
     session_fill_abort(s);
     return true;
 }
