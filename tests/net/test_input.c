@@ -27,6 +27,11 @@ static void other_ip(uint8_t *f, uint32_t *len) { (void)len, f[IP_AT + 19] = 55;
 static void first_fragment(uint8_t *f, uint32_t *len) { (void)len, f[IP_AT + 6] = 0x20; }
 static void later_fragment(uint8_t *f, uint32_t *len) { (void)len, f[IP_AT + 7] = 3; }
 static void udp(uint8_t *f, uint32_t *len) { (void)len, f[IP_AT + 9] = 17; }
+static void source_zero(uint8_t *f, uint32_t *len) { (void)len, memset(f + IP_AT + 12, 0, 4); }
+static void source_multicast(uint8_t *f, uint32_t *len) { (void)len, f[IP_AT + 12] = 224; }
+static void source_ours(uint8_t *f, uint32_t *len) { (void)len, memcpy(f + IP_AT + 12, f + IP_AT + 16, 4); }
+static void port_zero(uint8_t *f, uint32_t *len) { (void)len, memset(f + TCP_AT + 2, 0, 2); }
+static void peer_port_zero(uint8_t *f, uint32_t *len) { (void)len, memset(f + TCP_AT, 0, 2); }
 static void truncated_tcp(uint8_t *f, uint32_t *len) { (void)len, f[IP_AT + 3] = 39; }
 static void short_offset(uint8_t *f, uint32_t *len) { (void)len, f[TCP_AT + 12] = 0x40; }
 static void long_offset(uint8_t *f, uint32_t *len) { (void)len, f[TCP_AT + 12] = 0xf0; }
@@ -46,6 +51,9 @@ static void test_malformed(void **state)
         CASE(total_below_header, drop_ip_header),  CASE(other_ip, drop_ip_not_ours),
         CASE(first_fragment, drop_ip_fragment),    CASE(later_fragment, drop_ip_fragment),
         CASE(udp, drop_ip_protocol),               CASE(truncated_tcp, drop_tcp_header),
+        CASE(source_zero, drop_ip_header),         CASE(source_multicast, drop_ip_header),
+        CASE(source_ours, drop_ip_header),         CASE(port_zero, drop_tcp_header),
+        CASE(peer_port_zero, drop_tcp_header),
         CASE(short_offset, drop_tcp_header),       CASE(long_offset, drop_tcp_header),
 #undef CASE
     };
@@ -263,7 +271,7 @@ static void test_arp_gateway(void **state)
     struct script s;
     struct stream *t;
     script_create(&s, gateway);
-    assert_int_equal(net_connect(s.stack, RTE_IPV4(192, 168, 1, 1), 9, s.now, &t), 0);
+    assert_int_equal(net_connect(s.stack, RTE_IPV4(11, 0, 0, 1), 9, s.now, &t), 0);
     script_output(&s);
     const struct script_frame *f = script_next_frame(&s);
     assert_memory_equal(f->bytes + 38, ((const uint8_t[]){10, 0, 0, 254}), 4);

@@ -303,7 +303,7 @@ static void test_pool_exhaustion(void **state)
 {
     (void)state;
     static struct script s;
-    struct rte_mbuf *taken[255];
+    struct rte_mbuf *taken[256]; /* the pool, and the refusal */
     script_create(&s, NULL);
     script_open(&s, 65535);
     unsigned n = 0;
