@@ -43,7 +43,10 @@ static inline uint64_t metric_get(const uint64_t *metric) { return __atomic_load
 struct metrics;
 struct metrics *metrics_create(void);
 void metrics_destroy(struct metrics **m);
-/* group: short lower-case name ("net", "store"). block is borrowed for the registry's life. 0 or -errno. */
+/*
+ * group: short lower-case name ("net", "store"). rows and block are borrowed for the registry's life. 0 or -errno:
+ * -EEXIST when the group has other rows, or a block of this core already.
+ */
 int metrics_register(struct metrics *m, const char *group, unsigned core, const struct metric_row *rows, size_t row_count,
                      const void *block);
 /* Sum over all cores of group.name; 0 when there is none. Any thread. */

@@ -1,7 +1,8 @@
 /*
  * The reactor: one pinned thread a core that runs a list of pollers in turn, over and over. A turn: fd events (if any
  * are registered), then each poller in the order it was added. Knows how busy it is: TSC cycles of turns that did work
- * against cycles of turns that did none.
+ * against cycles of turns that did none. Time in the kernel's wait of a turn that slept is neither: the load of an
+ * adaptive reactor is busy cycles against elapsed ones.
  *
  * Idle: with REACTOR_ADAPTIVE the thread sleeps in epoll when a turn found nothing: at once when no poller needs naps,
  * after idle_spin_us and in naps of nap_us when one does (a DPDK port that cannot interrupt). With REACTOR_BUSY it
@@ -28,9 +29,10 @@ struct poller {
     poller_fn *run;
     poller_deadline_fn *deadline; /* may be NULL */
     void *arg;
-    bool needs_naps; /* polls a device that cannot wake the core */
-    uint64_t busy_tsc; /* cycles of its runs that returned work */
-    uint64_t runs;
+    bool needs_naps; /* polls a device that cannot wake the core; looked at when it is added */
+    /* Any thread may read these, relaxed (metric_get). */
+    uint64_t busy_tsc; /* cycles of its runs that returned work, with the idle runs of others just before */
+    uint64_t runs;     /* a turn that may sleep runs each poller twice: before the wait and after it */
     uint64_t work;
     struct poller *next;
 };
@@ -58,22 +60,31 @@ struct reactor_stats { /* read by any thread: relaxed */
     uint64_t turns;
     uint64_t busy_tsc;
     uint64_t idle_tsc;
-    uint64_t sleeps;
+    uint64_t sleeps; /* waits in the kernel that were allowed to block */
 };
 
 int reactor_create(struct reactor **out, const struct reactor_config *config); /* 0 or -errno */
 void reactor_destroy(struct reactor **reactor);
 /* Adds a poller behind the others. Before reactor_run or on the reactor's thread. Memory is the caller's. */
 void reactor_add_poller(struct reactor *reactor, struct poller *poller);
+/* Before reactor_run or on the reactor's thread, from ready call-backs too. 0 or -errno. */
 int reactor_fd_add(struct reactor *reactor, struct reactor_fd *rfd, uint32_t epoll_events);
 int reactor_fd_modify(struct reactor *reactor, struct reactor_fd *rfd, uint32_t epoll_events);
-void reactor_fd_remove(struct reactor *reactor, struct reactor_fd *rfd); /* events already collected are not delivered */
-/* Runs until reactor_stop. Pins the calling thread when config.cpu >= 0. */
+/* Before the fd is closed. Events already collected are not delivered: rfd may be freed or added again at once. */
+void reactor_fd_remove(struct reactor *reactor, struct reactor_fd *rfd);
+/*
+ * Runs until reactor_stop. Pins the calling thread when config.cpu >= 0, names it core-N, and registers it with DPDK
+ * for the time of the run.
+ */
 void reactor_run(struct reactor *reactor);
 /* One turn without sleeping: for tests. Returns the work done. */
 unsigned reactor_turn(struct reactor *reactor);
-void reactor_stop(struct reactor *reactor); /* any thread */
-/* Wakes the reactor if it sleeps; a no-op of one load otherwise. Any thread. Ordered after the caller's ring push. */
+/* Ends the present run, or the next one at its start when there is none. Any thread; async-signal-safe. */
+void reactor_stop(struct reactor *reactor);
+/*
+ * Wakes the reactor if it sleeps; otherwise a fence and one load. Any thread. Ordered after the caller's ring push. A
+ * reactor that was awake runs every poller once more before it sleeps, and so finds what was pushed.
+ */
 void reactor_wake(struct reactor *reactor);
 void reactor_read_stats(const struct reactor *reactor, struct reactor_stats *out); /* any thread */
 const struct tick *reactor_now(const struct reactor *reactor); /* the tick of this turn; reactor thread */

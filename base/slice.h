@@ -16,7 +16,7 @@ struct slice {
 
 static inline bool slice_equal(struct slice a, struct slice b)
 {
-    return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0); /* empty: data may be NULL */
 }
 
 #endif

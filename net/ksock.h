@@ -2,6 +2,8 @@
  * Kernel sockets behind the stream interface: the embedded default, and the baseline that ratios are measured against.
  * One instance a core, on that core's reactor (level-triggered epoll). Listeners use SO_REUSEPORT, one a core.
  * Sends are vectored, straight from the chain's segments. Core of the instance only.
+ *
+ * A request that is not pipelined costs one receive and one send call, and its share of an epoll_wait.
  */
 #ifndef POLAR_NET_KSOCK_H
 #define POLAR_NET_KSOCK_H
@@ -31,15 +33,23 @@ struct ksock_config {
 };
 
 int ksock_create(struct ksock **out, const struct ksock_config *config); /* 0 or -errno */
-void ksock_destroy(struct ksock **ksock); /* closes every listener and stream */
+/* Closes every listener and stream, also those that handlers hold. Before its reactor is destroyed. */
+void ksock_destroy(struct ksock **ksock);
 /*
- * address: numeric IPv4 or IPv6; port 0 picks one. bound_port gets the port. reuse_port: SO_REUSEPORT, for one listener a
- * core; the FIRST core binds without it having been bound before so that a port in use is an error: see ksock_listen in
- * ksock.c. 0 or -errno.
+ * 0 when nobody has the address and port, -EADDRINUSE when somebody does, be it with SO_REUSEPORT: the listeners of the
+ * cores would quietly share the port with him. Called once, on the control thread, before the first core listens.
+ */
+int ksock_probe_address(const char *address, uint16_t port);
+/*
+ * address: numeric IPv4 or IPv6 (IPv6 alone: "::" does not take 0.0.0.0 along); port 0 picks one. bound_port (may be
+ * NULL) gets the port. With SO_REUSEPORT, so each core listens on the same port. 0 or -errno.
  */
 int ksock_listen(struct ksock *ksock, const char *address, uint16_t port, stream_accept_fn *accept, void *arg,
                  uint16_t *bound_port);
-/* Non-blocking connect; STREAM_CONNECTED or STREAM_ERROR follows. */
+/*
+ * Non-blocking connect; STREAM_CONNECTED or STREAM_ERROR follows. 0, -EINVAL (not a numeric address), -EMFILE and such,
+ * -EADDRNOTAVAIL over max_connections.
+ */
 int ksock_connect(struct ksock *ksock, const char *address, uint16_t port, struct stream **out);
 /* The end of the turn: sends for the streams that were flushed. Returns how many. Registered as a poller by the owner. */
 unsigned ksock_output(struct ksock *ksock);

@@ -1,1 +1,242 @@
-/* to come */
+/* rte_dev_dma_map is still marked experimental in 22.11. */
+#define ALLOW_EXPERIMENTAL_API
+#include "net/port_impl.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_memory.h>
+#include "base/log.h"
+
+#define DESCRIPTORS 1024u
+#define RSS_TYPES (RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_TCP)
+#define RX_CHECKSUMS (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
+
+/* What a driver does not say of itself. */
+struct driver_traits {
+    const char *driver;
+    bool gathers;      /* takes chained frames without saying so */
+    bool linear_only;  /* sends chained and external buffers wrong */
+    bool any_length;   /* takes longer frames than it says */
+    bool peer_spreads; /* the other end picks the queue */
+    bool page_buffers; /* a whole receive buffer must fit a page */
+    uint16_t headroom; /* bytes it keeps free in a receive buffer, beside DPDK's own headroom */
+    uint16_t mtu_most; /* where it promises too much; 0: as it says */
+};
+
+/* af_xdp: a page holds the heads of object and mbuf, DPDK's headroom and XDP's, and what rounding leaves of the rest. */
+static const struct driver_traits drivers[] = {
+    {.driver = "net_memif", .gathers = true, .any_length = true, .peer_spreads = true},
+    {.driver = "net_af_xdp", .linear_only = true, .page_buffers = true, .headroom = 256, .mtu_most = 3438},
+    {.driver = "net_ring", .gathers = true, .peer_spreads = true},
+    {.driver = "net_vhost", .peer_spreads = true},
+    {.driver = "net_virtio_user", .peer_spreads = true},
+};
+
+/* One port_open on its way. */
+struct opening {
+    const struct port_config *config;
+    char *err_text;
+    size_t err_cap;
+    uint16_t id;
+    uint16_t queues;
+    uint16_t mtu;
+    struct rte_eth_dev_info info;
+    struct driver_traits traits;
+    struct rte_eth_conf conf;
+};
+
+__attribute__((format(printf, 3, 4))) static int refuse(const struct opening *o, int rc, const char *format, ...)
+{
+    char text[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    snprintf(o->err_text, o->err_cap, "port %s: %s", o->config->device, text);
+    return rc;
+}
+
+/* By name, or by a PCI address without its domain. */
+static int device_find(struct opening *o)
+{
+    char full[RTE_ETH_NAME_MAX_LEN];
+    snprintf(full, sizeof full, "0000:%s", o->config->device);
+    if (rte_eth_dev_get_port_by_name(o->config->device, &o->id) != 0 &&
+        rte_eth_dev_get_port_by_name(full, &o->id) != 0)
+        return refuse(o, -ENODEV, "DPDK has no such device; %u devices are there: give it with --vdev or allow its PCI "
+                      "address", rte_eth_dev_count_avail());
+    int rc = rte_eth_dev_info_get(o->id, &o->info);
+    if (rc != 0) return refuse(o, rc, "the driver says nothing of itself: %s", rte_strerror(-rc));
+    for (size_t i = 0; i < RTE_DIM(drivers); i++)
+        if (strcmp(drivers[i].driver, o->info.driver_name) == 0) o->traits = drivers[i];
+    return 0;
+}
+
+static void queues_choose(struct opening *o)
+{
+    uint16_t most = RTE_MIN(o->info.max_rx_queues, o->info.max_tx_queues);
+    uint64_t rss = o->info.flow_type_rss_offloads & RSS_TYPES;
+    o->queues = RTE_MAX(RTE_MIN(o->config->queues, most), 1);
+    if (o->queues == 1) return;
+    if (rss & RTE_ETH_RSS_NONFRAG_IPV4_TCP) {
+        o->conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+        o->conf.rx_adv_conf.rss_conf.rss_hf = rss;
+    } else if (!o->traits.peer_spreads) {
+        o->queues = 1;
+    }
+    if (o->queues < o->config->queues)
+        log_warn("port %s (%s): %u of %u queues used", o->config->device, o->info.driver_name, o->queues,
+                 o->config->queues);
+}
+
+/* IP bytes. */
+static unsigned mtu_most(const struct opening *o)
+{
+    if (o->traits.mtu_most) return o->traits.mtu_most;
+    if (o->traits.any_length || o->info.max_rx_pktlen > UINT16_MAX) return o->info.max_mtu;
+    return RTE_MIN(o->info.max_rx_pktlen - PORT_FRAME_OVERHEAD, o->info.max_mtu);
+}
+
+static int mtu_choose(struct opening *o)
+{
+    unsigned least = RTE_MAX(o->info.min_mtu, RTE_ETHER_MIN_MTU), most = mtu_most(o);
+    o->mtu = o->config->mtu;
+    if (o->mtu == 0 && rte_eth_dev_get_mtu(o->id, &o->mtu) != 0) o->mtu = PORT_DEFAULT_MTU;
+    if (o->mtu < least || o->mtu > most)
+        return refuse(o, -EINVAL, "MTU %u is not in %s's range of %u..%u", o->mtu, o->info.driver_name, least, most);
+    o->conf.rxmode.mtu = o->traits.any_length ? PORT_DEFAULT_MTU : o->mtu;
+    return 0;
+}
+
+static int buffers_check(const struct opening *o)
+{
+    unsigned frame = o->mtu + PORT_FRAME_OVERHEAD + o->traits.headroom;
+    unsigned page = (unsigned)sysconf(_SC_PAGESIZE);
+    for (unsigned q = 0; q < o->queues; q++) {
+        struct rte_mempool *pool = o->config->pools[q].frame;
+        unsigned room = rte_pktmbuf_data_room_size(pool) - RTE_PKTMBUF_HEADROOM;
+        unsigned whole = pool->header_size + pool->elt_size + pool->trailer_size;
+        if (room >= frame && (whole <= page || !o->traits.page_buffers)) continue;
+        return refuse(o, -EINVAL, "MTU %u and %s need receive buffers of at least %u bytes%s, not %u: have them hold %u",
+                      o->mtu, o->info.driver_name, frame, o->traits.page_buffers ? " that fit a page" : "", room,
+                      port_frame_room(o->mtu));
+    }
+    return 0;
+}
+
+static void offloads_choose(struct opening *o)
+{
+    o->conf.txmode.offloads = o->info.tx_offload_capa & (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM);
+    if (!o->traits.linear_only) o->conf.txmode.offloads |= o->info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    if ((o->info.rx_offload_capa & RX_CHECKSUMS) == RX_CHECKSUMS) o->conf.rxmode.offloads |= RX_CHECKSUMS;
+}
+
+static int queues_set_up(const struct opening *o)
+{
+    uint16_t rx_descriptors = DESCRIPTORS, tx_descriptors = DESCRIPTORS;
+    int rc = rte_eth_dev_adjust_nb_rx_tx_desc(o->id, &rx_descriptors, &tx_descriptors);
+    if (rc != 0) return refuse(o, rc, "no ring size to be had: %s", rte_strerror(-rc));
+    int node = rte_eth_dev_socket_id(o->id);
+    struct rte_eth_rxconf rx = o->info.default_rxconf;
+    struct rte_eth_txconf tx = o->info.default_txconf;
+    rx.offloads = o->conf.rxmode.offloads;
+    tx.offloads = o->conf.txmode.offloads;
+    for (uint16_t q = 0; q < o->queues; q++) {
+        rc = rte_eth_rx_queue_setup(o->id, q, rx_descriptors, (unsigned)node, &rx, o->config->pools[q].frame);
+        if (rc != 0) return refuse(o, rc, "receive queue %u of %u: %s", q, o->queues, rte_strerror(-rc));
+        rc = rte_eth_tx_queue_setup(o->id, q, tx_descriptors, (unsigned)node, &tx);
+        if (rc != 0) return refuse(o, rc, "transmit queue %u of %u: %s", q, o->queues, rte_strerror(-rc));
+    }
+    return 0;
+}
+
+static int device_start(struct opening *o)
+{
+    int rc = rte_eth_dev_configure(o->id, o->queues, o->queues, &o->conf);
+    if (rc != 0) return refuse(o, rc, "%u queues with MTU %u are refused: %s", o->queues, o->mtu, rte_strerror(-rc));
+    /* Asks the device itself; drivers without an MTU of their own carry what they are given. */
+    bool set = o->config->mtu != 0 && !o->traits.any_length;
+    rc = set ? rte_eth_dev_set_mtu(o->id, o->mtu) : 0;
+    if (rc != 0 && rc != -ENOTSUP) return refuse(o, rc, "MTU %u is refused: %s", o->mtu, rte_strerror(-rc));
+    if ((rc = queues_set_up(o)) != 0) return rc;
+    rc = rte_eth_dev_start(o->id);
+    if (rc != 0) return refuse(o, rc, "does not start: %s (a memif client needs its server first)", rte_strerror(-rc));
+    return 0;
+}
+
+static void caps_fill(struct port *port, const struct opening *o)
+{
+    uint64_t tx = o->conf.txmode.offloads;
+    struct port_caps *caps = &port->caps;
+    caps->tx_ip_checksum = tx & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
+    caps->tx_tcp_checksum = tx & RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+    caps->tx_multi_segment = (tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) || o->traits.gathers;
+    caps->tx_external = !o->traits.linear_only;
+    caps->rx_checksum = (o->conf.rxmode.offloads & RX_CHECKSUMS) == RX_CHECKSUMS;
+    caps->rss = o->conf.rxmode.mq_mode == RTE_ETH_MQ_RX_RSS;
+    caps->mtu = o->mtu;
+    struct rte_ether_addr mac;
+    if (rte_eth_macaddr_get(o->id, &mac) == 0) memcpy(caps->mac, mac.addr_bytes, sizeof caps->mac);
+    port->linear_only = !caps->tx_multi_segment || !caps->tx_external;
+    port->tx_prepare = caps->tx_ip_checksum || caps->tx_tcp_checksum;
+}
+
+int port_open(struct port **out, const struct port_config *config, char *err_text, size_t err_cap)
+{
+    struct opening o = {.config = config, .err_text = err_text, .err_cap = err_cap};
+    int rc = device_find(&o);
+    if (rc != 0) return rc;
+    queues_choose(&o);
+    offloads_choose(&o);
+    if ((rc = mtu_choose(&o)) != 0) return rc;
+    if ((rc = buffers_check(&o)) != 0) return rc;
+    size_t bytes = sizeof(struct port) + o.queues * sizeof(struct port_queue);
+    struct port *port = aligned_alloc(_Alignof(struct port), bytes);
+    if (!port) return refuse(&o, -ENOMEM, "no memory");
+    memset(port, 0, bytes);
+    port->id = o.id;
+    port->queue_count = o.queues;
+    for (uint16_t q = 0; q < o.queues; q++) port->queues[q].frames = config->pools[q].frame;
+    if ((rc = device_start(&o)) != 0) {
+        free(port);
+        return rc;
+    }
+    caps_fill(port, &o);
+    *out = port;
+    return 0;
+}
+
+void port_close(struct port **port)
+{
+    if (!*port) return;
+    rte_eth_dev_stop((*port)->id);
+    rte_eth_dev_close((*port)->id);
+    free(*port);
+    *port = NULL;
+}
+
+const struct port_caps *port_caps(const struct port *port) { return &port->caps; }
+uint16_t port_queue_count(const struct port *port) { return port->queue_count; }
+
+bool port_link_up(const struct port *port)
+{
+    struct rte_eth_link link;
+    return rte_eth_link_get_nowait(port->id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
+/* Drivers that translate no addresses have nothing to map, and say so in different ways. */
+int port_register_memory(struct port *port, void *base, size_t bytes, size_t page_bytes)
+{
+    struct rte_eth_dev_info info;
+    if (rte_extmem_register(base, bytes, NULL, 0, page_bytes) != 0 && rte_errno != EEXIST) return -rte_errno;
+    int rc = rte_eth_dev_info_get(port->id, &info);
+    if (rc != 0) return rc;
+    if (rte_dev_dma_map(info.device, base, (uintptr_t)base, bytes) == 0) return 0;
+    return rte_errno == ENOTSUP || rte_errno == EEXIST ? 0 : -rte_errno;
+}

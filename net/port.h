@@ -15,7 +15,7 @@
 /* What the device does for us; what it does not is done in software. */
 struct port_caps {
     bool tx_ip_checksum;
-    bool tx_tcp_checksum;
+    bool tx_tcp_checksum;  /* of IPv4; port_tx readies the frames as the driver wants them */
     bool tx_multi_segment; /* else port_tx copies a chained frame into one linear buffer */
     bool tx_external;      /* false: the driver mishandles indirect or external buffers (af_xdp): linearise */
     bool rx_checksum;      /* the device verifies and says so in ol_flags */
@@ -26,15 +26,31 @@ struct port_caps {
 
 struct port_config {
     const char *device;    /* ethdev name as in --vdev ("net_memif0") or PCI address */
-    uint16_t queues;       /* wanted receive/transmit queue pairs; fewer are used where the device has fewer */
+    /*
+     * Wanted receive/transmit queue pairs; fewer are used where the device has fewer. More than one needs RSS, or a wire
+     * whose other end picks the queue (memif, vhost, virtio-user, ring: the peer keeps a connection on one queue, and we
+     * answer on the same); any other device gets one.
+     */
+    uint16_t queues;
     uint16_t mtu;          /* IP bytes; 0: the device's own */
-    struct buf_pools *pools; /* [queues]: receive buffers of each queue come from its core's frame pool */
+    struct buf_pools *pools; /* [queues]: receive buffers of each queue come from its core's frame pool. Borrowed. */
 };
+
+/*
+ * The frame_room of pools (see base/buf.h) that suits every driver at this MTU: the frame and what XDP keeps before it.
+ * Rounded so that af_xdp's buffers fit a page up to MTU 3438.
+ */
+static inline uint32_t port_frame_room(uint16_t mtu)
+{
+    uint32_t room = mtu + 18u + 256u;
+    return room <= 2048u ? 2048u : (room + 63u) / 64u * 64u;
+}
 
 struct port;
 
 /* 0 or -errno; on failure one line in err_text (cap bytes) that names what, what it got, what it takes. */
 int port_open(struct port **out, const struct port_config *config, char *err_text, size_t err_cap);
+/* Stops the device and gives it up: it cannot be opened again in this process. Before its pools are destroyed. */
 void port_close(struct port **port);
 const struct port_caps *port_caps(const struct port *port);
 uint16_t port_queue_count(const struct port *port);
@@ -42,12 +58,12 @@ bool port_link_up(const struct port *port);
 uint16_t port_rx(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t max);
 /* Takes all n frames: what the device does not take after a few tries is freed and counted as tx_dropped. */
 void port_tx(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t n);
-uint64_t port_tx_dropped(const struct port *port, uint16_t queue);
+uint64_t port_tx_dropped(const struct port *port, uint16_t queue); /* any thread */
 /* Registers memory that replies are sent from with this port (rte_extmem_register, rte_dev_dma_map). 0 or -errno. */
 int port_register_memory(struct port *port, void *base, size_t bytes, size_t page_bytes);
 /*
- * Checks a --vdev argument against an MTU before EAL sees it: memif's bsize must hold the longest frame, or frames are
- * corrupted (DPDK 22.11). 0, or -EINVAL with one line in err_text.
+ * Checks a --vdev argument against an MTU (0: 1500) before EAL sees it: memif's bsize must hold the longest frame, and
+ * zero-copy must be off, or frames are corrupted (DPDK 22.11). 0, or -EINVAL with one line in err_text.
  */
 int port_check_vdev(const char *vdev, uint16_t mtu, char *err_text, size_t err_cap);
 

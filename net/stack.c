@@ -1,1 +1,294 @@
-/* to come */
+/* The turn of a stack: classify a burst, look ahead for its connections, then take its segments one by one. */
+#include "net/stack_impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <rte_byteorder.h>
+#include <rte_ether.h>
+#include <rte_ip.h>
+#include <rte_prefetch.h>
+#include "net/checksum.h"
+#include "net/icmp.h"
+#include "net/ipv4.h"
+#include "net/region.h"
+#include "net/tcp/tcp.h"
+
+#define MTU_LEAST 576u
+#define RX_WINDOW_LEAST 2048u
+#define PREFETCH_AHEAD 4u
+
+void net_stack_config_default(struct net_stack_config *config)
+{
+    *config = (struct net_stack_config){
+        .prefix_len = 24,
+        .mtu = 1500,
+        .port_first = 32768,
+        .port_last = 60999,
+        .max_connections = 131072,
+        .max_half_open = 16384,
+        .rx_window = 256 << 10,
+        .tx_inline = 256,
+        .rto_min_ns = UINT64_C(5000000),
+        .rto_max_ns = UINT64_C(60000000000),
+        .rto_initial_ns = UINT64_C(1000000000),
+        .time_wait_ns = UINT64_C(60000000000),
+        .delayed_ack_ns = UINT64_C(1000000),
+    };
+}
+
+static uint64_t key_of(const void *arg, uint32_t ref)
+{
+    const struct net_stack *st = arg;
+    if (ref & TCP_REF_TIME_WAIT) return st->time_wait.records[ref & ~TCP_REF_TIME_WAIT].key;
+    return stack_conn(st, ref)->key;
+}
+
+static bool config_valid(const struct net_stack_config *k)
+{
+    return k->mtu >= MTU_LEAST && k->prefix_len <= 32 && k->max_connections > 0 &&
+           k->max_connections < TCP_REF_TIME_WAIT / 2 && k->port_first > 0 && k->port_first <= k->port_last &&
+           k->rx_window >= RX_WINDOW_LEAST && k->rx_window >> TCP_SCALE_MAX <= UINT16_MAX && k->rto_min_ns > 0 &&
+           k->rto_min_ns <= k->rto_max_ns && k->pools && k->loop && k->tx &&
+           k->tx_inline + TCP_FRAME_HEADER + TCP_OPTIONS_MAX <= BUF_SMALL_ROOM;
+}
+
+static void offloads(struct net_stack *st)
+{
+    if (st->config.tx_ip_checksum) st->tx_flags |= RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_IPV4;
+    if (st->config.tx_tcp_checksum) st->tx_flags |= RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_IPV4;
+}
+
+int net_stack_create(struct net_stack **out, const struct net_stack_config *config)
+{
+    if (!config_valid(config)) return -EINVAL;
+    struct net_stack *st = calloc(1, sizeof *st);
+    if (!st) return -ENOMEM;
+    st->config = *config;
+    st->ip_be = rte_cpu_to_be_32(config->ip);
+    st->random = siphash(config->secret, "ports", 5);
+    st->ts_offset = (uint32_t)siphash(config->secret, "timestamps", 10);
+    st->challenge_rate = (struct rate_limit){.interval_ns = 1000000, .burst = 100};
+    st->duplicate_rate = (struct rate_limit){.interval_ns = 10000, .burst = 1000};
+    st->icmp_rate = (struct rate_limit){.interval_ns = 1000000, .burst = 100};
+    while (config->rx_window >> st->rcv_scale > UINT16_MAX) st->rcv_scale++;
+    offloads(st);
+    arp_init(&st->arp);
+    wheel_init(&st->wheel, 0);
+    int rc = -ENOMEM;
+    st->conns = net_region_map((size_t)config->max_connections * TCP_CONN_BYTES);
+    if (!st->conns) goto free_stack;
+    if ((rc = tcp_time_wait_init(&st->time_wait, config->max_connections)) != 0) goto unmap_conns;
+    if ((rc = tcp_table_init(&st->table, 2 * config->max_connections, config->secret, key_of, st)) != 0)
+        goto fini_time_wait;
+    *out = st;
+    return 0;
+fini_time_wait:
+    tcp_time_wait_fini(&st->time_wait);
+unmap_conns:
+    net_region_unmap(st->conns, (size_t)config->max_connections * TCP_CONN_BYTES);
+free_stack:
+    free(st);
+    return rc;
+}
+
+void net_stack_destroy(struct net_stack **stack)
+{
+    struct net_stack *st = *stack;
+    if (!st) return;
+    *stack = NULL;
+    for (uint32_t i = 0; i < st->conn_used; i++)
+        if (stack_conn(st, i)->state != TCPS_FREE) tcp_conn_free(st, stack_conn(st, i));
+    rte_pktmbuf_free_bulk(st->tx, st->tx_count);
+    arp_fini(&st->arp);
+    tcp_table_fini(&st->table);
+    tcp_time_wait_fini(&st->time_wait);
+    net_region_unmap(st->conns, (size_t)st->config.max_connections * TCP_CONN_BYTES);
+    free(st);
+}
+
+uint64_t stack_random(struct net_stack *st)
+{
+    st->random += UINT64_C(0x9e3779b97f4a7c15);
+    return siphash(st->config.secret, &st->random, sizeof st->random);
+}
+
+void stack_flush(struct net_stack *st)
+{
+    if (st->tx_count == 0) return;
+    uint64_t bytes = 0;
+    for (uint16_t i = 0; i < st->tx_count; i++) bytes += st->tx[i]->pkt_len;
+    metric_add(&st->metrics.tx_frames, st->tx_count);
+    metric_add(&st->metrics.tx_bytes, bytes);
+    st->tx_sent += st->tx_count;
+    st->config.tx(st->config.tx_arg, st->tx, st->tx_count);
+    st->tx_count = 0;
+}
+
+static bool tcp_checksum_bad(const struct net_stack *st, const struct rte_mbuf *m, uint32_t at, uint32_t src_be)
+{
+    if (st->config.rx_checksum) {
+        uint64_t verified = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+        if (verified == RTE_MBUF_F_RX_L4_CKSUM_GOOD || verified == RTE_MBUF_F_RX_L4_CKSUM_NONE) return false;
+        if (verified == RTE_MBUF_F_RX_L4_CKSUM_BAD) return true;
+    }
+    uint32_t len = m->pkt_len - at;
+    uint64_t sum = (uint64_t)src_be + st->ip_be + rte_cpu_to_be_16(IPPROTO_TCP) + rte_cpu_to_be_16((uint16_t)len);
+    if (likely(m->data_len >= m->pkt_len)) sum += checksum_sum(rte_pktmbuf_mtod_offset(m, const uint8_t *, at), len);
+    else sum += checksum_chain(m, at, len);
+    return checksum_fold(sum) != 0xffff;
+}
+
+static uint32_t load_be32(const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return rte_be_to_cpu_32(v);
+}
+
+/* The header's fields into s; the timestamp too where it stands alone. False: counted; m is still the caller's. */
+static bool segment_parse(struct net_stack *st, struct rte_mbuf *m, uint32_t at, struct tcp_segment *s)
+{
+    const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *), *tcp = frame + at;
+    uint32_t src_be, ports;
+    if (unlikely(m->data_len < at + TCP_HEADER_BYTES)) goto drop;
+    uint32_t header = (tcp[12] >> 4) * 4u;
+    if (unlikely(header < TCP_HEADER_BYTES || m->data_len < at + header)) goto drop;
+    memcpy(&src_be, frame + sizeof(struct rte_ether_hdr) + offsetof(struct rte_ipv4_hdr, src_addr), sizeof src_be);
+    memcpy(&ports, tcp, sizeof ports);
+    if (unlikely(tcp_checksum_bad(st, m, at, src_be))) {
+        metric_add(&st->metrics.drop_tcp_checksum, 1);
+        return false;
+    }
+    s->m = m;
+    s->frame = frame;
+    s->key = (uint64_t)ports << 32 | src_be;
+    s->hash = tcp_table_hash(&st->table, s->key);
+    s->seq = load_be32(tcp + 4);
+    s->ack = load_be32(tcp + 8);
+    s->flags = tcp[13] & 0x3f;
+    s->wnd = (uint16_t)(tcp[14] << 8 | tcp[15]);
+    s->payload_off = (uint16_t)(at + header);
+    s->len = m->pkt_len - at - header;
+    s->options = tcp + TCP_HEADER_BYTES;
+    s->options_len = (uint8_t)(header - TCP_HEADER_BYTES);
+    s->has_ts = s->options_len == TCP_TS_BYTES && load_be32(s->options) == 0x0101080a;
+    if (s->has_ts) {
+        s->ts_val = load_be32(s->options + 4);
+        s->ts_ecr = load_be32(s->options + 8);
+    }
+    return true;
+drop:
+    metric_add(&st->metrics.drop_tcp_header, 1);
+    return false;
+}
+
+/* True: s holds a TCP segment. Otherwise m has been taken. */
+static bool classify(struct net_stack *st, struct rte_mbuf *m, struct tcp_segment *s)
+{
+    const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+    struct ipv4_packet packet;
+    if (unlikely(m->data_len < sizeof *eth)) goto drop_ethernet;
+    if (unlikely(eth->ether_type != rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4))) {
+        if (eth->ether_type != rte_cpu_to_be_16(RTE_ETHER_TYPE_ARP)) goto drop_ethernet;
+        arp_input(st, m);
+        return false;
+    }
+    if (unlikely(memcmp(&eth->dst_addr, st->config.mac, 6) != 0)) goto drop_ethernet;
+    if (unlikely(!ipv4_input(st, m, &packet))) goto drop;
+    if (likely(packet.protocol == IPPROTO_TCP)) {
+        if (segment_parse(st, m, (uint32_t)sizeof *eth + packet.header, s)) return true;
+        goto drop;
+    }
+    if (packet.protocol == IPPROTO_ICMP) {
+        icmp_input(st, m, packet.header);
+        return false;
+    }
+    metric_add(&st->metrics.drop_ip_protocol, 1);
+    goto drop;
+drop_ethernet:
+    metric_add(&st->metrics.drop_ethernet, 1);
+drop:
+    rte_pktmbuf_free(m);
+    return false;
+}
+
+static void conn_prefetch(const struct net_stack *st, uint32_t ref)
+{
+    if (ref >= TCP_REF_TIME_WAIT) return;
+    const uint8_t *p = (const uint8_t *)stack_conn(st, ref);
+    for (unsigned line = 0; line < 5; line++) rte_prefetch0(p + 64 * line);
+}
+
+static void input_burst(struct net_stack *st, struct rte_mbuf **frames, uint16_t n)
+{
+    struct tcp_segment segments[STACK_BURST];
+    uint16_t count = 0;
+    uint64_t bytes = 0;
+    for (uint16_t i = 0; i < n; i++) {
+        if (i + PREFETCH_AHEAD < n) rte_prefetch0(rte_pktmbuf_mtod(frames[i + PREFETCH_AHEAD], void *));
+        bytes += frames[i]->pkt_len;
+        if (!classify(st, frames[i], &segments[count])) continue;
+        tcp_table_prefetch(&st->table, segments[count].hash);
+        count++;
+    }
+    for (uint16_t i = 0; i < count; i++) {
+        segments[i].guess = tcp_table_guess(&st->table, segments[i].hash);
+        conn_prefetch(st, segments[i].guess);
+    }
+    for (uint16_t i = 0; i < count; i++) tcp_input(st, &segments[i]);
+    metric_add(&st->metrics.rx_frames, n);
+    metric_add(&st->metrics.rx_bytes, bytes);
+}
+
+void net_stack_input(struct net_stack *st, struct rte_mbuf **frames, uint16_t n, uint64_t now_ns)
+{
+    stack_set_now(st, now_ns);
+    for (uint16_t done = 0; done < n; done += STACK_BURST)
+        input_burst(st, frames + done, (uint16_t)RTE_MIN((uint16_t)(n - done), STACK_BURST));
+}
+
+static struct tcp_conn *dirty_pop(struct net_stack *st)
+{
+    if (!st->dirty_head) return NULL;
+    struct tcp_conn *c = stack_conn(st, st->dirty_head - 1);
+    st->dirty_head = c->next_dirty;
+    if (!st->dirty_head) st->dirty_tail = 0;
+    c->flags &= ~TCPF_DIRTY;
+    return c;
+}
+
+unsigned net_stack_output(struct net_stack *st, uint64_t now_ns)
+{
+    struct tcp_conn *c;
+    stack_set_now(st, now_ns);
+    while ((c = dirty_pop(st)) != NULL) {
+        if (unlikely(c->state == TCPS_FREE)) {
+            c->next_dirty = st->conn_free;
+            st->conn_free = stack_conn_index(st, c) + 1;
+            continue;
+        }
+        tcp_output(st, c);
+    }
+    stack_flush(st);
+    unsigned sent = st->tx_sent;
+    st->tx_sent = 0;
+    return sent;
+}
+
+unsigned net_stack_timers(struct net_stack *st, uint64_t now_ns)
+{
+    stack_set_now(st, now_ns);
+    return tcp_timers(st) + tcp_time_wait_expire(st) + arp_timers(st);
+}
+
+uint64_t net_stack_deadline(const struct net_stack *st)
+{
+    if (st->dirty_head || st->tx_count) return st->now; /* output has something to do */
+    uint64_t at = RTE_MIN(wheel_deadline(&st->wheel), tcp_time_wait_deadline(&st->time_wait));
+    return RTE_MIN(at, st->arp.due);
+}
+
+const struct net_metrics *net_stack_metrics(const struct net_stack *st) { return &st->metrics; }
+
+uint32_t net_stack_connections(const struct net_stack *st) { return (uint32_t)metric_get(&st->metrics.connections); }

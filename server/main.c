@@ -1,1 +1,174 @@
-int main(void) { return 0; }
+/* polarkv: configuration, cores, signals. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "base/eal.h"
+#include "base/log.h"
+#include "server/config.h"
+#include "server/core.h"
+
+#define EXIT_MACHINE 1 /* the machine refuses */
+#define EXIT_USAGE 2
+
+static void set_log_level(const char *word)
+{
+    static const char *const words[] = {"error", "warn", "info", "debug"};
+    for (int i = 0; i < 4; i++)
+        if (strcmp(words[i], word) == 0) log_set_level((enum log_level)i);
+}
+
+static int start_eal(const struct config *config, const char *program)
+{
+    bool pci = *config->port && strchr(config->port, ':');
+    struct eal_config eal = {.program = program,
+                             .memory_mib = (uint32_t)(config->buffer_memory / 4 * 5 >> 20) + 32, /* pools pay for alignment and rings beside */
+                             .huge_pages = config->huge_pages,
+                             .pci = pci,
+                             .vdevs = config->vdev.items,
+                             .vdev_count = config->vdev.count,
+                             .allow = &config->port,
+                             .allow_count = pci};
+    return eal_start(&eal);
+}
+
+static int create_port(struct server *server)
+{
+    const struct config *config = server->config;
+    char text[256];
+    if (!*config->port) return 0;
+    struct buf_pools pools[CONFIG_CORES_MAX];
+    for (unsigned i = 0; i < config->core_count; i++) pools[i] = server->cores[i].pools;
+    struct port_config port = {
+        .device = config->port, .queues = (uint16_t)config->core_count, .mtu = (uint16_t)config->mtu, .pools = pools};
+    int rc = port_open(&server->port, &port, text, sizeof text);
+    if (rc != 0) log_error("option 'port': %s", text);
+    return rc;
+}
+
+static int create_stacks(struct server *server)
+{
+    char text[256];
+    if (!server->port) return 0;
+    for (unsigned i = 0; i < server->config->core_count && i < port_queue_count(server->port); i++) {
+        int rc = core_create_net(&server->cores[i], text, sizeof text);
+        if (rc == 0) continue;
+        log_error("option 'ip': %s", text);
+        return rc;
+    }
+    return 0;
+}
+
+static int create_cores(struct server *server)
+{
+    const struct config *config = server->config;
+    int rc = 0;
+    for (unsigned i = 0; i < config->core_count && rc == 0; i++) rc = core_create(&server->cores[i], server, i);
+    if (rc != 0) {
+        log_error("cannot create %u cores: %s (option 'buffer-memory' has %llu MiB)", config->core_count, strerror(-rc),
+                  (unsigned long long)config->buffer_memory >> 20);
+        return rc;
+    }
+    if ((rc = create_port(server)) != 0) return rc;
+    for (unsigned i = 0; i < config->core_count && rc == 0; i++) rc = core_create_store(&server->cores[i]);
+    if (rc != 0) {
+        log_error("cannot take option 'memory-limit' %llu MiB for items: %s%s",
+                  (unsigned long long)config->memory_limit >> 20, strerror(-rc),
+                  config->huge_pages ? "; reserve huge pages with sysctl vm.nr_hugepages" : "");
+        return rc;
+    }
+    return create_stacks(server);
+}
+
+static int start_cores(struct server *server)
+{
+    int rc = 0;
+    for (unsigned i = 0; i < server->config->core_count && rc == 0; i++) rc = core_listen(&server->cores[i]);
+    for (unsigned i = 0; i < server->config->core_count && rc == 0; i++) rc = core_start(&server->cores[i]);
+    for (unsigned i = 0; i < server->config->core_count && rc == 0; i++) rc = core_run(&server->cores[i]);
+    return rc;
+}
+
+/* Whether somebody else has one of the ports: with SO_REUSEPORT the cores' own listeners would not notice. */
+static int probe_ports(const struct config *config)
+{
+    const uint64_t ports[] = {config->memcache_port, config->resp_port};
+    for (unsigned i = 0; i < 2 && *config->listen; i++) {
+        if (ports[i] == 0) continue;
+        int rc = ksock_probe_address(config->listen, (uint16_t)ports[i]);
+        if (rc == 0) continue;
+        log_error("option '%s': cannot listen on %s port %llu: %s", i ? "resp-port" : "memcache-port", config->listen,
+                  (unsigned long long)ports[i], strerror(-rc));
+        return rc;
+    }
+    return 0;
+}
+
+static void announce(const struct server *server)
+{
+    const struct config *config = server->config;
+    char where[256] = "";
+    if (*config->listen) snprintf(where, sizeof where, "%s", config->listen);
+    if (server->port)
+        snprintf(where + strlen(where), sizeof where - strlen(where), "%s%s on %s (%u of %u cores)", *where ? " and " : "",
+                 config->ip, config->port, port_queue_count(server->port), config->core_count);
+    log_info("polarkv %s ready: %u cores, memcached port %llu, redis port %llu, at %s", POLAR_VERSION, config->core_count,
+             (unsigned long long)config->memcache_port, (unsigned long long)config->resp_port, where);
+}
+
+static void destroy_server(struct server *server)
+{
+    unsigned count = server->config->core_count;
+    for (unsigned i = 0; i < count; i++) core_stop(&server->cores[i]);
+    for (unsigned i = 0; i < count; i++) core_close(&server->cores[i]);
+    if (server->port) port_close(&server->port);
+    for (unsigned i = 0; i < count; i++) core_destroy(&server->cores[i]);
+    free(server->cores);
+    metrics_destroy(&server->metrics);
+}
+
+static int serve(const struct config *config, sigset_t *signals)
+{
+    struct server server = {.config = config, .tsc_hz = clock_tsc_hz(), .start_unix_ms = (uint64_t)time(NULL) * 1000};
+    slot_map_init(&server.slots, config->core_count);
+    server.metrics = metrics_create();
+    server.cores = aligned_alloc(64, (sizeof *server.cores * config->core_count + 63) & ~(size_t)63);
+    if (!server.metrics || !server.cores) return EXIT_MACHINE;
+    memset(server.cores, 0, sizeof *server.cores * config->core_count);
+    int rc = create_cores(&server);
+    if (rc == 0) rc = start_cores(&server);
+    if (rc == 0) {
+        announce(&server);
+        int signal_number;
+        sigwait(signals, &signal_number);
+        log_info("%s: stopping", strsignal(signal_number));
+    }
+    destroy_server(&server);
+    return rc == 0 ? 0 : EXIT_MACHINE;
+}
+
+int main(int argc, char **argv)
+{
+    struct config config;
+    sigset_t signals;
+    enum config_result loaded = config_load(&config, argc, argv);
+    if (loaded != CONFIG_RUN) {
+        config_free(&config);
+        return loaded == CONFIG_EXIT_OK ? 0 : EXIT_USAGE;
+    }
+    set_log_level(config.log_level);
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    int status = EXIT_MACHINE;
+    if (probe_ports(&config) == 0 && start_eal(&config, argv[0]) == 0) {
+        status = serve(&config, &signals);
+        eal_stop();
+    }
+    config_free(&config);
+    return status;
+}

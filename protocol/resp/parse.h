@@ -10,6 +10,7 @@
 #define POLAR_PROTOCOL_RESP_PARSE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include "base/slice.h"
 
@@ -24,16 +25,18 @@ enum resp_status {
 };
 
 /* A header: *argc > 0 arguments follow as bulk strings; *argc == 0: nothing to do (an empty array or empty line), skip
- * *used; *argc == -1: an inline line of *used bytes, to be split by resp_split_inline. */
+ * *used; *argc == -1: an inline line of *used bytes (its end included), to be split by resp_split_inline. */
 enum resp_status resp_parse_header(const uint8_t *p, size_t n, int64_t *argc, uint32_t *used, struct slice *error);
-/* A bulk header of *used bytes; *len bytes and "\r\n" follow. max_len: as proto-max-bulk-len. authenticated limits are not here. */
+/* A bulk header of *used bytes; *len bytes and 2 more follow ("\r\n", which redis skips without a look). max_len: as
+ * proto-max-bulk-len. The lower limits before AUTH are not here. */
 enum resp_status resp_parse_bulk(const uint8_t *p, size_t n, uint64_t max_len, uint64_t *len, uint32_t *used,
                                  struct slice *error);
 /*
  * Splits an inline line (as redis' sdssplitargs: blanks, "double quotes" with \n \r \t \b \a \xHH escapes, 'single').
- * Unescaped text goes to scratch (at least n bytes); args point into it. Returns the count, or -1 for unbalanced quotes,
- * -2 for more than max_args.
+ * Unescaped text goes to scratch (at least n bytes); args point into it. Returns the count (0 for a blank line), or -1
+ * for unbalanced quotes (answer RESP_ERROR_QUOTES and close), -2 for more than max_args.
  */
+#define RESP_ERROR_QUOTES "ERR Protocol error: unbalanced quotes in request"
 int resp_split_inline(const uint8_t *p, size_t n, uint8_t *scratch, struct slice *args, int max_args);
 
 /* Commands: one row each in commands.def. */

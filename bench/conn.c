@@ -1,0 +1,124 @@
+#include <stdio.h>
+#include <string.h>
+#include "bench/worker.h"
+
+bool conn_start(struct conn *c, struct buf_chain *chain, const struct planned_op *op, uint64_t start_tsc)
+{
+    struct worker *w = c->worker;
+    if (!request_append(&w->source, chain, op)) {
+        w->starved++;
+        return false;
+    }
+    c->ops[c->last++ & w->ops_mask] = (struct conn_op){.start_tsc = start_tsc, .index = op->index, .is_get = op->is_get};
+    w->in_flight++;
+    if (w->phase == WORKER_LOADING) w->load_next += w->config.plan->threads;
+    return true;
+}
+
+void conn_send(struct conn *c, struct buf_chain *chain)
+{
+    if (chain->len == 0) return;
+    c->stream->ops->send(c->stream, chain);
+    c->stream->ops->flush(c->stream);
+}
+
+void conn_close(struct conn *c)
+{
+    if (!c->stream) return;
+    c->stream->ops->close(c->stream);
+    c->stream = NULL;
+    c->connected = false;
+    c->worker->alive--;
+}
+
+/* What was in flight will not be answered. */
+static void conn_lose(struct conn *c, const char *why)
+{
+    struct worker *w = c->worker;
+    if (c->connected) {
+        w->lost++;
+        w->counts[w->phase].errors += conn_in_flight(c);
+    } else {
+        w->connect_failures++;
+        w->connect_errno = c->stream->error;
+    }
+    worker_note_error(w, why);
+    w->in_flight -= conn_in_flight(c);
+    c->first = c->last;
+    c->stream->ops->abort(c->stream);
+    c->stream = NULL;
+    c->connected = false;
+    w->alive--;
+}
+
+/* Latencies are of operations answered while measuring; in an open loop also of those that were due then and came late. */
+static bool is_measured(const struct worker *w, const struct conn_op *op)
+{
+    if (w->phase == WORKER_MEASURING) return true;
+    return w->phase == WORKER_DRAINING && w->loop == &loop_open && op->start_tsc < w->measure_end_tsc;
+}
+
+static void conn_count(struct worker *w, const struct conn_op *op, const struct reply *reply, uint64_t now_tsc)
+{
+    struct worker_counts *n = &w->counts[w->phase];
+    if (op->is_get) n->gets++;
+    else n->sets++;
+    if (reply->kind == CODEC_HIT) {
+        n->hits++;
+        n->wrong += reply->wrong;
+    } else if (reply->kind == CODEC_MISS) {
+        n->misses++;
+    } else if (reply->kind == CODEC_REFUSED) {
+        n->errors++;
+        worker_note_error(w, reply->text);
+    }
+    if (!is_measured(w, op)) return;
+    uint64_t ns = (uint64_t)(((unsigned __int128)(now_tsc - op->start_tsc) * w->ns_per_tsc_32) >> 32);
+    histogram_record(op->is_get ? &w->get_ns : &w->set_ns, ns);
+}
+
+/* Takes every reply that is there. false: what came is not the protocol. */
+static bool conn_read(struct conn *c, uint64_t now_tsc)
+{
+    struct worker *w = c->worker;
+    struct buf_chain *rx = &c->stream->rx;
+    uint32_t before = rx->len;
+    enum reply_status status = REPLY_NEED_MORE;
+    while (rx->len > 0) {
+        struct reply reply;
+        if (c->first == c->last) return false; /* nobody asked */
+        const struct conn_op *op = &c->ops[c->first & w->ops_mask];
+        status = reply_read(&c->reader, op->is_get, op->index, rx, &reply);
+        if (status != REPLY_DONE) break;
+        c->first++;
+        w->in_flight--;
+        conn_count(w, op, &reply, now_tsc);
+    }
+    if (before > rx->len) c->stream->ops->consumed(c->stream, before - rx->len);
+    return status != REPLY_BAD;
+}
+
+void conn_on_events(struct conn *c, uint64_t now_tsc)
+{
+    struct worker *w = c->worker;
+    struct stream *s = c->stream;
+    uint32_t events = s->events;
+    s->events = 0;
+    if (events & STREAM_CONNECTED) {
+        c->connected = true;
+        w->connected++;
+    }
+    if ((events & STREAM_READABLE) && !conn_read(c, now_tsc)) {
+        conn_lose(c, "an answer that is not the protocol");
+        return;
+    }
+    if (events & STREAM_ERROR) {
+        conn_lose(c, strerror(s->error));
+        return;
+    }
+    if (events & STREAM_EOF) {
+        conn_lose(c, "connection closed by the server");
+        return;
+    }
+    if (c->connected && w->phase >= WORKER_LOADING && conn_in_flight(c) < w->depth) w->loop->room(w, c, now_tsc);
+}

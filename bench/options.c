@@ -1,0 +1,180 @@
+#include "bench/options.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/decimal.h"
+
+const struct option_row bench_option_rows[] = {
+#define OPTION(name, kind, value, least, most, choices, help) \
+    {#name, OPTION_##kind, offsetof(struct bench_options, name), value, least, most, choices, help},
+#include "bench/options.def"
+#undef OPTION
+};
+const size_t bench_option_row_count = sizeof bench_option_rows / sizeof *bench_option_rows;
+
+__attribute__((format(printf, 2, 3))) static int refuse(FILE *err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("kvbench: ", err);
+    vfprintf(err, format, args);
+    fputc('\n', err);
+    va_end(args);
+    return -EINVAL;
+}
+
+static bool parse_number(const char *text, size_t len, uint64_t most, uint64_t *out)
+{
+    return decimal_parse_u64((struct slice){(const uint8_t *)text, len}, out) && *out <= most;
+}
+
+/* An empty option is NULL. */
+static const char *given(const char *text) { return text ? text : ""; }
+
+/* "a" or "a:b"; a single number counts for both. */
+static bool parse_pair(const char *text, bool single, uint64_t most, uint32_t *first, uint32_t *second)
+{
+    uint64_t a, b;
+    if (!text) return false;
+    const char *colon = strchr(text, ':');
+    size_t len = colon ? (size_t)(colon - text) : strlen(text);
+    if (!parse_number(text, len, most, &a)) return false;
+    if (!colon && !single) return false;
+    b = a;
+    if (colon && !parse_number(colon + 1, strlen(colon + 1), most, &b)) return false;
+    *first = (uint32_t)a;
+    *second = (uint32_t)b;
+    return true;
+}
+
+static int plan_server(struct bench_plan *plan, FILE *err)
+{
+    const char *text = given(plan->options.server), *colon = strrchr(text, ':'), *end = colon;
+    uint64_t port;
+    if (!colon || !parse_number(colon + 1, strlen(colon + 1), 65535, &port) || port == 0) goto bad;
+    if (*text == '[' && end > text && end[-1] == ']') {
+        text++;
+        end--;
+    }
+    if (end == text || (size_t)(end - text) >= sizeof plan->server_address) goto bad;
+    memcpy(plan->server_address, text, (size_t)(end - text));
+    plan->server_port = (uint16_t)port;
+
+    struct in_addr v4;
+    struct in6_addr v6;
+    bool is_v4 = inet_pton(AF_INET, plan->server_address, &v4) == 1;
+    if (is_v4) plan->server_ip = ntohl(v4.s_addr);
+    else if (plan->transport == BENCH_TCP || inet_pton(AF_INET6, plan->server_address, &v6) != 1) goto bad;
+    return 0;
+bad:
+    return refuse(err, "server: got '%s', takes a numeric address and a port, e.g. 127.0.0.1:11211",
+                  given(plan->options.server));
+}
+
+/* The device's name: given, or the first part of the first --vdev, or the first --allow. */
+static int plan_device(struct bench_plan *plan, FILE *err)
+{
+    const struct bench_options *o = &plan->options;
+    plan->device = o->device;
+    if (plan->device) return 0;
+    if (o->vdev.count > 0) {
+        int len = (int)strcspn(o->vdev.items[0], ",");
+        snprintf(plan->vdev_name, sizeof plan->vdev_name, "%.*s", len, o->vdev.items[0]);
+        plan->device = plan->vdev_name;
+        return 0;
+    }
+    if (o->allow.count == 0) return refuse(err, "a DPDK device is needed: give --vdev or --allow");
+    plan->device = o->allow.items[0];
+    return 0;
+}
+
+static int plan_cpus(struct bench_plan *plan, FILE *err)
+{
+    const char *text = plan->options.cpu;
+    for (uint32_t i = 0; i < BENCH_THREADS_MAX; i++) plan->cpus[i] = -1;
+    for (uint32_t i = 0; text && *text && i < BENCH_THREADS_MAX; i++) {
+        uint64_t cpu;
+        size_t len = strcspn(text, ",");
+        if (!parse_number(text, len, 4095, &cpu))
+            return refuse(err, "cpu: got '%s', takes processor numbers separated by commas", plan->options.cpu);
+        plan->cpus[i] = (int)cpu;
+        text += len;
+        if (*text == ',') text++;
+    }
+    return 0;
+}
+
+static enum value_verify verify_of(const char *word)
+{
+    if (strcmp(word, "full") == 0 || strcmp(word, "yes") == 0) return VALUE_VERIFY_FULL;
+    return strcmp(word, "head") == 0 ? VALUE_VERIFY_HEAD : VALUE_VERIFY_NONE;
+}
+
+static enum reactor_poll poll_of(const struct bench_plan *plan)
+{
+    const char *word = plan->options.poll;
+    if (strcmp(word, "busy") == 0) return REACTOR_BUSY;
+    if (strcmp(word, "adaptive") == 0) return REACTOR_ADAPTIVE;
+    return plan->transport == BENCH_TCP || plan->options.rate > 0 ? REACTOR_BUSY : REACTOR_ADAPTIVE;
+}
+
+#define VALUE_SIZE_MAX (16u << 20)
+
+static int plan_load(struct bench_plan *plan, FILE *err)
+{
+    const struct bench_options *o = &plan->options;
+    if (!parse_pair(o->value_size, true, VALUE_SIZE_MAX, &plan->value_min, &plan->value_max) ||
+        plan->value_min == 0 || plan->value_min > plan->value_max)
+        return refuse(err, "value-size: got '%s', takes bytes 1..%u or min:max", given(o->value_size), VALUE_SIZE_MAX);
+    if (!parse_pair(o->ratio, false, 1000000, &plan->sets, &plan->gets) || plan->sets + plan->gets == 0)
+        return refuse(err, "ratio: got '%s', takes sets:gets, e.g. 1:9", given(o->ratio));
+    if (o->connections < o->threads)
+        return refuse(err, "connections: got %u, takes at least one for each of %u threads", (unsigned)o->connections,
+                      (unsigned)o->threads);
+    if (o->server_stats && plan->protocol != CODEC_MEMCACHE)
+        return refuse(err, "server-stats: takes --protocol memcache");
+    plan->keys = (uint32_t)o->keys;
+    plan->key_len = (uint32_t)o->key_size;
+    plan->load = strcmp(o->load, "auto") == 0 ? plan->gets > 0 : strcmp(o->load, "yes") == 0;
+    if (o->duration == 0 && !plan->load) return refuse(err, "duration: 0 means load only, takes --load yes");
+    return 0;
+}
+
+static int plan_fill(struct bench_plan *plan, FILE *err)
+{
+    const struct bench_options *o = &plan->options;
+    int rc;
+    plan->protocol = strcmp(o->protocol, "resp") == 0 ? CODEC_RESP : CODEC_MEMCACHE;
+    plan->transport = strcmp(o->transport, "tcp") == 0 ? BENCH_TCP : BENCH_KERNEL;
+    plan->poll = poll_of(plan);
+    plan->verify = verify_of(o->verify);
+    plan->threads = (uint32_t)o->threads;
+    plan->connections = (uint32_t)o->connections;
+    plan->pipeline = (uint32_t)o->pipeline;
+    plan->warmup_ns = o->duration == 0 ? 0 : o->warmup;
+    plan->duration_ns = o->duration;
+    plan->hard_stop_ns = o->hard_stop ? o->hard_stop : o->warmup + o->duration + 60000000000u;
+    if ((rc = plan_cpus(plan, err)) != 0) return rc;
+    if (o->ping || o->ping_serve) return plan_device(plan, err);
+    if ((rc = plan_server(plan, err)) != 0) return rc;
+    if ((rc = plan_load(plan, err)) != 0) return rc;
+    return plan->transport == BENCH_TCP ? plan_device(plan, err) : 0;
+}
+
+int bench_plan_parse(struct bench_plan *plan, int argc, char **argv, FILE *err)
+{
+    memset(plan, 0, sizeof *plan);
+    int rc = options_parse(bench_option_rows, bench_option_row_count, &plan->options, argc, argv, NULL, err);
+    if (rc != 0) return rc;
+    rc = plan_fill(plan, err);
+    if (rc != 0) bench_plan_free(plan);
+    return rc;
+}
+
+void bench_plan_free(struct bench_plan *plan)
+{
+    options_free(bench_option_rows, bench_option_row_count, &plan->options);
+}

@@ -1,0 +1,1 @@
+"""What bench/compare and bench/demo are made of: servers, load runs, tables. Python's standard library only."""

@@ -1,0 +1,48 @@
+/*
+ * How a thread of kvbench reaches the server: streams over kernel sockets, or over our TCP on a queue of a DPDK port.
+ * A turn of the thread's reactor: input (or fd events), kvbench's own poller, output.
+ */
+#ifndef POLAR_BENCH_TRANSPORT_H
+#define POLAR_BENCH_TRANSPORT_H
+
+#include <stdint.h>
+#include "base/buf.h"
+#include "base/reactor.h"
+#include "base/stream.h"
+#include "bench/options.h"
+#include "net/port.h"
+
+/* One thread's. */
+struct transport {
+    struct stream_loop loop;
+    /* Starts a connection to the server. The stream's events follow. 0 or -errno. */
+    int (*connect)(struct transport *t, uint64_t now_ns, struct stream **out);
+    /* Connections that have not yet ended in order. */
+    uint32_t (*lingering)(const struct transport *t);
+    struct poller input, output; /* input.run NULL: none */
+    void *impl;
+    void (*destroy)(struct transport *t);
+};
+
+/* What the threads share: their buffers and, with tcp, the port. */
+struct transport_set {
+    const struct bench_plan *plan;
+    uint32_t threads;
+    struct buf_pools *pools; /* [threads] */
+    struct port *port;       /* NULL over kernel sockets */
+};
+
+/* MiB of DPDK memory that transport_set_open will need. */
+uint32_t transport_memory_mib(const struct bench_plan *plan);
+/* Makes the buffers, opens the port and waits for its link. After eal_start. 0 or -errno, with a log line. */
+int transport_set_open(struct transport_set *set, const struct bench_plan *plan);
+/* Every transport of the set has been destroyed. */
+void transport_set_close(struct transport_set *set);
+/* The transport of one thread; pollers are not yet added to the reactor. 0 or -errno, with a log line. */
+int transport_create(struct transport *t, struct transport_set *set, uint32_t thread, struct reactor *reactor);
+
+/* The two kinds. */
+int transport_kernel_create(struct transport *t, struct transport_set *set, uint32_t thread, struct reactor *reactor);
+int transport_tcp_create(struct transport *t, struct transport_set *set, uint32_t thread);
+
+#endif

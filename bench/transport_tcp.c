@@ -1,0 +1,76 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/log.h"
+#include "bench/transport.h"
+#include "net/netcore.h"
+
+#define SOURCE_PORT_FIRST 10000u
+#define SOURCE_PORT_LAST 65000u
+
+struct tcp_transport {
+    struct netcore core;
+    const struct bench_plan *plan;
+};
+
+static int tcp_connect(struct transport *t, uint64_t now_ns, struct stream **out)
+{
+    struct tcp_transport *k = t->impl;
+    return net_connect(k->core.stack, k->plan->server_ip, k->plan->server_port, now_ns, out);
+}
+
+static uint32_t tcp_lingering(const struct transport *t)
+{
+    const struct tcp_transport *k = t->impl;
+    return net_stack_connections(k->core.stack);
+}
+
+static void tcp_destroy(struct transport *t)
+{
+    struct tcp_transport *k = t->impl;
+    netcore_fini(&k->core);
+    free(k);
+}
+
+/* Each thread has its own part of the source ports, so that no two stacks of one address use the same. */
+static void source_ports(struct net_stack_config *config, const struct transport_set *set, uint32_t thread)
+{
+    uint32_t share = (SOURCE_PORT_LAST - SOURCE_PORT_FIRST) / set->threads;
+    config->port_first = (uint16_t)(SOURCE_PORT_FIRST + thread * share);
+    config->port_last = (uint16_t)(config->port_first + share - 1);
+}
+
+static int core_init(struct tcp_transport *k, struct transport *t, struct transport_set *set, uint32_t thread)
+{
+    char text[256] = "";
+    struct netcore_config config = {.port = set->port, .queue = (uint16_t)thread, .address = set->plan->options.ip};
+    net_stack_config_default(&config.stack);
+    config.stack.core = thread;
+    config.stack.max_connections = set->plan->connections + 8;
+    config.stack.pools = &set->pools[thread];
+    config.stack.loop = &t->loop;
+    source_ports(&config.stack, set, thread);
+    int rc = netcore_init(&k->core, &config, text, sizeof text);
+    if (rc != 0) log_error("%s", text);
+    return rc;
+}
+
+int transport_tcp_create(struct transport *t, struct transport_set *set, uint32_t thread)
+{
+    struct tcp_transport *k = calloc(1, sizeof *k);
+    if (!k) return -ENOMEM;
+    k->plan = set->plan;
+    int rc = core_init(k, t, set, thread);
+    if (rc != 0) {
+        free(k);
+        return rc;
+    }
+    t->impl = k;
+    t->connect = tcp_connect;
+    t->lingering = tcp_lingering;
+    t->destroy = tcp_destroy;
+    t->input = (struct poller){
+        .name = "input", .run = netcore_rx, .deadline = netcore_deadline, .arg = &k->core, .needs_naps = true};
+    t->output = (struct poller){.name = "output", .run = netcore_tx, .arg = &k->core};
+    return 0;
+}

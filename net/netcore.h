@@ -1,0 +1,51 @@
+/*
+ * What one core needs to serve TCP on a port: the port's queue, the core's stack between them, and two pollers. The
+ * order of a turn: netcore_rx, the handlers of ready streams, netcore_tx. Core of the queue only, but for the metrics.
+ */
+#ifndef POLAR_NET_NETCORE_H
+#define POLAR_NET_NETCORE_H
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "net/port.h"
+#include "net/stack.h"
+
+struct netcore_metrics {
+#define METRIC(name, kind, help) uint64_t name;
+#include "net/netcore_metrics.def"
+#undef METRIC
+};
+extern const struct metric_row netcore_metric_rows[];
+extern const size_t netcore_metric_row_count;
+
+struct netcore {
+    struct port *port;       /* shared by the cores, each its queue */
+    uint16_t queue;
+    struct net_stack *stack; /* owned */
+    uint64_t tx_burst_tsc;   /* cycles of transmit bursts inside the running call of the stack */
+    struct netcore_metrics metrics;
+};
+
+struct netcore_config {
+    struct port *port;   /* borrowed; mac, mtu and offloads of the stack are set from its capabilities */
+    uint16_t queue;
+    const char *address; /* "10.9.0.1/24" */
+    const char *gateway; /* "10.9.0.254"; NULL or "": none */
+    /* The rest, from net_stack_config_default: core, pools, loop, ports, limits. A secret of 0,0 is drawn at random. */
+    struct net_stack_config stack;
+};
+
+/* Borrows what config points to only for the call, but for port, pools and loop. 0 or -errno; on failure one line in
+ * err_text. nc is the caller's memory and must stay where it is. */
+int netcore_init(struct netcore *nc, const struct netcore_config *config, char *err_text, size_t err_cap);
+/* Destroys the stack with every connection. Before port_close. */
+void netcore_fini(struct netcore *nc);
+
+/* Pollers (poller_fn) with arg = struct netcore *. One receive burst, the stack's input, its timers. */
+unsigned netcore_rx(void *arg, const struct tick *now);
+/* What the connections have to say. */
+unsigned netcore_tx(void *arg, const struct tick *now);
+/* poller_deadline_fn of netcore_rx: the stack's next timer. */
+uint64_t netcore_deadline(void *arg);
+
+#endif

@@ -1,0 +1,25 @@
+/* Inside a port: port.c sets up, port_io.c moves frames, port_vdev.c checks arguments. */
+#ifndef POLAR_NET_PORT_IMPL_H
+#define POLAR_NET_PORT_IMPL_H
+
+#include <rte_ether.h>
+#include "net/port.h"
+
+#define PORT_FRAME_OVERHEAD (RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN) /* beside the MTU */
+#define PORT_DEFAULT_MTU 1500u
+
+struct port_queue {
+    _Alignas(64) struct rte_mempool *frames;
+    uint64_t tx_dropped;
+};
+
+struct port {
+    uint16_t id;
+    uint16_t queue_count;
+    bool linear_only; /* chained or foreign buffers have to be copied */
+    bool tx_prepare;  /* checksums are offloaded: the driver readies the headers */
+    struct port_caps caps;
+    struct port_queue queues[];
+};
+
+#endif

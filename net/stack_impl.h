@@ -1,0 +1,88 @@
+/* The inside of a stack: for net/ only. */
+#ifndef POLAR_NET_STACK_IMPL_H
+#define POLAR_NET_STACK_IMPL_H
+
+#include "net/arp.h"
+#include "net/rate.h"
+#include "net/stack.h"
+#include "net/tcp/conn.h"
+#include "net/tcp/tcp_table.h"
+#include "net/tcp/tcp_time_wait.h"
+#include "net/tcp/wheel.h"
+
+#define STACK_BURST 64u
+#define STACK_LISTENERS 64u
+
+struct tcp_listener {
+    uint16_t port; /* host byte order; 0: free */
+    stream_accept_fn *accept;
+    void *arg;
+};
+
+struct net_stack {
+    struct net_stack_config config;
+    struct net_metrics metrics;
+    uint64_t now;           /* ns, as last handed in */
+    uint32_t ts_now;        /* our timestamp clock, 2^20 ns a tick, from a random start */
+    uint32_t ts_offset;
+    uint32_t ip_be;
+    uint64_t tx_flags;      /* mbuf offload flags of a TCP frame */
+    uint8_t rcv_scale;
+
+    struct rte_mbuf *tx[STACK_BURST];
+    uint16_t tx_count;
+    unsigned tx_sent;       /* frames since the last net_stack_output returned */
+
+    uint8_t *conns;         /* slots of TCP_CONN_BYTES */
+    uint32_t conn_used;     /* slots ever used */
+    uint32_t conn_free;     /* index + 1 of a free slot, linked by next_dirty */
+    uint32_t dirty_head, dirty_tail; /* index + 1 */
+    struct tcp_table table;
+    struct tcp_time_wait time_wait;
+    struct wheel wheel;
+    struct tcp_listener listeners[STACK_LISTENERS];
+    struct arp arp;
+    uint64_t random;
+    struct rate_limit challenge_rate, duplicate_rate, icmp_rate;
+};
+
+static inline struct tcp_conn *stack_conn(const struct net_stack *st, uint32_t index)
+{
+    return (struct tcp_conn *)(void *)(st->conns + (size_t)index * TCP_CONN_BYTES);
+}
+
+static inline uint32_t stack_conn_index(const struct net_stack *st, const struct tcp_conn *c)
+{
+    return (uint32_t)(((const uint8_t *)c - st->conns) / TCP_CONN_BYTES);
+}
+
+/* Puts c on the list of those that net_stack_output looks at. */
+static inline void stack_touch(struct net_stack *st, struct tcp_conn *c)
+{
+    if (c->flags & TCPF_DIRTY) return;
+    c->flags |= TCPF_DIRTY;
+    c->next_dirty = 0;
+    uint32_t ref = stack_conn_index(st, c) + 1;
+    if (st->dirty_tail) stack_conn(st, st->dirty_tail - 1)->next_dirty = ref;
+    else st->dirty_head = ref;
+    st->dirty_tail = ref;
+}
+
+void stack_flush(struct net_stack *st);
+
+/* Hands over a finished frame; pkt_len and nb_segs are right. Takes m. */
+static inline void stack_send(struct net_stack *st, struct rte_mbuf *m)
+{
+    st->tx[st->tx_count++] = m;
+    if (st->tx_count == STACK_BURST) stack_flush(st);
+}
+
+static inline void stack_set_now(struct net_stack *st, uint64_t now_ns)
+{
+    st->now = now_ns;
+    st->ts_now = (uint32_t)(now_ns >> 20) + st->ts_offset;
+}
+
+uint64_t stack_random(struct net_stack *st);
+
+#endif

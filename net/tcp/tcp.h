@@ -1,0 +1,162 @@
+/* TCP's parts to one another and to the stack: for net/ only. Everything is for the core of the stack. */
+#ifndef POLAR_NET_TCP_TCP_H
+#define POLAR_NET_TCP_TCP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <rte_mbuf.h>
+#include "net/stack_impl.h"
+#include "net/tcp/conn.h"
+
+#define TCP_FIN 0x01u
+#define TCP_SYN 0x02u
+#define TCP_RST 0x04u
+#define TCP_PSH 0x08u
+#define TCP_ACK 0x10u
+#define TCP_URG 0x20u
+
+#define TCP_HEADER_BYTES 20u
+#define TCP_OFFSET 34u                 /* of the TCP header in a frame that we send */
+#define TCP_FRAME_HEADER 54u           /* Ethernet, IPv4, TCP without options */
+#define TCP_TS_BYTES 12u               /* NOP NOP TS */
+#define TCP_OPTIONS_MAX 40u
+#define TCP_MSS_DEFAULT 536u           /* of a peer that does not say: RFC 9293 3.7.1 */
+#define TCP_MSS_LEAST 64u              /* a smaller MSS is not believed: it would cost more headers than payload */
+#define TCP_SCALE_MAX 14u              /* RFC 7323 2.3 */
+#define TCP_RETRIES_DATA 15u
+#define TCP_RETRIES_SYN 6u
+#define TCP_LINGER_NS UINT64_C(30000000000) /* an orphan without progress is reset after so long */
+#define TCP_NO_BUFFER_NS UINT64_C(100000)   /* another try after buffers ran out */
+#define TCP_OOO_MAX 512u               /* buffers held out of order, a connection */
+
+/* A received segment; numbers in host byte order. */
+struct tcp_segment {
+    struct rte_mbuf *m;    /* NULL once its payload has been taken */
+    uint64_t key, hash;
+    uint32_t guess;        /* what the connection table probably says */
+    tcp_seq seq, ack;
+    uint32_t len;          /* payload bytes */
+    uint32_t ts_val, ts_ecr; /* valid with has_ts */
+    uint16_t wnd;          /* as in the header, not scaled */
+    uint16_t payload_off;  /* in m */
+    uint8_t flags;
+    uint8_t options_len;
+    bool has_ts;
+    const uint8_t *frame;  /* Ethernet header */
+    const uint8_t *options;
+};
+
+struct tcp_range {
+    tcp_seq start, end;
+};
+
+struct tcp_options {
+    uint16_t mss;          /* 0: not given */
+    uint8_t scale;         /* valid with has_scale */
+    bool has_scale, has_ts, sack_permitted;
+    uint32_t ts_val, ts_ecr;
+};
+
+/* tcp_options.c. False: malformed (the segment is to be dropped). */
+bool tcp_options_parse(const uint8_t *p, uint32_t len, struct tcp_options *out);
+/* MSS, SACK-permitted, timestamps and scale of a SYN; returns the bytes written, a multiple of 4. */
+uint32_t tcp_options_write_syn(uint8_t *p, const struct tcp_options *o);
+
+/* tcp_rx.c. Takes s->m. */
+void tcp_input(struct net_stack *st, struct tcp_segment *s);
+
+/* tcp_ack.c */
+/* Everything up to ack, within (snd_una, snd_max], has arrived. */
+void tcp_ack_advance(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s);
+/* RFC 9293 3.10.7.4, fifth. False: the segment is not to be processed further. */
+bool tcp_ack_rx(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s);
+/* RFC 6298 2.2, 2.3. */
+void tcp_rtt_sample(struct net_stack *st, struct tcp_conn *c, uint64_t rtt_ns);
+
+/* tcp_reassembly.c */
+/* Payload of s, which begins at rcv_nxt or before and fits the window, goes to the stream. Takes s->m. */
+void tcp_deliver(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s);
+void tcp_payload_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s);
+void tcp_ooo_free(struct tcp_conn *c);
+/* Ranges held out of order, the newest first (RFC 2018 4); returns how many. */
+unsigned tcp_ooo_ranges(const struct tcp_conn *c, struct tcp_range *out, unsigned max);
+
+/* tcp_output.c */
+/* Sends what the connection has to say. */
+void tcp_output(struct net_stack *st, struct tcp_conn *c);
+/* The window to put into a header sent now; raises rcv_adv. */
+uint16_t tcp_window_offer(const struct net_stack *st, struct tcp_conn *c, uint8_t scale);
+/* snd_nxt goes back to snd_una: all that is in flight is sent again as the window allows. */
+void tcp_output_rewind(struct tcp_conn *c);
+/* The opposite: nothing that was sent needs to be sent again. */
+void tcp_output_forward(struct tcp_conn *c);
+/* The n bytes at the head of txq are acknowledged. */
+void tcp_output_consume(struct tcp_conn *c, uint32_t n);
+
+/* tcp_frame.c: building frames. False: no buffer; nothing was sent. */
+void tcp_frame_template(struct net_stack *st, struct tcp_conn *c, const uint8_t *mac);
+void tcp_frame_set_mac(struct tcp_conn *c, const uint8_t *mac);
+/* len bytes of txq from byte off of segment m on. */
+bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8_t flags, const struct rte_mbuf *m,
+                    uint32_t off, uint32_t len);
+bool tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c);
+/* A segment without connection: key as in a connection. ts: NULL, or val and ecr. */
+bool tcp_frame_send_bare(struct net_stack *st, const uint8_t *mac, uint64_t key, tcp_seq seq, tcp_seq ack,
+                         uint8_t flags, const uint32_t *ts);
+/* The answer to a segment for no connection. RFC 9293 3.10.7.1. */
+void tcp_frame_refuse(struct net_stack *st, const struct tcp_segment *s);
+
+/* tcp_timer.c */
+/* The connection's deadlines have changed. */
+void tcp_timer_rearm(struct net_stack *st, struct tcp_conn *c);
+unsigned tcp_timers(struct net_stack *st);
+uint64_t tcp_rto(const struct net_stack *st, const struct tcp_conn *c); /* ns, with backoff */
+
+static inline uint64_t tcp_conn_deadline(const struct tcp_conn *c)
+{
+    uint64_t at = c->rexmt_at < c->output_at ? c->rexmt_at : c->output_at;
+    return at < c->linger_at ? at : c->linger_at;
+}
+
+/* The wheel is only touched when at lies before what it is armed for. */
+static inline void tcp_timer_by(struct net_stack *st, struct tcp_conn *c, uint64_t at)
+{
+    if (at < c->armed_at) tcp_timer_rearm(st, c);
+}
+
+/* tcp_open.c */
+/* NULL: none free. */
+struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key);
+void tcp_listen_rx(struct net_stack *st, struct tcp_segment *s);
+void tcp_syn_sent_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s);
+/* The handshake is complete. False: the connection is gone. */
+bool tcp_established(struct net_stack *st, struct tcp_conn *c);
+struct tcp_listener *tcp_listener_find(struct net_stack *st, uint16_t port);
+
+/* tcp_isn.c. RFC 6528. */
+tcp_seq tcp_isn(const struct net_stack *st, uint64_t key);
+uint64_t siphash(const uint64_t secret[2], const void *data, uint32_t len);
+
+/* tcp_close.c */
+/* Half-close: FIN behind what is queued. */
+void tcp_close_send(struct net_stack *st, struct tcp_conn *c);
+void tcp_fin_rx(struct net_stack *st, struct tcp_conn *c);
+/* Our FIN is acknowledged. False: the connection is gone from the wire. */
+bool tcp_fin_acked(struct net_stack *st, struct tcp_conn *c);
+/* Gone from the wire without grace; the handler learns err (an errno value), an orphan is freed. */
+void tcp_conn_fail(struct net_stack *st, struct tcp_conn *c, int err);
+/* Gone from the wire in good order: an orphan is freed, else it waits for its handler. */
+void tcp_conn_done(struct net_stack *st, struct tcp_conn *c);
+void tcp_conn_reset(struct net_stack *st, struct tcp_conn *c); /* sends an RST; the state stays */
+void tcp_conn_free(struct net_stack *st, struct tcp_conn *c);
+void tcp_challenge(struct net_stack *st, struct tcp_conn *c); /* RFC 5961; rate-limited */
+
+/* tcp_stream.c */
+extern const struct stream_ops tcp_stream_ops;
+
+static inline void tcp_raise(struct tcp_conn *c, uint32_t events)
+{
+    if (!(c->flags & TCPF_ORPHAN)) stream_raise(&c->stream, events);
+}
+
+#endif

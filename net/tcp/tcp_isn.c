@@ -1,0 +1,56 @@
+/* Initial sequence numbers: a clock of 4 us and a keyed hash of the connection. RFC 6528 3. */
+#include <string.h>
+#include "net/tcp/tcp.h"
+
+static uint64_t rotl(uint64_t x, unsigned n) { return x << n | x >> (64 - n); }
+
+static void sip_round(uint64_t v[4])
+{
+    v[0] += v[1];
+    v[1] = rotl(v[1], 13) ^ v[0];
+    v[0] = rotl(v[0], 32);
+    v[2] += v[3];
+    v[3] = rotl(v[3], 16) ^ v[2];
+    v[0] += v[3];
+    v[3] = rotl(v[3], 21) ^ v[0];
+    v[2] += v[1];
+    v[1] = rotl(v[1], 17) ^ v[2];
+    v[2] = rotl(v[2], 32);
+}
+
+static void sip_word(uint64_t v[4], uint64_t word)
+{
+    v[3] ^= word;
+    sip_round(v);
+    sip_round(v);
+    v[0] ^= word;
+}
+
+/* SipHash-2-4 of a little-endian machine. */
+uint64_t siphash(const uint64_t secret[2], const void *data, uint32_t len)
+{
+    const uint8_t *p = data;
+    uint64_t v[4] = {secret[0] ^ 0x736f6d6570736575u, secret[1] ^ 0x646f72616e646f6du,
+                     secret[0] ^ 0x6c7967656e657261u, secret[1] ^ 0x7465646279746573u};
+    uint64_t word;
+    uint32_t left = len;
+    for (; left >= sizeof word; left -= sizeof word, p += sizeof word) {
+        memcpy(&word, p, sizeof word);
+        sip_word(v, word);
+    }
+    word = 0;
+    memcpy(&word, p, left);
+    sip_word(v, word | (uint64_t)len << 56);
+    v[2] ^= 0xff;
+    for (unsigned i = 0; i < 4; i++) sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+tcp_seq tcp_isn(const struct net_stack *st, uint64_t key)
+{
+    struct {
+        uint64_t key;
+        uint64_t local;
+    } tuple = {key, st->ip_be};
+    return (uint32_t)(st->now >> 12) + (uint32_t)siphash(st->config.secret, &tuple, sizeof tuple);
+}

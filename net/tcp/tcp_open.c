@@ -1,0 +1,206 @@
+/* How connections begin: listeners, both kinds of open, the handshake. RFC 9293 3.10.7.2, 3.10.7.3. */
+#include <errno.h>
+#include <string.h>
+#include <rte_byteorder.h>
+#include <rte_ip.h>
+#include "net/tcp/tcp.h"
+#include "net/tcp/tcp_cc.h"
+
+static uint16_t mss_local(const struct net_stack *st)
+{
+    return (uint16_t)(st->config.mtu - sizeof(struct rte_ipv4_hdr) - TCP_HEADER_BYTES);
+}
+
+struct tcp_listener *tcp_listener_find(struct net_stack *st, uint16_t port)
+{
+    for (unsigned i = 0; i < STACK_LISTENERS; i++)
+        if (st->listeners[i].port == port) return &st->listeners[i];
+    return NULL;
+}
+
+int net_listen(struct net_stack *st, uint16_t port, stream_accept_fn *accept, void *arg)
+{
+    if (port == 0) return -EINVAL;
+    if (tcp_listener_find(st, port)) return -EADDRINUSE;
+    struct tcp_listener *l = tcp_listener_find(st, 0);
+    if (!l) return -ENOSPC;
+    *l = (struct tcp_listener){.port = port, .accept = accept, .arg = arg};
+    return 0;
+}
+
+static uint32_t connections_all(const struct net_stack *st)
+{
+    return (uint32_t)(st->metrics.connections + st->metrics.half_open);
+}
+
+struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key)
+{
+    if (connections_all(st) >= st->config.max_connections) return NULL;
+    uint32_t index;
+    if (st->conn_free) {
+        index = st->conn_free - 1;
+        st->conn_free = stack_conn(st, index)->next_dirty;
+    } else {
+        if (st->conn_used == st->config.max_connections) return NULL;
+        index = st->conn_used++;
+    }
+    struct tcp_conn *c = stack_conn(st, index);
+    memset(c, 0, sizeof *c);
+    c->key = key;
+    c->stack = st;
+    c->cc = &tcp_cc_newreno;
+    c->stream.ops = &tcp_stream_ops;
+    c->stream.loop = st->config.loop;
+    c->iss = tcp_isn(st, key);
+    c->snd_una = c->snd_nxt = c->snd_max = c->iss;
+    c->rto = st->config.rto_initial_ns;
+    c->mss = mss_local(st);
+    c->peer_mss = TCP_MSS_DEFAULT;
+    c->rcv_mss = TCP_MSS_DEFAULT;
+    c->rexmt_at = c->output_at = c->linger_at = c->armed_at = TCP_NEVER;
+    tcp_table_insert(&st->table, key, index);
+    metric_add(&st->metrics.half_open, 1);
+    return c;
+}
+
+/* What the peer's SYN says, and what it leaves out. */
+static void syn_take(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s, const struct tcp_options *o)
+{
+    c->irs = s->seq;
+    c->rcv_nxt = c->rcv_adv = c->last_ack = s->seq + 1;
+    c->peer_mss = o->mss ? RTE_MAX(o->mss, (uint16_t)TCP_MSS_LEAST) : TCP_MSS_DEFAULT;
+    c->mss = RTE_MIN(c->peer_mss, mss_local(st));
+    if (o->has_scale) {
+        c->flags |= TCPF_SCALE;
+        c->snd_scale = o->scale;
+        c->rcv_scale = st->rcv_scale;
+    }
+    if (o->sack_permitted) c->flags |= TCPF_SACK;
+    if (o->has_ts) {
+        c->flags |= TCPF_TS;
+        c->ts_recent = o->ts_val;
+        c->ts_recent_age = (uint32_t)(st->now >> 30);
+        c->mss = (uint16_t)(c->mss - TCP_TS_BYTES);
+    }
+    c->snd_wnd = c->snd_wnd_max = s->wnd; /* not scaled in a SYN */
+    c->snd_wl1 = s->seq;
+    c->cc->init(c);
+}
+
+static void passive_open(struct net_stack *st, struct tcp_listener *l, struct tcp_segment *s)
+{
+    struct tcp_options o;
+    if (!tcp_options_parse(s->options, s->options_len, &o)) {
+        metric_add(&st->metrics.drop_tcp_header, 1);
+        return;
+    }
+    struct tcp_conn *c = NULL;
+    if (st->metrics.half_open < st->config.max_half_open) c = tcp_conn_alloc(st, s->key);
+    if (!c) {
+        metric_add(&st->metrics.drop_tcp_limit, 1);
+        return;
+    }
+    c->state = TCPS_SYN_RCVD;
+    c->flags |= TCPF_PASSIVE | TCPF_SYN_DUE;
+    c->listener = l;
+    tcp_frame_template(st, c, s->frame + 6); /* the answer goes where the SYN came from: no neighbour look-up */
+    syn_take(st, c, s, &o);
+    stack_touch(st, c);
+}
+
+void tcp_listen_rx(struct net_stack *st, struct tcp_segment *s)
+{
+    struct tcp_listener *l = tcp_listener_find(st, rte_be_to_cpu_16((uint16_t)(s->key >> 48)));
+    if (!l || (s->flags & TCP_ACK)) tcp_frame_refuse(st, s);
+    else if ((s->flags & (TCP_SYN | TCP_RST)) == TCP_SYN) passive_open(st, l, s);
+}
+
+/* RFC 9293 3.10.7.3. */
+void tcp_syn_sent_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s)
+{
+    bool ack = s->flags & TCP_ACK;
+    if (ack && s->ack != c->iss + 1) {
+        tcp_frame_refuse(st, s);
+        return;
+    }
+    if (s->flags & TCP_RST) {
+        if (!ack) return;
+        metric_add(&st->metrics.resets_received, 1);
+        tcp_conn_fail(st, c, ECONNREFUSED);
+        return;
+    }
+    if (!(s->flags & TCP_SYN)) return;
+    struct tcp_options o;
+    if (!tcp_options_parse(s->options, s->options_len, &o)) {
+        metric_add(&st->metrics.drop_tcp_header, 1);
+        return;
+    }
+    syn_take(st, c, s, &o);
+    tcp_frame_set_mac(c, s->frame + 6);
+    if (!ack) { /* simultaneous open */
+        c->state = TCPS_SYN_RCVD;
+        c->flags |= TCPF_SYN_DUE;
+        stack_touch(st, c);
+        return;
+    }
+    if (c->flags & TCPF_TIMING) {
+        c->flags &= ~TCPF_TIMING;
+        tcp_rtt_sample(st, c, st->now - c->rtt_start);
+    }
+    c->flags |= TCPF_ACK_NOW;
+    tcp_established(st, c);
+}
+
+bool tcp_established(struct net_stack *st, struct tcp_conn *c)
+{
+    c->state = TCPS_ESTABLISHED;
+    c->snd_una = c->iss + 1;
+    c->snd_nxt = c->snd_max = c->snd_una;
+    c->tx_m = c->txq.head;
+    c->flags &= ~TCPF_SYN_DUE;
+    c->retries = 0;
+    c->rexmt_at = TCP_NEVER;
+    metric_sub(&st->metrics.half_open, 1);
+    metric_add(&st->metrics.connections, 1);
+    stack_touch(st, c);
+    if (!(c->flags & TCPF_PASSIVE)) {
+        metric_add(&st->metrics.connected, 1);
+        if (c->flags & TCPF_FIN_QUEUED) c->state = TCPS_FIN_WAIT_1;
+        tcp_raise(c, STREAM_CONNECTED);
+        return true;
+    }
+    metric_add(&st->metrics.accepted, 1);
+    c->listener->accept(c->listener->arg, &c->stream);
+    return c->state != TCPS_FREE;
+}
+
+/* A random start, then the next port that is free. RFC 6056 3.3.1. 0: none. */
+static uint16_t port_pick(struct net_stack *st, uint32_t ip_be, uint16_t port, uint64_t *key)
+{
+    uint32_t first = st->config.port_first, count = (uint32_t)st->config.port_last - first + 1;
+    uint32_t start = (uint32_t)(stack_random(st) % count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint16_t local = (uint16_t)(first + (start + i) % count);
+        if (tcp_listener_find(st, local)) continue;
+        uint64_t ports = rte_cpu_to_be_16(port) | (uint32_t)rte_cpu_to_be_16(local) << 16;
+        *key = ip_be | ports << 32;
+        if (tcp_table_find(&st->table, *key) == TCP_TABLE_NONE) return local;
+    }
+    return 0;
+}
+
+int net_connect(struct net_stack *st, uint32_t ip, uint16_t port, uint64_t now_ns, struct stream **out)
+{
+    static const uint8_t mac_unknown[6];
+    uint64_t key;
+    stack_set_now(st, now_ns);
+    if (port_pick(st, rte_cpu_to_be_32(ip), port, &key) == 0) return -EADDRNOTAVAIL;
+    struct tcp_conn *c = tcp_conn_alloc(st, key);
+    if (!c) return -ENOMEM;
+    c->state = TCPS_SYN_SENT;
+    c->flags |= TCPF_SYN_DUE;
+    tcp_frame_template(st, c, mac_unknown);
+    stack_touch(st, c);
+    *out = &c->stream;
+    return 0;
+}

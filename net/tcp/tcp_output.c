@@ -1,0 +1,227 @@
+/* What a connection sends, once a turn: data, FIN, probes, and ACKs that nothing else carried. RFC 9293 3.8. */
+#include "net/tcp/tcp.h"
+
+#include "net/tcp/tcp_cc.h"
+
+uint16_t tcp_window_offer(const struct net_stack *st, struct tcp_conn *c, uint8_t scale)
+{
+    uint32_t room = st->config.rx_window > c->rx_held ? st->config.rx_window - c->rx_held : 0;
+    uint32_t step = RTE_MIN((uint32_t)c->mss, st->config.rx_window / 2);
+    tcp_seq edge = c->rcv_nxt + room;
+    /* Small steps are kept back, and what was offered is never taken away: RFC 9293 3.8.6.2.2. */
+    if (seq_lt(edge, c->rcv_adv + step)) edge = c->rcv_adv;
+    uint32_t window = RTE_MIN((edge - c->rcv_nxt) >> scale, (uint32_t)UINT16_MAX);
+    c->rcv_adv = seq_max(c->rcv_adv, c->rcv_nxt + (window << scale));
+    return (uint16_t)window;
+}
+
+/* The place n bytes after (m, off); the end of a queue is its last segment's end, so that what is appended follows. */
+static void cursor_advance(struct rte_mbuf **m, uint32_t *off, uint32_t n)
+{
+    while (*off + n >= (*m)->data_len && (*m)->next) {
+        n -= (*m)->data_len - *off;
+        *m = (*m)->next;
+        *off = 0;
+    }
+    *off += n;
+}
+
+void tcp_output_rewind(struct tcp_conn *c)
+{
+    c->snd_nxt = c->snd_una;
+    c->tx_m = c->txq.head;
+    c->tx_off = 0;
+}
+
+void tcp_output_forward(struct tcp_conn *c)
+{
+    uint32_t n = RTE_MIN(c->snd_max - c->snd_una, c->txq.len);
+    tcp_output_rewind(c);
+    c->snd_nxt = c->snd_max;
+    if (n) cursor_advance(&c->tx_m, &c->tx_off, n);
+}
+
+void tcp_output_consume(struct tcp_conn *c, uint32_t n)
+{
+    uint32_t left = n;
+    c->txq.len -= n;
+    while (c->txq.head) {
+        struct rte_mbuf *m = c->txq.head;
+        if (left < m->data_len) {
+            m->data_off = (uint16_t)(m->data_off + left);
+            m->data_len = (uint16_t)(m->data_len - left);
+            if (c->tx_m == m) c->tx_off = c->tx_off > left ? c->tx_off - left : 0;
+            break;
+        }
+        left -= m->data_len;
+        c->txq.head = m->next;
+        if (c->tx_m == m) {
+            c->tx_m = m->next;
+            c->tx_off = 0;
+        }
+        m->next = NULL;
+        m->nb_segs = 1;
+        rte_pktmbuf_free_seg(m);
+    }
+    if (!c->txq.head) c->txq.tail = NULL;
+    stream_sent(&c->stream, n);
+}
+
+static void out_of_buffers(struct net_stack *st, struct tcp_conn *c)
+{
+    metric_add(&st->metrics.tx_no_buffer, 1);
+    c->output_at = st->now + TCP_NO_BUFFER_NS;
+    tcp_timer_by(st, c, c->output_at);
+}
+
+static void rexmt_start(struct net_stack *st, struct tcp_conn *c)
+{
+    c->flags &= ~TCPF_PERSIST;
+    c->rexmt_at = st->now + tcp_rto(st, c);
+    tcp_timer_by(st, c, c->rexmt_at);
+}
+
+static void ack_sent(struct tcp_conn *c)
+{
+    c->flags &= ~TCPF_ACK_NOW;
+    c->output_at = TCP_NEVER;
+}
+
+static void syn_output(struct net_stack *st, struct tcp_conn *c)
+{
+    if (!(c->flags & TCPF_SYN_DUE)) return;
+    if (!tcp_frame_send_syn(st, c)) {
+        out_of_buffers(st, c);
+        return;
+    }
+    c->flags &= ~TCPF_SYN_DUE;
+    ack_sent(c);
+    c->snd_nxt = c->snd_max = c->iss + 1;
+    if (c->retries == 0) {
+        c->flags |= TCPF_TIMING;
+        c->rtt_seq = c->snd_nxt;
+        c->rtt_start = st->now;
+    }
+    rexmt_start(st, c);
+}
+
+/* Sends the segment at snd_una again, whatever the window says. False: no buffer. */
+static bool resend_head(struct net_stack *st, struct tcp_conn *c)
+{
+    uint32_t flight = c->snd_max - c->snd_una;
+    uint32_t len = RTE_MIN(RTE_MIN(c->txq.len, flight), (uint32_t)c->mss);
+    bool fin = c->flags & TCPF_FIN_QUEUED && len == c->txq.len && flight > len;
+    uint8_t flags = (uint8_t)(TCP_ACK | (len ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
+    if (!tcp_frame_send(st, c, c->snd_una, flags, c->txq.head, 0, len)) return false;
+    c->flags &= ~(TCPF_RESEND_HEAD | TCPF_TIMING);
+    metric_add(&st->metrics.retransmits, 1);
+    ack_sent(c);
+    rexmt_start(st, c);
+    return true;
+}
+
+/* A byte beyond a closed window, or what fits a very small one: its ACK tells the window. RFC 9293 3.8.6.1. */
+static bool probe(struct net_stack *st, struct tcp_conn *c)
+{
+    uint32_t len = RTE_MIN(RTE_MIN(c->txq.len, RTE_MAX(c->snd_wnd, 1u)), (uint32_t)c->mss);
+    if (!tcp_frame_send(st, c, c->snd_una, TCP_ACK | TCP_PSH, c->txq.head, 0, len)) return false;
+    c->flags &= ~TCPF_PROBE_DUE;
+    metric_add(&st->metrics.zero_window_probes, 1);
+    c->snd_max = seq_max(c->snd_max, c->snd_una + len); /* so that its ACK is taken when the window had opened */
+    ack_sent(c);
+    return true;
+}
+
+/* The next segment is sent if it is full, or the last of the queue, or large for this peer. RFC 9293 3.8.6.2.1. */
+static bool worth_sending(const struct tcp_conn *c, uint32_t len, uint32_t unsent)
+{
+    return len >= c->mss || len == unsent || len >= c->snd_wnd_max / 2;
+}
+
+static void data_sent(struct net_stack *st, struct tcp_conn *c, uint32_t len, bool fin)
+{
+    bool again = seq_lt(c->snd_nxt, c->snd_max);
+    c->snd_nxt += len + fin;
+    c->snd_max = seq_max(c->snd_max, c->snd_nxt);
+    if (len) cursor_advance(&c->tx_m, &c->tx_off, len);
+    if (again) {
+        metric_add(&st->metrics.retransmits, 1);
+    } else if (!(c->flags & TCPF_TIMING)) {
+        c->flags |= TCPF_TIMING;
+        c->rtt_seq = c->snd_nxt;
+        c->rtt_start = st->now;
+    }
+    if (c->rexmt_at == TCP_NEVER || c->flags & TCPF_PERSIST) rexmt_start(st, c);
+}
+
+/* Sends as much as both windows allow. False: no buffer. */
+static bool data_output(struct net_stack *st, struct tcp_conn *c)
+{
+    uint32_t limited = c->dupacks < 3 ? c->dupacks * (uint32_t)c->mss : 0; /* limited transmit: RFC 3042 */
+    uint32_t window = RTE_MIN(c->snd_wnd, c->cwnd + limited);
+    for (;;) {
+        uint32_t flight = c->snd_nxt - c->snd_una;
+        if (flight > c->txq.len) return true; /* FIN included */
+        uint32_t unsent = c->txq.len - flight;
+        uint32_t room = window > flight ? window - flight : 0;
+        uint32_t len = RTE_MIN(RTE_MIN(unsent, room), (uint32_t)c->mss);
+        bool fin = c->flags & TCPF_FIN_QUEUED && len == unsent;
+        if (!fin && (len == 0 || !worth_sending(c, len, unsent))) return true;
+        uint8_t flags = (uint8_t)(TCP_ACK | (len == unsent && len ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
+        if (!tcp_frame_send(st, c, c->snd_nxt, flags, c->tx_m, c->tx_off, len)) return false;
+        data_sent(st, c, len, fin);
+        ack_sent(c);
+    }
+}
+
+/* Data waits for a window that nothing in flight will open: probe from time to time. */
+static void persist_start(struct net_stack *st, struct tcp_conn *c)
+{
+    if (c->rexmt_at != TCP_NEVER || c->snd_nxt != c->snd_una) return;
+    if (c->txq.len == 0) return;
+    c->flags |= TCPF_PERSIST;
+    c->rexmt_at = st->now + tcp_rto(st, c);
+    tcp_timer_by(st, c, c->rexmt_at);
+}
+
+/* A number that the peer finds within its window also while we send again from further back. */
+static tcp_seq acceptable_seq(const struct tcp_conn *c)
+{
+    tcp_seq edge = c->snd_una + c->snd_wnd;
+    return seq_lt(edge, c->snd_max) ? edge : c->snd_max;
+}
+
+/* An ACK that no data carried: at once when owed, else a little later in the hope of data. RFC 9293 3.8.6.3. */
+static bool ack_output(struct net_stack *st, struct tcp_conn *c)
+{
+    if (c->flags & TCPF_ACK_NOW) {
+        if (!tcp_frame_send(st, c, acceptable_seq(c), TCP_ACK, NULL, 0, 0)) return false;
+        ack_sent(c);
+    } else if (c->rcv_nxt != c->last_ack && c->output_at == TCP_NEVER) {
+        c->output_at = st->now + st->config.delayed_ack_ns;
+        tcp_timer_by(st, c, c->output_at);
+    }
+    return true;
+}
+
+void tcp_output(struct net_stack *st, struct tcp_conn *c)
+{
+    if (c->state <= TCPS_CLOSED) return;
+    if (c->state <= TCPS_SYN_RCVD) {
+        syn_output(st, c);
+        return;
+    }
+    if (c->txq.len && c->snd_nxt == c->snd_una && st->now - c->sent_at > c->rto) c->cc->on_idle(c);
+    bool ok = true;
+    if (unlikely(c->flags & (TCPF_RESEND_HEAD | TCPF_PROBE_DUE))) {
+        if (c->flags & TCPF_RESEND_HEAD) ok = resend_head(st, c);
+        if (ok && c->flags & TCPF_PROBE_DUE) ok = probe(st, c);
+    }
+    if (c->txq.len || c->flags & TCPF_FIN_QUEUED) {
+        ok = ok && data_output(st, c);
+        if (c->snd_nxt != c->snd_una) c->sent_at = st->now;
+        persist_start(st, c);
+    }
+    ok = ok && ack_output(st, c);
+    if (unlikely(!ok)) out_of_buffers(st, c);
+}

@@ -1,0 +1,252 @@
+/*
+ * Payload into order. Buffers move, bytes do not: a received frame loses its header and joins the stream's chain. Only
+ * small slices are copied: one that finds unconsumed data before it goes into that buffer's tail room, so a peer that
+ * trickles bytes cannot pin a large buffer with each of them.
+ *
+ * What is out of order waits in a list of single segments, sorted, without overlaps; hash.usr holds the sequence number.
+ */
+#include <string.h>
+#include "net/tcp/tcp.h"
+
+#define SMALL_SLICE 512u
+#define SLICE_SHARE 8u /* a buffer of which less than this part is payload is not worth keeping */
+
+/* Cuts n bytes off the front of a linked run of segments; frees those used up. */
+static struct rte_mbuf *cut_front(struct rte_mbuf *m, uint32_t n)
+{
+    while (m && n >= m->data_len) {
+        struct rte_mbuf *next = m->next;
+        n -= m->data_len;
+        m->next = NULL;
+        m->nb_segs = 1;
+        rte_pktmbuf_free_seg(m);
+        m = next;
+    }
+    if (n) {
+        m->data_off = (uint16_t)(m->data_off + n);
+        m->data_len = (uint16_t)(m->data_len - n);
+    }
+    return m;
+}
+
+/* Keeps the first n bytes of a linked run of segments, n above 0; frees the rest. */
+static void cut_back(struct rte_mbuf *m, uint32_t n)
+{
+    while (n > m->data_len) {
+        n -= m->data_len;
+        m = m->next;
+    }
+    m->data_len = (uint16_t)n;
+    struct rte_mbuf *rest = m->next;
+    m->next = NULL;
+    while (rest) {
+        struct rte_mbuf *next = rest->next;
+        rest->next = NULL;
+        rest->nb_segs = 1;
+        rte_pktmbuf_free_seg(rest);
+        rest = next;
+    }
+}
+
+/* Copies a small slice behind unconsumed data where that buffer is ours alone and has room. */
+static bool tail_copy(struct buf_chain *rx, const struct rte_mbuf *m)
+{
+    struct rte_mbuf *tail = rx->tail;
+    if (!tail || m->next || m->data_len > SMALL_SLICE) return false;
+    if (!RTE_MBUF_DIRECT(tail) || rte_mbuf_refcnt_read(tail) != 1) return false;
+    if (rte_pktmbuf_tailroom(tail) < m->data_len) return false;
+    memcpy(rte_pktmbuf_mtod_offset(tail, uint8_t *, tail->data_len), buf_data(m), m->data_len);
+    tail->data_len = (uint16_t)(tail->data_len + m->data_len);
+    rx->len += m->data_len;
+    return true;
+}
+
+static void stream_append(struct tcp_conn *c, struct rte_mbuf *m, uint32_t len)
+{
+    if (unlikely(c->flags & TCPF_ORPHAN)) {
+        rte_pktmbuf_free(m);
+        return;
+    }
+    c->rx_held += len;
+    if (c->stream.rx.tail && tail_copy(&c->stream.rx, m)) rte_pktmbuf_free(m);
+    else buf_chain_append(&c->stream.rx, m);
+}
+
+/* What was out of order and now follows. */
+static void ooo_drain(struct tcp_conn *c)
+{
+    while (c->ooo_head && seq_le(c->ooo_head->hash.usr, c->rcv_nxt)) {
+        struct rte_mbuf *m = c->ooo_head;
+        uint32_t known = c->rcv_nxt - m->hash.usr;
+        c->ooo_head = m->next;
+        c->ooo_count--;
+        c->ooo_bytes -= m->data_len;
+        m->next = NULL;
+        m = cut_front(m, known);
+        if (!m) continue;
+        uint32_t len = m->data_len;
+        c->rcv_nxt += len;
+        stream_append(c, m, len);
+    }
+    c->ooo_hint = c->ooo_head;
+}
+
+/* An ACK is owed at once for every second full segment; a stranger's small ones wait for company. RFC 5681 4.2. */
+static void ack_policy(struct tcp_conn *c, uint32_t len)
+{
+    if (len > c->rcv_mss) c->rcv_mss = (uint16_t)RTE_MIN(len, (uint32_t)UINT16_MAX);
+    if (c->rcv_nxt - c->last_ack >= 2u * c->rcv_mss) c->flags |= TCPF_ACK_NOW;
+}
+
+void tcp_deliver(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s)
+{
+    struct rte_mbuf *m = s->m;
+    s->m = NULL;
+    m = cut_front(m, s->payload_off);
+    c->rcv_nxt += s->len;
+    stream_append(c, m, s->len);
+    if (unlikely(c->ooo_head != NULL)) {
+        ooo_drain(c);
+        c->flags |= TCPF_ACK_NOW; /* a hole was filled, wholly or in part: RFC 5681 4.2 */
+    }
+    ack_policy(c, s->len);
+    tcp_raise(c, STREAM_READABLE);
+    stack_touch(st, c);
+}
+
+void tcp_ooo_free(struct tcp_conn *c)
+{
+    while (c->ooo_head) {
+        struct rte_mbuf *m = c->ooo_head;
+        c->ooo_head = m->next;
+        m->next = NULL;
+        rte_pktmbuf_free_seg(m);
+    }
+    c->ooo_hint = NULL;
+    c->ooo_count = c->ooo_bytes = 0;
+}
+
+/* A slice that would pin a much larger buffer moves into a small one, if there is one. Takes m; returns what to keep. */
+static struct rte_mbuf *slice_copy(struct net_stack *st, struct rte_mbuf *m)
+{
+    if (m->data_len > BUF_SMALL_ROOM || m->data_len * SLICE_SHARE >= m->buf_len) return m;
+    struct rte_mbuf *copy = rte_pktmbuf_alloc(st->config.pools->small);
+    if (!copy) return m;
+    memcpy(rte_pktmbuf_mtod(copy, uint8_t *), buf_data(m), m->data_len);
+    copy->data_len = m->data_len;
+    rte_pktmbuf_free_seg(m);
+    return copy;
+}
+
+/* Puts one segment into the list; takes m. Bytes that are there already are kept, the new ones give way. */
+static void ooo_insert(struct net_stack *st, struct tcp_conn *c, struct rte_mbuf *m, tcp_seq seq)
+{
+    struct rte_mbuf *before = NULL;
+    if (c->ooo_hint && seq_le(c->ooo_hint->hash.usr, seq)) before = c->ooo_hint;
+    for (struct rte_mbuf *next = before ? before->next : c->ooo_head; next && seq_le(next->hash.usr, seq);
+         next = before->next)
+        before = next;
+    if (before) {
+        tcp_seq end = before->hash.usr + before->data_len;
+        if (seq_gt(end, seq)) {
+            m = cut_front(m, RTE_MIN(end - seq, (uint32_t)m->data_len));
+            if (!m) return;
+            seq = end;
+        }
+    }
+    struct rte_mbuf *next = before ? before->next : c->ooo_head;
+    while (next && seq_lt(next->hash.usr, seq + m->data_len)) {
+        if (seq_gt(next->hash.usr + next->data_len, seq + m->data_len)) {
+            cut_back(m, next->hash.usr - seq);
+            break;
+        }
+        struct rte_mbuf *covered = next; /* wholly within the new one */
+        next = covered->next;
+        c->ooo_count--;
+        c->ooo_bytes -= covered->data_len;
+        covered->next = NULL;
+        rte_pktmbuf_free_seg(covered);
+    }
+    m = slice_copy(st, m);
+    m->hash.usr = seq;
+    m->next = next;
+    if (before) before->next = m;
+    else c->ooo_head = m;
+    c->ooo_hint = m;
+    c->ooo_count++;
+    c->ooo_bytes += m->data_len;
+}
+
+/* Takes s->m: each of its segments by itself. */
+static void ooo_add(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s)
+{
+    struct rte_mbuf *m = cut_front(s->m, s->payload_off);
+    tcp_seq seq = s->seq;
+    s->m = NULL;
+    metric_add(&st->metrics.out_of_order, 1);
+    while (m) {
+        struct rte_mbuf *next = m->next;
+        tcp_seq after = seq + m->data_len;
+        m->next = NULL;
+        m->nb_segs = 1;
+        if (m->data_len == 0 || c->ooo_count >= TCP_OOO_MAX) {
+            if (m->data_len) metric_add(&st->metrics.drop_tcp_no_memory, 1);
+            rte_pktmbuf_free_seg(m);
+        } else {
+            ooo_insert(st, c, m, seq);
+        }
+        seq = after;
+        m = next;
+    }
+}
+
+/* RFC 9293 3.10.7.4, seventh. What lies outside the window is cut off on both sides. */
+void tcp_payload_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s)
+{
+    if (s->len == 0) return;
+    if (seq_lt(s->seq, c->rcv_nxt)) {
+        uint32_t known = c->rcv_nxt - s->seq;
+        c->flags |= TCPF_ACK_NOW;
+        if (known >= s->len) {
+            s->len = 0;
+            s->seq = c->rcv_nxt;
+            return;
+        }
+        s->payload_off = (uint16_t)(s->payload_off + known);
+        s->len -= known;
+        s->seq = c->rcv_nxt;
+    }
+    uint32_t room = c->rcv_adv - s->seq;
+    if (seq_ge(s->seq, c->rcv_adv)) room = 0;
+    if (s->len > room) {
+        s->flags &= (uint8_t)~TCP_FIN;
+        s->len = room;
+        c->flags |= TCPF_ACK_NOW;
+        if (room == 0) return;
+        cut_back(s->m, s->payload_off + room);
+    }
+    if (s->seq == c->rcv_nxt) {
+        tcp_deliver(st, c, s);
+        return;
+    }
+    c->flags |= TCPF_ACK_NOW; /* a gap: RFC 5681 4.2 */
+    ooo_add(st, c, s);
+}
+
+unsigned tcp_ooo_ranges(const struct tcp_conn *c, struct tcp_range *out, unsigned max)
+{
+    unsigned n = 1; /* out[0] is for the newest */
+    bool found = false;
+    for (const struct rte_mbuf *m = c->ooo_head; m && !(found && n == max);) {
+        struct tcp_range range = {m->hash.usr, m->hash.usr};
+        bool newest = false;
+        for (; m && m->hash.usr == range.end; m = m->next) {
+            range.end += m->data_len;
+            newest |= m == c->ooo_hint;
+        }
+        found |= newest;
+        if (newest) out[0] = range;
+        else if (n < max) out[n++] = range;
+    }
+    return found ? n : 0;
+}

@@ -1,0 +1,204 @@
+/* A segment for a connection: header prediction first, then the steps of RFC 9293 3.10.7 in their order. */
+#include <errno.h>
+#include <string.h>
+#include "net/tcp/tcp.h"
+
+#define TS_MAX_AGE (24u * 24 * 3600) /* about seconds: an older ts_recent says nothing: RFC 7323 5.5 */
+
+static uint32_t clock_seconds(const struct net_stack *st) { return (uint32_t)(st->now >> 30); }
+
+/* RFC 7323 4.3: the timestamp of the segment that the next ACK acknowledges first. */
+static inline void ts_take(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
+{
+    if (!s->has_ts || seq_gt(s->seq, c->last_ack)) return;
+    if (c->ts_recent == s->ts_val) return;
+    if ((int32_t)(s->ts_val - c->ts_recent) < 0) return;
+    c->ts_recent = s->ts_val;
+    c->ts_recent_age = clock_seconds(st);
+}
+
+/* The path back leads to where the last good segment came from: neighbours move. */
+static inline void peer_mac(struct tcp_conn *c, const struct tcp_segment *s)
+{
+    uint32_t ours, theirs;
+    uint16_t ours_low, theirs_low;
+    memcpy(&ours, c->header, 4);
+    memcpy(&theirs, s->frame + 6, 4);
+    memcpy(&ours_low, c->header + 4, 2);
+    memcpy(&theirs_low, s->frame + 10, 2);
+    if (unlikely(ours != theirs || ours_low != theirs_low)) tcp_frame_set_mac(c, s->frame + 6);
+}
+
+/*
+ * The expected next segment of an established connection: in order, nothing held back, no recovery, no change of state.
+ * False: not such a segment; nothing was done.
+ */
+static inline bool rx_fast_path(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s)
+{
+    if (c->state != TCPS_ESTABLISHED || (s->flags & ~TCP_PSH) != TCP_ACK) return false;
+    if (s->seq != c->rcv_nxt || c->flags & (TCPF_SLOW | TCPF_PERSIST | TCPF_RTO_UNDO | TCPF_FIN_QUEUED)) return false;
+    if (c->flags & TCPF_TS) {
+        if (s->options_len != TCP_TS_BYTES || !s->has_ts) return false;
+        if ((int32_t)(s->ts_val - c->ts_recent) < 0) return false;
+    } else if (s->options_len) {
+        return false;
+    }
+    uint32_t acked = s->ack - c->snd_una;
+    if (acked > c->snd_max - c->snd_una || (acked | s->len) == 0) return false;
+    if (s->len > c->rcv_adv - c->rcv_nxt) return false;
+    peer_mac(c, s);
+    ts_take(st, c, s);
+    c->snd_wl1 = s->seq;
+    c->snd_wl2 = s->ack;
+    c->snd_wnd = (uint32_t)s->wnd << c->snd_scale;
+    if (unlikely(c->snd_wnd > c->snd_wnd_max)) c->snd_wnd_max = c->snd_wnd;
+    if (acked) {
+        tcp_ack_advance(st, c, s);
+        if (c->txq.len) stack_touch(st, c);
+    }
+    if (s->len) tcp_deliver(st, c, s);
+    return true;
+}
+
+/* First: is it within the window, and not an old one of another turn of the sequence numbers? */
+static bool rx_sequence(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
+{
+    bool rst = s->flags & TCP_RST;
+    if (s->has_ts && c->flags & TCPF_TS && (int32_t)(s->ts_val - c->ts_recent) < 0 && !rst &&
+        clock_seconds(st) - c->ts_recent_age < TS_MAX_AGE) {
+        metric_add(&st->metrics.drop_tcp_paws, 1);
+        c->flags |= TCPF_ACK_NOW;
+        stack_touch(st, c);
+        return false;
+    }
+    uint32_t len = s->len + (s->flags & TCP_SYN ? 1 : 0) + (s->flags & TCP_FIN ? 1 : 0);
+    uint32_t window = c->rcv_adv - c->rcv_nxt;
+    bool starts_before_end = window ? seq_lt(s->seq, c->rcv_adv) : s->seq == c->rcv_nxt && len == 0;
+    bool ends_after_start = len ? seq_gt(s->seq + len, c->rcv_nxt) : seq_ge(s->seq, c->rcv_nxt);
+    if (starts_before_end && ends_after_start) return true;
+    if (len == 0 && s->seq == c->rcv_adv) return true; /* an ACK from the very edge */
+    metric_add(&st->metrics.drop_tcp_window, 1);
+    if (rst) return false;
+    if (len == 0 && !rate_take(&st->duplicate_rate, st->now)) return false; /* two such ACKs must not chase each other */
+    c->flags |= TCPF_ACK_NOW;
+    stack_touch(st, c);
+    return false;
+}
+
+/* An unacceptable segment may still carry news: a probe of our closed window acknowledges, a kept-alive one too. */
+static void rx_unacceptable_ack(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s)
+{
+    if ((s->flags & (TCP_ACK | TCP_RST | TCP_SYN)) != TCP_ACK) return;
+    if (s->seq != c->rcv_nxt || c->rcv_adv != c->rcv_nxt) return;
+    tcp_ack_rx(st, c, s);
+}
+
+/* Second: only the exact number resets; another within the window is asked to be repeated. RFC 5961 3. */
+static bool rx_reset(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
+{
+    if (!(s->flags & TCP_RST)) return true;
+    if (s->seq != c->rcv_nxt) {
+        tcp_challenge(st, c);
+        return false;
+    }
+    metric_add(&st->metrics.resets_received, 1);
+    tcp_conn_fail(st, c, c->state == TCPS_SYN_RCVD && !(c->flags & TCPF_PASSIVE) ? ECONNREFUSED : ECONNRESET);
+    return false;
+}
+
+/* Fourth: a SYN here is an attack, or a peer that has lost its memory and will reset us itself. RFC 5961 4. */
+static bool rx_syn(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
+{
+    if (!(s->flags & TCP_SYN)) return true;
+    if (c->state == TCPS_SYN_RCVD && s->seq == c->irs) {
+        c->flags |= TCPF_SYN_DUE; /* our SYN-ACK was lost */
+        stack_touch(st, c);
+        return false;
+    }
+    tcp_challenge(st, c);
+    return false;
+}
+
+/* Fifth: the handshake's ACK. False: answered or gone. */
+static bool rx_handshake_ack(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
+{
+    if (s->ack != c->iss + 1) {
+        tcp_frame_refuse(st, s);
+        return false;
+    }
+    if (c->flags & TCPF_TIMING) {
+        c->flags &= ~TCPF_TIMING;
+        tcp_rtt_sample(st, c, st->now - c->rtt_start);
+    }
+    c->snd_wnd = c->snd_wnd_max = (uint32_t)s->wnd << c->snd_scale;
+    c->snd_wl1 = s->seq;
+    c->snd_wl2 = s->ack;
+    return tcp_established(st, c);
+}
+
+/* Eighth. A FIN that came before what precedes it is remembered. */
+static void rx_fin(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s, tcp_seq fin_seq)
+{
+    if (s->flags & TCP_FIN && !(c->flags & TCPF_EOF)) {
+        c->flags |= TCPF_FIN_SEEN;
+        c->fin_seq = fin_seq;
+    }
+    if (c->flags & TCPF_FIN_SEEN && c->rcv_nxt == c->fin_seq) {
+        c->flags &= ~TCPF_FIN_SEEN;
+        tcp_fin_rx(st, c);
+    }
+}
+
+static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s)
+{
+    struct tcp_options o;
+    if (!s->has_ts && s->options_len) {
+        if (!tcp_options_parse(s->options, s->options_len, &o)) {
+            metric_add(&st->metrics.drop_tcp_header, 1);
+            return;
+        }
+        s->has_ts = o.has_ts;
+        s->ts_val = o.ts_val;
+        s->ts_ecr = o.ts_ecr;
+    }
+    if (c->state == TCPS_SYN_SENT) {
+        tcp_syn_sent_rx(st, c, s);
+        return;
+    }
+    if (!rx_sequence(st, c, s)) {
+        rx_unacceptable_ack(st, c, s);
+        return;
+    }
+    if (!rx_reset(st, c, s)) return;
+    if (!rx_syn(st, c, s)) return;
+    if (!(s->flags & TCP_ACK)) return;
+    if (c->state == TCPS_SYN_RCVD && !rx_handshake_ack(st, c, s)) return;
+    peer_mac(c, s);
+    ts_take(st, c, s);
+    if (!tcp_ack_rx(st, c, s)) return;
+    tcp_seq fin_seq = s->seq + s->len;
+    if (!(c->flags & TCPF_EOF)) tcp_payload_rx(st, c, s);
+    rx_fin(st, c, s, fin_seq);
+}
+
+static struct tcp_conn *segment_conn(struct net_stack *st, struct tcp_segment *s, uint32_t *ref)
+{
+    if (s->guess < TCP_REF_TIME_WAIT) {
+        struct tcp_conn *c = stack_conn(st, s->guess);
+        if (likely(c->key == s->key)) return c;
+    }
+    *ref = tcp_table_find(&st->table, s->key);
+    return *ref < TCP_REF_TIME_WAIT ? stack_conn(st, *ref) : NULL;
+}
+
+void tcp_input(struct net_stack *st, struct tcp_segment *s)
+{
+    uint32_t ref = TCP_TABLE_NONE;
+    struct tcp_conn *c = segment_conn(st, s, &ref);
+    if (c) {
+        if (!rx_fast_path(st, c, s)) rx_steps(st, c, s);
+    } else if (ref == TCP_TABLE_NONE || tcp_time_wait_rx(st, ref, s)) {
+        tcp_listen_rx(st, s);
+    }
+    if (s->m) rte_pktmbuf_free(s->m);
+}

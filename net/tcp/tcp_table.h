@@ -1,0 +1,93 @@
+/*
+ * Finds a connection by its key (remote address, remote port, local port as they lie on the wire). Buckets of 64 bytes
+ * with eight tags and eight references, found by a keyed hash that a stranger cannot aim at; grown one bucket at a
+ * time (linear hashing), so no insert pays for a rehash of everything. References are the caller's: it says by key_of
+ * which key one stands for.
+ */
+#ifndef POLAR_NET_TCP_TABLE_H
+#define POLAR_NET_TCP_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <rte_prefetch.h>
+
+#define TCP_TABLE_SLOTS 8u
+#define TCP_TABLE_NONE UINT32_MAX
+
+struct tcp_bucket {
+    uint16_t tags[TCP_TABLE_SLOTS]; /* 0: empty; filled from the front */
+    uint32_t refs[TCP_TABLE_SLOTS];
+    uint32_t overflow;              /* index of a spill bucket + 1; 0: none */
+    uint32_t unused[3];
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct tcp_bucket) == 64, "one cache line");
+
+typedef uint64_t tcp_table_key_fn(const void *arg, uint32_t ref);
+
+struct tcp_table {
+    struct tcp_bucket *buckets;
+    uint32_t low_mask;   /* buckets at the start of this round of splits, - 1 */
+    uint32_t count;      /* buckets */
+    uint32_t count_max;
+    uint32_t entries;
+    struct tcp_bucket *spill;
+    uint32_t spill_free; /* index + 1, linked by overflow */
+    uint32_t spill_used;
+    uint64_t secret[2];
+    tcp_table_key_fn *key_of;
+    const void *key_arg;
+    size_t bytes;        /* of the mapping */
+};
+
+/* 0 or -ENOMEM. Room for entries_max. */
+int tcp_table_init(struct tcp_table *t, uint32_t entries_max, const uint64_t secret[2], tcp_table_key_fn *key_of,
+                   const void *key_arg);
+void tcp_table_fini(struct tcp_table *t);
+
+/* Two rounds of a folded 64 by 64 bit product with secret operands. */
+static inline uint64_t tcp_table_hash(const struct tcp_table *t, uint64_t key)
+{
+    unsigned __int128 p = (unsigned __int128)(key ^ t->secret[0]) * (t->secret[1] | 1);
+    uint64_t x = (uint64_t)p ^ (uint64_t)(p >> 64);
+    p = (unsigned __int128)(x ^ t->secret[1]) * (t->secret[0] | 1);
+    return (uint64_t)p ^ (uint64_t)(p >> 64);
+}
+
+static inline uint16_t tcp_table_tag(uint64_t hash) { return (uint16_t)(hash >> 48) | 1; }
+
+static inline struct tcp_bucket *tcp_table_bucket(const struct tcp_table *t, uint64_t hash)
+{
+    uint32_t at = (uint32_t)hash & (2 * t->low_mask + 1);
+    if (at >= t->count) at &= t->low_mask;
+    return &t->buckets[at];
+}
+
+static inline void tcp_table_prefetch(const struct tcp_table *t, uint64_t hash)
+{
+    rte_prefetch0(tcp_table_bucket(t, hash));
+}
+
+/* The slots of b whose tag is that of hash, as bits. */
+static inline uint32_t tcp_bucket_match(const struct tcp_bucket *b, uint64_t hash)
+{
+    uint16_t tag = tcp_table_tag(hash);
+    uint32_t bits = 0;
+    for (unsigned i = 0; i < TCP_TABLE_SLOTS; i++) bits |= (uint32_t)(b->tags[i] == tag) << i;
+    return bits;
+}
+
+/* A reference that probably is the right one (to prefetch it), or TCP_TABLE_NONE. */
+static inline uint32_t tcp_table_guess(const struct tcp_table *t, uint64_t hash)
+{
+    const struct tcp_bucket *b = tcp_table_bucket(t, hash);
+    uint32_t bits = tcp_bucket_match(b, hash);
+    return bits ? b->refs[__builtin_ctz(bits)] : TCP_TABLE_NONE;
+}
+
+uint32_t tcp_table_find(const struct tcp_table *t, uint64_t key); /* TCP_TABLE_NONE: no such key */
+void tcp_table_insert(struct tcp_table *t, uint64_t key, uint32_t ref); /* key is not in the table */
+void tcp_table_remove(struct tcp_table *t, uint64_t key);  /* key is in the table */
+void tcp_table_replace(struct tcp_table *t, uint64_t key, uint32_t ref); /* key is in the table, now by ref */
+
+#endif

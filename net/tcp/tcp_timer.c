@@ -1,0 +1,118 @@
+/*
+ * A connection's deadlines lie in it; the wheel is armed for the earliest of them or for less, and looks again when it
+ * fires. So moving a deadline back, which each ACK does, costs a store.
+ */
+#include <errno.h>
+#include "net/tcp/tcp.h"
+
+#include "net/tcp/tcp_cc.h"
+
+#define RTT_LEAST_NS 1u
+
+uint64_t tcp_rto(const struct net_stack *st, const struct tcp_conn *c)
+{
+    uint64_t rto = c->rto;
+    for (unsigned i = 0; i < c->retries && rto < st->config.rto_max_ns; i++) rto *= 2;
+    return RTE_MIN(rto, st->config.rto_max_ns);
+}
+
+void tcp_rtt_sample(struct net_stack *st, struct tcp_conn *c, uint64_t rtt_ns)
+{
+    if (rtt_ns < RTT_LEAST_NS) rtt_ns = RTT_LEAST_NS;
+    if (c->srtt == 0) {
+        c->srtt = rtt_ns;
+        c->rttvar = rtt_ns / 2;
+    } else {
+        uint64_t error = c->srtt > rtt_ns ? c->srtt - rtt_ns : rtt_ns - c->srtt;
+        c->rttvar += (error >> 2) - (c->rttvar >> 2);
+        c->srtt += (rtt_ns >> 3) - (c->srtt >> 3);
+    }
+    uint64_t rto = c->srtt + RTE_MAX(4 * c->rttvar, (uint64_t)1 << WHEEL_TICK_SHIFT);
+    rto = RTE_MAX(rto, st->config.rto_min_ns);
+    c->rto = RTE_MIN(rto, st->config.rto_max_ns);
+}
+
+void tcp_timer_rearm(struct net_stack *st, struct tcp_conn *c)
+{
+    uint64_t at = tcp_conn_deadline(c);
+    c->armed_at = at;
+    if (at == TCP_NEVER) wheel_disarm(&st->wheel, &c->timer);
+    else wheel_arm(&st->wheel, &c->timer, at);
+}
+
+static uint8_t retries_max(const struct tcp_conn *c)
+{
+    return c->state <= TCPS_SYN_RCVD ? TCP_RETRIES_SYN : TCP_RETRIES_DATA;
+}
+
+/* RFC 6298 5.4 to 5.7; RFC 5681 3.1: the first timeout of a segment halves ssthresh, later ones of the same do not. */
+static void retransmit(struct net_stack *st, struct tcp_conn *c)
+{
+    metric_add(&st->metrics.rto_fired, 1);
+    c->flags &= ~(TCPF_TIMING | TCPF_RESEND_HEAD);
+    if (c->state <= TCPS_SYN_RCVD) {
+        c->flags |= TCPF_SYN_DUE;
+        return;
+    }
+    if (c->retries == 1) {
+        c->undo_cwnd = c->cwnd;
+        c->undo_ssthresh = c->ssthresh;
+        c->undo_ts = st->ts_now;
+        if (c->flags & TCPF_TS && !(c->flags & TCPF_SLOW)) c->flags |= TCPF_RTO_UNDO;
+        c->cc->on_timeout(c, c->snd_max - c->snd_una);
+    }
+    c->cwnd = c->mss;
+    c->recover = c->snd_max;
+    c->flags |= TCPF_SLOW;
+    c->dupacks = 0;
+    tcp_output_rewind(c);
+}
+
+/* False: the connection is gone. */
+static bool rexmt_due(struct net_stack *st, struct tcp_conn *c)
+{
+    bool persist = c->flags & TCPF_PERSIST;
+    if ((persist ? c->probes : c->retries) >= retries_max(c)) {
+        if (c->state > TCPS_SYN_RCVD) tcp_conn_reset(st, c);
+        tcp_conn_fail(st, c, ETIMEDOUT);
+        return false;
+    }
+    if (c->retries < UINT8_MAX) c->retries++;
+    if (persist) {
+        c->probes++;
+        c->flags |= TCPF_PROBE_DUE;
+        c->rexmt_at = st->now + tcp_rto(st, c);
+    } else {
+        c->rexmt_at = TCP_NEVER; /* sending starts it again, or a closed window begins to be probed */
+        retransmit(st, c);
+    }
+    stack_touch(st, c);
+    return true;
+}
+
+static void conn_fire(struct net_stack *st, struct tcp_conn *c)
+{
+    if (c->linger_at <= st->now) {
+        if (c->state > TCPS_SYN_RCVD) tcp_conn_reset(st, c);
+        tcp_conn_fail(st, c, ETIMEDOUT);
+        return;
+    }
+    if (c->rexmt_at <= st->now && !rexmt_due(st, c)) return;
+    if (c->output_at <= st->now) {
+        c->output_at = TCP_NEVER;
+        if (c->rcv_nxt != c->last_ack) c->flags |= TCPF_ACK_NOW;
+        stack_touch(st, c);
+    }
+    tcp_timer_rearm(st, c);
+}
+
+unsigned tcp_timers(struct net_stack *st)
+{
+    unsigned n = 0;
+    struct wheel_node *node;
+    while ((node = wheel_pop(&st->wheel, st->now)) != NULL) {
+        conn_fire(st, (struct tcp_conn *)((char *)node - offsetof(struct tcp_conn, timer)));
+        n++;
+    }
+    return n;
+}

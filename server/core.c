@@ -1,0 +1,259 @@
+#include "server/core.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/log.h"
+#include "server/session.h"
+
+#define STEP_BUSY_NS 100000u    /* between two steps of the store's background work while there is some */
+#define STEP_IDLE_NS 100000000u /* and while there is none */
+#define GAUGE_NS 1000000000u
+#define FRAME_ROOM_LEAST 8192u  /* a kernel socket reads so much at once */
+#define FRAME_OVERHEAD 320u     /* mbuf, headroom, mempool header */
+#define SMALL_BYTES 704u
+#define REF_BYTES 256u
+
+const struct metric_row server_metric_rows[] = {
+#define METRIC(name, kind, help) METRIC_ROW(struct server_metrics, name, kind, help)
+#include "server/metrics.def"
+#undef METRIC
+};
+const size_t server_metric_row_count = sizeof server_metric_rows / sizeof *server_metric_rows;
+
+struct chunk {
+    struct chunk *next;
+    uint64_t pad; /* objects behind it stay 16-byte aligned */
+};
+
+void *core_chunk(struct core *core, size_t size, unsigned count)
+{
+    struct chunk *chunk = calloc(1, sizeof *chunk + size * count);
+    if (!chunk) return NULL;
+    chunk->next = core->chunks;
+    core->chunks = chunk;
+    return chunk + 1;
+}
+
+/* Background work of the shard, and what is due by the wall clock. */
+static unsigned housekeeping(void *arg, const struct tick *now)
+{
+    struct core *core = arg;
+    core->now = now;
+    if (now->ns < core->next_step_ns) return 0;
+    if (core->flush_at_ms && now->unix_ms >= core->flush_at_ms) {
+        core->flush_at_ms = 0;
+        store_flush(core->store);
+    }
+    unsigned work = store_step(core->store, now->unix_ms);
+    core->next_step_ns = now->ns + (work ? STEP_BUSY_NS : STEP_IDLE_NS);
+    if (now->ns >= core->next_gauge_ns) {
+        core->next_gauge_ns = now->ns + GAUGE_NS;
+        metric_set(&core->metrics.buffers_in_use, buf_pools_in_use(&core->pools));
+    }
+    return work;
+}
+
+static uint64_t housekeeping_deadline(void *arg)
+{
+    const struct core *core = arg;
+    return core->next_step_ns;
+}
+
+static unsigned kernel_output(void *arg, const struct tick *now)
+{
+    struct core *core = arg;
+    (void)now;
+    return ksock_output(core->ksock);
+}
+
+static void add_poller(struct core *core, const char *name, poller_fn *run, poller_deadline_fn *deadline, void *arg,
+                       bool needs_naps)
+{
+    struct poller *p = &core->pollers[core->poller_count++];
+    *p = (struct poller){.name = name, .run = run, .deadline = deadline, .arg = arg, .needs_naps = needs_naps};
+    reactor_add_poller(core->reactor, p);
+}
+
+static int create_pools(struct core *core)
+{
+    const struct config *config = core->config;
+    uint64_t bytes = config->buffer_memory * 9 / 10 / config->core_count;
+    uint32_t room = *config->port && config->mtu + 32 > FRAME_ROOM_LEAST ? (uint32_t)config->mtu + 64 : FRAME_ROOM_LEAST;
+    struct buf_pools_config pools = {.core = core->index, .frame_room = room};
+    pools.frame_count = (uint32_t)(bytes * 6 / 10 / (room + FRAME_OVERHEAD));
+    pools.small_count = (uint32_t)(bytes * 25 / 100 / SMALL_BYTES);
+    pools.ref_count = (uint32_t)(bytes * 15 / 100 / REF_BYTES);
+    return buf_pools_create(&core->pools, &pools);
+}
+
+static int create_reactor(struct core *core)
+{
+    const struct config *config = core->config;
+    clock_tsc_init(&core->clock);
+    struct reactor_config reactor = {.core = core->index,
+                                     .cpu = config->core_cpus[core->index],
+                                     .poll = strcmp(config->poll, "busy") == 0 ? REACTOR_BUSY : REACTOR_ADAPTIVE,
+                                     .idle_spin_us = (uint32_t)(config->idle_spin / 1000),
+                                     .nap_us = (uint32_t)(config->nap / 1000),
+                                     .fd_interval_us = 20,
+                                     .clock = &core->clock.clock};
+    return reactor_create(&core->reactor, &reactor);
+}
+
+int core_create(struct core *core, struct server *server, unsigned index)
+{
+    core->index = index;
+    core->server = server;
+    core->config = server->config;
+    int rc = create_pools(core);
+    if (rc != 0) return rc;
+    if ((rc = create_reactor(core)) != 0) return rc;
+    if ((rc = mailbox_create(&core->mailbox, server->config->core_count, index)) != 0) return rc;
+    struct ksock_config ksock = {.reactor = core->reactor,
+                                 .loop = &core->loop,
+                                 .pools = &core->pools,
+                                 .max_connections = (uint32_t)core->config->max_connections,
+                                 .rx_limit = (uint32_t)core->config->rx_window};
+    if ((rc = ksock_create(&core->ksock, &ksock)) != 0) return rc;
+    core->scratch.data = malloc(SCRATCH_SIZE);
+    return core->scratch.data ? 0 : -ENOMEM;
+}
+
+static int register_region(void *arg, void *base, size_t bytes, size_t page_bytes)
+{
+    struct core *core = arg;
+    return core->server->port ? port_register_memory(core->server->port, base, bytes, page_bytes) : 0;
+}
+
+int core_create_store(struct core *core)
+{
+    const struct config *config = core->config;
+    struct store_config store = {.core = core->index,
+                                 .memory_limit = config->memory_limit / config->core_count,
+                                 .max_value = (uint32_t)config->max_value,
+                                 .max_key = UINT16_MAX,
+                                 .huge_pages = config->huge_pages,
+                                 .on_region = register_region,
+                                 .on_region_arg = core};
+    return store_create(&core->store, &store);
+}
+
+int core_create_net(struct core *core, char *err_text, size_t err_cap)
+{
+    const struct config *config = core->config;
+    struct netcore_config net = {
+        .port = core->server->port, .queue = (uint16_t)core->index, .address = config->ip, .gateway = config->gateway};
+    net_stack_config_default(&net.stack);
+    net.stack.core = core->index;
+    net.stack.pools = &core->pools;
+    net.stack.loop = &core->loop;
+    net.stack.max_connections = (uint32_t)config->max_connections;
+    net.stack.rx_window = (uint32_t)config->rx_window;
+    net.stack.rto_min_ns = config->rto_min;
+    core->net = calloc(1, sizeof *core->net);
+    if (!core->net) return -ENOMEM;
+    int rc = netcore_init(core->net, &net, err_text, err_cap);
+    if (rc == 0) return 0;
+    free(core->net);
+    core->net = NULL;
+    return rc;
+}
+
+static int listen_kernel(struct core *core, uint16_t port, stream_accept_fn *accept)
+{
+    uint16_t bound;
+    if (port == 0 || !*core->config->listen) return 0;
+    int rc = ksock_listen(core->ksock, core->config->listen, port, accept, core, &bound);
+    if (rc != 0)
+        log_error("cannot listen on %s port %u: %s", core->config->listen, port, strerror(-rc));
+    return rc;
+}
+
+static int listen_port(struct core *core, uint16_t port, stream_accept_fn *accept)
+{
+    if (port == 0 || !core->net) return 0;
+    return net_listen(core->net->stack, port, accept, core);
+}
+
+int core_listen(struct core *core)
+{
+    uint16_t memcache = (uint16_t)core->config->memcache_port, resp = (uint16_t)core->config->resp_port;
+    int rc = listen_kernel(core, memcache, session_accept_memcache);
+    if (rc == 0) rc = listen_kernel(core, resp, session_accept_resp);
+    if (rc == 0) rc = listen_port(core, memcache, session_accept_memcache);
+    if (rc == 0) rc = listen_port(core, resp, session_accept_resp);
+    return rc;
+}
+
+static int register_metrics(struct core *core)
+{
+    struct metrics *m = core->server->metrics;
+    unsigned i = core->index;
+    int rc = metrics_register(m, "server", i, server_metric_rows, server_metric_row_count, &core->metrics);
+    if (rc == 0) rc = metrics_register(m, "store", i, store_metric_rows, store_metric_row_count, store_metrics(core->store));
+    if (rc == 0) rc = metrics_register(m, "ksock", i, ksock_metric_rows, ksock_metric_row_count, ksock_get_metrics(core->ksock));
+    if (rc != 0 || !core->net) return rc;
+    rc = metrics_register(m, "net", i, net_metric_rows, net_metric_row_count, net_stack_metrics(core->net->stack));
+    if (rc == 0) rc = metrics_register(m, "netcore", i, netcore_metric_rows, netcore_metric_row_count, &core->net->metrics);
+    return rc;
+}
+
+static void *core_main(void *arg)
+{
+    struct core *core = arg;
+    reactor_run(core->reactor);
+    return NULL;
+}
+
+int core_start(struct core *core)
+{
+    int rc = register_metrics(core);
+    if (rc != 0) return rc;
+    if (core->net) add_poller(core, "net-rx", netcore_rx, netcore_deadline, core->net, true);
+    if (core->config->core_count > 1) add_poller(core, "mailbox", mailbox_poll, NULL, core, false);
+    add_poller(core, "sessions", session_poll, NULL, core, false);
+    if (core->config->core_count > 1) add_poller(core, "mailbox-out", mailbox_flush, NULL, core, false);
+    if (core->net) add_poller(core, "net-tx", netcore_tx, NULL, core->net, false);
+    add_poller(core, "kernel-out", kernel_output, NULL, core, false);
+    add_poller(core, "housekeeping", housekeeping, housekeeping_deadline, core, false);
+    return 0;
+}
+
+int core_run(struct core *core)
+{
+    int rc = pthread_create(&core->thread, NULL, core_main, core);
+    core->running = rc == 0;
+    return -rc;
+}
+
+void core_stop(struct core *core)
+{
+    if (!core->running) return;
+    reactor_stop(core->reactor);
+    pthread_join(core->thread, NULL);
+    core->running = false;
+}
+
+void core_close(struct core *core)
+{
+    session_close_all(core);
+    ksock_destroy(&core->ksock);
+    if (core->net) netcore_fini(core->net);
+    free(core->net);
+    core->net = NULL;
+}
+
+void core_destroy(struct core *core)
+{
+    if (core->store) store_destroy(&core->store);
+    mailbox_destroy(&core->mailbox);
+    if (core->reactor) reactor_destroy(&core->reactor);
+    for (struct chunk *chunk = core->chunks, *next; chunk; chunk = next) {
+        next = chunk->next;
+        free(chunk);
+    }
+    free(core->scratch.data);
+    if (core->pools.frame) buf_pools_destroy(&core->pools);
+}

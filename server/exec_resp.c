@@ -1,0 +1,372 @@
+#include "server/exec_resp.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include "base/decimal.h"
+#include "protocol/resp/reply.h"
+#include "server/reply.h"
+#include "server/session.h"
+
+bool resp_word(struct slice word, const char *text)
+{
+    return word.len == strlen(text) && strncasecmp((const char *)word.data, text, word.len) == 0;
+}
+
+void resp_error(struct session *s, struct slice text)
+{
+    metric_add(&s->core->metrics.protocol_errors, 1);
+    REPLY_LITERAL(s, "-");
+    reply_slice(s, text);
+    REPLY_LITERAL(s, "\r\n");
+}
+
+void resp_error_result(struct session *s, enum op_result result)
+{
+    switch (result) {
+    case OP_RESULT_NOT_NUMBER: resp_error(s, SLICE_LITERAL("ERR value is not an integer or out of range")); return;
+    case OP_RESULT_OVERFLOW: resp_error(s, SLICE_LITERAL("ERR increment or decrement would overflow")); return;
+    case OP_RESULT_NAN: resp_error(s, SLICE_LITERAL("ERR increment would produce NaN or Infinity")); return;
+    case OP_RESULT_BAD_EXPIRE: reply_format(s, "-ERR invalid expire time in 'set' command\r\n"); return;
+    default: resp_error(s, SLICE_LITERAL("ERR syntax error")); return;
+    }
+}
+
+/* A failed write. True: it was one and is answered. */
+static bool reply_write_error(struct session *s, const struct op *op)
+{
+    if (op->result != OP_RESULT_STORE) {
+        resp_error_result(s, op->result);
+        return true;
+    }
+    if (op->status == STORE_NO_MEMORY) {
+        metric_add(&s->core->metrics.store_no_memory, 1);
+        REPLY_LITERAL(s, "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+        return true;
+    }
+    if (op->status == STORE_TOO_LARGE) {
+        metric_add(&s->core->metrics.store_too_large, 1);
+        REPLY_LITERAL(s, "-ERR string exceeds maximum allowed size (max-value)\r\n");
+        return true;
+    }
+    return false;
+}
+
+static void reply_integer(struct session *s, int64_t n)
+{
+    uint8_t *dst = reply_room(s, 24);
+    if (dst) reply_wrote(s, resp_integer(dst, n));
+}
+
+static void reply_null(struct session *s)
+{
+    uint8_t *dst = reply_room(s, 8);
+    if (dst) reply_wrote(s, resp_null(dst, s->resp.resp3));
+}
+
+static void reply_bulk_value(struct session *s, struct op *op)
+{
+    uint8_t *dst = reply_room(s, 24);
+    if (!dst) return;
+    reply_wrote(s, resp_bulk_header(dst, op->value.len));
+    reply_value(s, op);
+    REPLY_LITERAL(s, "\r\n");
+}
+
+/* ---- keys ---- */
+
+static void reply_get(struct session *s, struct op *op)
+{
+    struct server_metrics *m = &s->core->metrics;
+    bool hit = op->status == STORE_OK;
+    if (op->command == RESP_CMD_mget && (op->flags & OP_FIRST)) {
+        uint8_t *dst = reply_room(s, 24);
+        if (dst) reply_wrote(s, resp_array_header(dst, (uint64_t)op->fixed));
+    }
+    metric_add(&m->cmd_get, 1);
+    metric_add(hit ? &m->get_hits : &m->get_misses, 1);
+    if (hit) reply_bulk_value(s, op);
+    else reply_null(s);
+}
+
+/* DEL, EXISTS and their kin: counts, answers with the last. */
+static void reply_count(struct session *s, struct op *op)
+{
+    struct server_metrics *m = &s->core->metrics;
+    bool hit = op->status == STORE_OK;
+    if (op->kind == OP_DELETE) metric_add(hit ? &m->delete_hits : &m->delete_misses, 1);
+    s->resp.sum += hit;
+    if (!(op->flags & OP_LAST)) return;
+    reply_integer(s, s->resp.sum);
+    s->resp.sum = 0;
+}
+
+static void reply_strlen(struct session *s, struct op *op)
+{
+    reply_integer(s, op->status == STORE_OK ? (int64_t)op->value.len : 0);
+}
+
+static void reply_ttl(struct session *s, struct op *op)
+{
+    if (op->status != STORE_OK) {
+        reply_integer(s, -2);
+        return;
+    }
+    uint64_t at = op->value.meta.expires_ms, now = s->core->now->unix_ms;
+    if (at == 0) {
+        reply_integer(s, -1);
+        return;
+    }
+    int64_t left = at > now ? (int64_t)(at - now) : 0;
+    reply_integer(s, op->command == RESP_CMD_ttl ? (left + 500) / 1000 : left);
+}
+
+static void reply_type(struct session *s, struct op *op)
+{
+    if (op->status == STORE_OK) REPLY_LITERAL(s, "+string\r\n");
+    else REPLY_LITERAL(s, "+none\r\n");
+}
+
+static void reply_changed(struct session *s, struct op *op)
+{
+    if (!reply_write_error(s, op)) reply_integer(s, op->status == STORE_OK);
+}
+
+void resp_key_op(struct session *s, struct op *op, enum resp_command command, int64_t total)
+{
+    (void)s;
+    op->kind = OP_LOOK;
+    switch (command) {
+    case RESP_CMD_get:
+    case RESP_CMD_mget:
+        op->kind = OP_GET;
+        op->fixed = total;
+        op->reply = reply_get;
+        return;
+    case RESP_CMD_del:
+    case RESP_CMD_unlink:
+        op->kind = OP_DELETE;
+        op->reply = reply_count;
+        return;
+    case RESP_CMD_persist:
+        op->kind = OP_PERSIST;
+        op->reply = reply_changed;
+        return;
+    case RESP_CMD_strlen: op->reply = reply_strlen; return;
+    case RESP_CMD_ttl:
+    case RESP_CMD_pttl: op->reply = reply_ttl; return;
+    case RESP_CMD_type: op->reply = reply_type; return;
+    default: op->reply = reply_count; return; /* EXISTS, TOUCH */
+    }
+}
+
+/* ---- writes ---- */
+
+/* SET and its kin. */
+static void reply_set(struct session *s, struct op *op)
+{
+    if (reply_write_error(s, op)) return;
+    if (op->flags & OP_READ) { /* SET ... GET, GETSET: the old value */
+        if (op->number) reply_bulk_value(s, op);
+        else reply_null(s);
+    } else if (op->command == RESP_CMD_setnx) reply_integer(s, op->status == STORE_OK);
+    else if (op->command == RESP_CMD_append) reply_integer(s, (int64_t)op->number);
+    else if (op->status == STORE_OK) REPLY_LITERAL(s, "+OK\r\n");
+    else reply_null(s);
+}
+
+/* MSET: one answer for all pairs; an error if any was refused. */
+static void reply_mset(struct session *s, struct op *op)
+{
+    s->resp.sum += op->status != STORE_OK;
+    if (!(op->flags & OP_LAST)) return;
+    if (s->resp.sum == 0) REPLY_LITERAL(s, "+OK\r\n");
+    else if (!reply_write_error(s, op)) REPLY_LITERAL(s, "-OOM some keys were not set: used memory > 'maxmemory'.\r\n");
+    s->resp.sum = 0;
+}
+
+int resp_value_index(enum resp_command command)
+{
+    return command == RESP_CMD_setex || command == RESP_CMD_psetex ? 3 : 2;
+}
+
+void resp_store_op(struct session *s, struct op *op, enum resp_command command, uint32_t value_len)
+{
+    (void)s;
+    op->kind = OP_STORE;
+    op->mode = STORE_SET;
+    op->value_len = value_len;
+    op->reply = command == RESP_CMD_mset ? reply_mset : reply_set;
+    if (command == RESP_CMD_setnx) op->mode = STORE_ADD;
+    if (command == RESP_CMD_getset) op->flags |= OP_READ;
+    if (command == RESP_CMD_append) {
+        op->mode = STORE_APPEND;
+        op->flags |= OP_CREATE;
+    }
+}
+
+/* A relative or absolute time in seconds or milliseconds to absolute milliseconds; 0: it is none that can be. */
+static uint64_t expiry_ms(int64_t n, bool seconds, bool absolute, uint64_t now_ms)
+{
+    if (n <= 0) return 0;
+    if (seconds && n > INT64_MAX / 1000) return 0;
+    uint64_t ms = (uint64_t)n * (seconds ? 1000 : 1);
+    if (!absolute) ms += now_ms;
+    return ms > (UINT64_C(1) << 47) ? 0 : ms;
+}
+
+static enum op_result set_expiry(struct session *s, struct op *op, struct slice text, bool seconds, bool absolute)
+{
+    int64_t n;
+    if (op->meta.expires_ms || (op->flags & OP_KEEP_TTL)) return OP_RESULT_SYNTAX;
+    if (!decimal_parse_i64(text, &n)) return OP_RESULT_NOT_NUMBER;
+    op->meta.expires_ms = expiry_ms(n, seconds, absolute, s->core->now->unix_ms);
+    return op->meta.expires_ms ? OP_RESULT_STORE : OP_RESULT_BAD_EXPIRE;
+}
+
+enum op_result resp_store_options(struct session *s, struct op *op, enum resp_command command, const struct slice *args,
+                                  int count)
+{
+    static const struct {
+        const char *word;
+        bool seconds, absolute;
+    } times[] = {{"ex", true, false}, {"px", false, false}, {"exat", true, true}, {"pxat", false, true}};
+    if (command == RESP_CMD_setex || command == RESP_CMD_psetex)
+        return count ? set_expiry(s, op, args[0], command == RESP_CMD_setex, false) : OP_RESULT_STORE;
+    for (int i = 0; i < count; i++) {
+        bool known = true;
+        if (resp_word(args[i], "nx") && op->mode == STORE_SET) op->mode = STORE_ADD;
+        else if (resp_word(args[i], "xx") && op->mode == STORE_SET) op->mode = STORE_REPLACE;
+        else if (resp_word(args[i], "get")) op->flags |= OP_READ;
+        else if (resp_word(args[i], "keepttl") && !op->meta.expires_ms) op->flags |= OP_KEEP_TTL;
+        else known = false;
+        for (unsigned t = 0; !known && t < sizeof times / sizeof *times; t++) {
+            if (!resp_word(args[i], times[t].word) || i + 1 >= count) continue;
+            enum op_result result = set_expiry(s, op, args[++i], times[t].seconds, times[t].absolute);
+            if (result != OP_RESULT_STORE) return result;
+            known = true;
+        }
+        if (!known) return OP_RESULT_SYNTAX;
+    }
+    return OP_RESULT_STORE;
+}
+
+/* ---- numbers and expiry: small commands with all their arguments ---- */
+
+static void reply_increment(struct session *s, struct op *op)
+{
+    struct server_metrics *m = &s->core->metrics;
+    if (reply_write_error(s, op)) return;
+    metric_add(op->increment < 0 ? &m->decr_hits : &m->incr_hits, 1);
+    reply_integer(s, (int64_t)op->number);
+}
+
+static void reply_increment_float(struct session *s, struct op *op)
+{
+    if (op->result == OP_RESULT_NOT_NUMBER) {
+        resp_error(s, SLICE_LITERAL("ERR value is not a valid float"));
+        return;
+    }
+    if (reply_write_error(s, op)) return;
+    uint8_t *dst = reply_room(s, 24);
+    if (!dst) return;
+    reply_wrote(s, resp_bulk_header(dst, op->number));
+    reply_bytes(s, op->copy, (uint32_t)op->number);
+    REPLY_LITERAL(s, "\r\n");
+}
+
+static enum op_result increment_op(struct op *op, enum resp_command command, const struct slice *args, int count)
+{
+    int64_t by = 1;
+    op->kind = OP_INCREMENT;
+    op->reply = reply_increment;
+    if (command == RESP_CMD_incrbyfloat) {
+        char text[64], *end;
+        if (args[2].len == 0 || args[2].len >= sizeof text) return OP_RESULT_NAN;
+        memcpy(text, args[2].data, args[2].len);
+        text[args[2].len] = 0;
+        op->increment_float = strtold(text, &end);
+        op->kind = OP_INCREMENT_FLOAT;
+        op->reply = reply_increment_float;
+        bool blank = text[0] == ' ' || (text[0] >= '\t' && text[0] <= '\r');
+        return end == text + args[2].len && !blank && !isnan(op->increment_float) ? OP_RESULT_STORE : OP_RESULT_NAN;
+    }
+    if (count > 2 && !decimal_parse_i64(args[2], &by)) return OP_RESULT_NOT_NUMBER;
+    bool down = command == RESP_CMD_decr || command == RESP_CMD_decrby;
+    if (down && by == INT64_MIN) return OP_RESULT_OVERFLOW;
+    op->increment = down ? -by : by;
+    return OP_RESULT_STORE;
+}
+
+static enum op_result expire_op(struct session *s, struct op *op, enum resp_command command, const struct slice *args,
+                                int count)
+{
+    static const struct {
+        const char *word;
+        enum op_condition condition;
+    } words[] = {{"nx", OP_IF_NONE}, {"xx", OP_IF_SOME}, {"gt", OP_IF_GREATER}, {"lt", OP_IF_LESS}};
+    int64_t n;
+    op->kind = OP_EXPIRE;
+    op->reply = reply_changed;
+    if (!decimal_parse_i64(args[2], &n)) return OP_RESULT_NOT_NUMBER;
+    bool seconds = command == RESP_CMD_expire || command == RESP_CMD_expireat;
+    bool absolute = command == RESP_CMD_expireat || command == RESP_CMD_pexpireat;
+    op->meta.expires_ms = n <= 0 ? 1 : expiry_ms(n, seconds, absolute, s->core->now->unix_ms);
+    if (op->meta.expires_ms == 0) return OP_RESULT_BAD_EXPIRE;
+    for (int i = 3; i < count; i++) {
+        enum op_condition found = OP_ALWAYS;
+        for (unsigned w = 0; w < sizeof words / sizeof *words; w++)
+            if (resp_word(args[i], words[w].word)) found = words[w].condition;
+        if (found == OP_ALWAYS || op->condition != OP_ALWAYS) return OP_RESULT_SYNTAX;
+        op->condition = (uint8_t)found;
+    }
+    return OP_RESULT_STORE;
+}
+
+static void unknown_command(struct session *s, const struct slice *args, int count)
+{
+    metric_add(&s->core->metrics.protocol_errors, 1);
+    reply_format(s, "-ERR unknown command '%.*s', with args beginning with: ", (int)(args[0].len < 128 ? args[0].len : 128),
+                 (const char *)args[0].data);
+    for (int i = 1, left = 128; i < count && left > 0; i++) {
+        int len = (int)(args[i].len < (size_t)left ? args[i].len : (size_t)left);
+        reply_format(s, "'%.*s' ", len, (const char *)args[i].data);
+        left -= len + 3;
+    }
+    REPLY_LITERAL(s, "\r\n");
+}
+
+bool resp_run(struct session *s, enum resp_command command, const struct slice *args, int count)
+{
+    bool increment = command == RESP_CMD_incr || command == RESP_CMD_decr || command == RESP_CMD_incrby ||
+                     command == RESP_CMD_decrby || command == RESP_CMD_incrbyfloat;
+    bool expire = command == RESP_CMD_expire || command == RESP_CMD_pexpire || command == RESP_CMD_expireat ||
+                  command == RESP_CMD_pexpireat;
+    if (!increment && !expire) {
+        if (!session_barrier(s)) return false;
+        if (command == RESP_CMD_UNKNOWN) unknown_command(s, args, count);
+        else resp_direct(s, command, args, count);
+        return true;
+    }
+    struct op *op = batch_slot(s->core);
+    op->command = (uint8_t)command;
+    op->key = (struct store_key){args[1].data, (uint32_t)args[1].len, store_hash(args[1].data, args[1].len)};
+    op->owner = (uint8_t)core_owner(s->core, args[1].data, args[1].len);
+    op->flags = OP_FIRST | OP_LAST;
+    enum op_result result = increment ? increment_op(op, command, args, count) : expire_op(s, op, command, args, count);
+    if (result == OP_RESULT_STORE) {
+        batch_submit(s->core, s, op);
+        return true;
+    }
+    if (!session_barrier(s)) return false;
+    if (result == OP_RESULT_NAN) resp_error(s, SLICE_LITERAL("ERR value is not a valid float"));
+    else if (result == OP_RESULT_OVERFLOW && increment) resp_error(s, SLICE_LITERAL("ERR decrement would overflow"));
+    else if (result == OP_RESULT_BAD_EXPIRE)
+        reply_format(s, "-ERR invalid expire time in '%s' command\r\n", resp_command_rows[command].token);
+    else if (result == OP_RESULT_SYNTAX && count > 3)
+        reply_format(s, "-ERR Unsupported option %.*s\r\n", (int)(args[3].len < 64 ? args[3].len : 64),
+                     (const char *)args[3].data);
+    else resp_error_result(s, result);
+    return true;
+}

@@ -1,0 +1,15 @@
+/* Statistics in each protocol's words. Sums over the cores are made on demand from relaxed reads. */
+#ifndef POLAR_SERVER_STATS_H
+#define POLAR_SERVER_STATS_H
+
+#include "base/slice.h"
+
+struct session;
+struct server;
+
+void stats_memcache(struct session *s);          /* STAT lines with memcached's names, then every metric, END */
+void stats_memcache_settings(struct session *s); /* STAT lines of the options */
+/* The INFO text; section: lower case, empty or "all", "default", "everything" for all. Written as one bulk (or verbatim) string. */
+void stats_info(struct session *s, struct slice section);
+
+#endif

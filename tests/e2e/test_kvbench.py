@@ -1,0 +1,115 @@
+"""kvbench against polarkv: both on user-space TCP over memif, and both on kernel sockets. kvbench checks what it reads."""
+import json
+import os
+import tempfile
+
+from harness import KVBENCH, Polarkv, ServerTest, main, run
+
+INLINE_VALUE = 256  # polarkv's --inline-value
+
+
+class Bench(ServerTest):
+    """transport: kvbench's options for the way to the server; target: which address it is to name."""
+
+    def bench(self, *options, connections=50, pipeline=1, protocol="memcache", value_size=64, ratio="1:1"):
+        command = [KVBENCH, "--server", self.target(protocol), "--protocol", protocol, *self.transport(),
+                   "--connections", str(connections), "--pipeline", str(pipeline), "--value-size", str(value_size),
+                   "--ratio", ratio, "--keys", "2000", "--warmup", "200ms", "--duration", "1s", "--verify", "full",
+                   "--json", "-", *options]
+        status, out, err = run(command, 60)
+        self.assertEqual(status, 0, f"{' '.join(command)}\n{out}{err}")
+        report = json.loads(out)
+        for fault in ("misses", "errors", "wrong_values", "connection_failures", "connections_lost"):
+            self.assertEqual(report[fault], 0, report)
+        self.assertTrue(report["good"], report)
+        self.assertGreater(report["operations"], 100, report)
+        return report
+
+    def test_small_values(self):
+        self.bench()
+
+    def test_resp(self):
+        self.bench(protocol="resp")
+
+    def test_values_of_4_kb(self):
+        self.bench(value_size=4096)
+
+    def test_resp_values_of_4_kb(self):
+        self.bench(value_size=4096, protocol="resp")
+
+    def test_mixed_sizes(self):
+        self.bench(value_size="1:20000", pipeline=4)
+
+    def test_a_thousand_connections(self):
+        self.bench(connections=1000)
+
+    def test_a_thousand_connections_of_4_kb(self):
+        self.bench(connections=1000, value_size=4096)
+
+    def test_pipelined(self):
+        self.bench(pipeline=32)
+
+    def test_pipelined_4_kb(self):
+        self.bench(pipeline=32, value_size=4096, protocol="resp")
+
+    def test_zipf(self):
+        self.bench("--distribution", "zipf", ratio="1:9")
+
+    def test_open_loop(self):
+        report = self.bench("--rate", "2000")
+        self.assertLess(report["operations"], 4000)
+
+    def test_no_value_is_copied_on_a_get(self):
+        """Above the inline limit every byte of a value leaves by reference; below it, none does."""
+        for size, copied in ((INLINE_VALUE + 1, False), (4096, False), (INLINE_VALUE, True)):
+            self.flush()
+            before = self.server.stats()
+            report = self.bench("--load", "yes", value_size=size, ratio="0:1")
+            after = self.server.stats()
+            grown = {name: after[name] - before[name] for name in after if name.startswith("get_value_bytes_")}
+            self.assertEqual(grown["get_value_bytes_copied"], 0)
+            read = report["gets"] * size
+            self.assertGreaterEqual(grown["get_value_bytes_inline" if copied else "get_value_bytes_referenced"], read)
+            self.assertEqual(grown["get_value_bytes_referenced" if copied else "get_value_bytes_inline"], 0)
+
+    def test_counts_come_back(self):
+        self.bench()  # what the first run allocates for good is there
+        names = ["curr_connections", "pins", "writes_open", "buffers_in_use"]
+        self.flush()
+        before = self.server.stats()
+        self.bench(connections=200, pipeline=8, value_size=4096)
+        self.flush()
+        self.assert_metrics_return(before, names + ["curr_items"], slack=0)
+
+
+class KernelSocketsTest(Bench):
+    def transport(self):
+        return ["--transport", "kernel"]
+
+    def target(self, protocol):
+        return "%s:%d" % (self.server.memcache_address if protocol == "memcache" else self.server.resp_address)
+
+
+class MemifTest(Bench):
+    """polarkv listens on kernel sockets too: the counts are read there."""
+
+    @classmethod
+    def start_server(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.socket = os.path.join(folder.name, "memif")
+        return Polarkv("--vdev", f"net_memif0,role=server,id=0,socket={cls.socket},socket-abstract=no,rsize=10,bsize=9216",
+                       "--port", "net_memif0", "--ip", "10.9.0.1/24", "--mtu", "9000", "--protected", "no")
+
+    def transport(self):
+        vdev = f"net_memif0,role=client,id=0,socket={self.socket},socket-abstract=no,rsize=10,bsize=9216"
+        return ["--transport", "tcp", "--vdev", vdev, "--ip", "10.9.0.2/24", "--mtu", "9000"]
+
+    def target(self, protocol):
+        return f"10.9.0.1:{(self.server.memcache_address if protocol == 'memcache' else self.server.resp_address)[1]}"
+
+
+del Bench
+
+if __name__ == "__main__":
+    main()
