@@ -424,7 +424,7 @@ static bool session_output_full(struct session *s)
 static bool session_may_parse(struct session *s)
 {
     return !s->blocked && !s->broken && !s->closing && !s->waits_queue && s->queued < SESSION_QUEUE_MAX &&
-           session_available(s) && !session_output_full(s);
+           session_available(s) && (s->filling || s->swallow || !session_output_full(s));
 }
 
 /* At most SESSION_TURN_MAX steps, so that one deep pipeline does not hold up the others. */

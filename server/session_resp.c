@@ -359,7 +359,8 @@ static bool resp_inline(struct session *s)
         return resp_protocol_error(s, SLICE_LITERAL("ERR Protocol error: too big inline request"));
     uint8_t *copy = s->core->scratch.data + s->core->scratch.used; /* unescaped text is never longer than the line */
     int count = resp_split_inline(line, len, copy, args, RESP_INLINE_ARGS_MAX);
-    if (count < 0) return resp_protocol_error(s, SLICE_LITERAL("ERR Protocol error: unbalanced quotes in request"));
+    if (count == -2) return resp_protocol_error(s, SLICE_LITERAL("ERR Protocol error: too big inline request"));
+    if (count < 0) return resp_protocol_error(s, SLICE_LITERAL(RESP_ERROR_QUOTES));
     if (count == 0) {
         session_skip(s, len);
         return true;
