@@ -79,8 +79,9 @@ static void dpdk_log_open(void)
 static void args_fill(struct eal_args *args, const struct eal_config *config)
 {
     arg_add(args, "--no-telemetry");
+    /* Of a driver's levels the first given counts. TAP calls it an error that there are no secondary processes. */
+    arg_add(args, "--log-level=pmd.net.tap:critical");
     arg_add(args, "--log-level=*:error");
-    arg_add(args, "--log-level=pmd.net.tap:critical"); /* calls it an error that there are no secondary processes */
     arg_add(args, config->huge_pages ? "--in-memory" : "--no-shconf"); /* no files in either case */
     if (!config->huge_pages) arg_add(args, "--no-huge");
     if (!config->pci) {

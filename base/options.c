@@ -178,6 +178,8 @@ static int command_line_next(struct command_line *c, const struct options_parser
     if (!row || strlen(c->names[row - p->rows]) != len)
         return options_unknown(p, token + 2, len, (struct option_place){0});
     c->assignments[c->count++] = (struct assignment){row, optarg ? optarg : "yes"};
+    /* A bare yes/no option takes the next word when that is no option: nothing else could be meant by it. */
+    if (!optarg && optind < argc && argv[optind][0] != '-') c->assignments[c->count - 1].text = argv[optind++];
     return 1;
 }
 

@@ -24,7 +24,7 @@ static uint64_t bucket_middle(uint32_t bucket)
 uint64_t histogram_quantile(const struct histogram *h, double share)
 {
     if (h->count == 0) return 0;
-    double wanted = ceil(share * (double)h->count);
+    double wanted = ceil(share * (double)h->count * (1 - 1e-12)); /* 0.07 * 100 is over 7 by a rounding */
     uint64_t rank = wanted < 1 ? 1 : (uint64_t)wanted, seen = 0;
     if (rank >= h->count) return h->max;
     for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {

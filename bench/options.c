@@ -31,14 +31,10 @@ static bool parse_number(const char *text, size_t len, uint64_t most, uint64_t *
     return decimal_parse_u64((struct slice){(const uint8_t *)text, len}, out) && *out <= most;
 }
 
-/* An empty option is NULL. */
-static const char *given(const char *text) { return text ? text : ""; }
-
 /* "a" or "a:b"; a single number counts for both. */
 static bool parse_pair(const char *text, bool single, uint64_t most, uint32_t *first, uint32_t *second)
 {
     uint64_t a, b;
-    if (!text) return false;
     const char *colon = strchr(text, ':');
     size_t len = colon ? (size_t)(colon - text) : strlen(text);
     if (!parse_number(text, len, most, &a)) return false;
@@ -52,7 +48,7 @@ static bool parse_pair(const char *text, bool single, uint64_t most, uint32_t *f
 
 static int plan_server(struct bench_plan *plan, FILE *err)
 {
-    const char *text = given(plan->options.server), *colon = strrchr(text, ':'), *end = colon;
+    const char *text = plan->options.server, *colon = strrchr(text, ':'), *end = colon;
     uint64_t port;
     if (!colon || !parse_number(colon + 1, strlen(colon + 1), 65535, &port) || port == 0) goto bad;
     if (*text == '[' && end > text && end[-1] == ']') {
@@ -71,23 +67,17 @@ static int plan_server(struct bench_plan *plan, FILE *err)
     return 0;
 bad:
     return refuse(err, "server: got '%s', takes a numeric address and a port, e.g. 127.0.0.1:11211",
-                  given(plan->options.server));
+                  plan->options.server);
 }
 
 /* The device's name: given, or the first part of the first --vdev, or the first --allow. */
 static int plan_device(struct bench_plan *plan, FILE *err)
 {
     const struct bench_options *o = &plan->options;
-    plan->device = o->device;
-    if (plan->device) return 0;
-    if (o->vdev.count > 0) {
-        int len = (int)strcspn(o->vdev.items[0], ",");
-        snprintf(plan->vdev_name, sizeof plan->vdev_name, "%.*s", len, o->vdev.items[0]);
-        plan->device = plan->vdev_name;
-        return 0;
-    }
-    if (o->allow.count == 0) return refuse(err, "a DPDK device is needed: give --vdev or --allow");
-    plan->device = o->allow.items[0];
+    const char *from = o->vdev.count ? o->vdev.items[0] : o->allow.count ? o->allow.items[0] : "";
+    if (*o->device) from = o->device;
+    if (!*from) return refuse(err, "a DPDK device is needed: give --vdev or --allow");
+    snprintf(plan->device, sizeof plan->device, "%.*s", (int)strcspn(from, ","), from);
     return 0;
 }
 
@@ -95,7 +85,7 @@ static int plan_cpus(struct bench_plan *plan, FILE *err)
 {
     const char *text = plan->options.cpu;
     for (uint32_t i = 0; i < BENCH_THREADS_MAX; i++) plan->cpus[i] = -1;
-    for (uint32_t i = 0; text && *text && i < BENCH_THREADS_MAX; i++) {
+    for (uint32_t i = 0; *text && i < BENCH_THREADS_MAX; i++) {
         uint64_t cpu;
         size_t len = strcspn(text, ",");
         if (!parse_number(text, len, 4095, &cpu))
@@ -128,9 +118,9 @@ static int plan_load(struct bench_plan *plan, FILE *err)
     const struct bench_options *o = &plan->options;
     if (!parse_pair(o->value_size, true, VALUE_SIZE_MAX, &plan->value_min, &plan->value_max) ||
         plan->value_min == 0 || plan->value_min > plan->value_max)
-        return refuse(err, "value-size: got '%s', takes bytes 1..%u or min:max", given(o->value_size), VALUE_SIZE_MAX);
+        return refuse(err, "value-size: got '%s', takes bytes 1..%u or min:max", o->value_size, VALUE_SIZE_MAX);
     if (!parse_pair(o->ratio, false, 1000000, &plan->sets, &plan->gets) || plan->sets + plan->gets == 0)
-        return refuse(err, "ratio: got '%s', takes sets:gets, e.g. 1:9", given(o->ratio));
+        return refuse(err, "ratio: got '%s', takes sets:gets, e.g. 1:9", o->ratio);
     if (o->connections < o->threads)
         return refuse(err, "connections: got %u, takes at least one for each of %u threads", (unsigned)o->connections,
                       (unsigned)o->threads);

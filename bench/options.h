@@ -17,6 +17,7 @@
 #define BENCH_CTYPE_CHOICE const char *
 #define BENCH_CTYPE_STRINGS struct option_list
 #define BENCH_CTYPE_COMMAND bool
+#define BENCH_CTYPE_COMMAND bool
 
 struct bench_options {
 #define OPTION(name, kind, value, least, most, choices, help) BENCH_CTYPE_##kind name;
@@ -38,8 +39,7 @@ struct bench_plan {
     char server_address[64]; /* numeric */
     uint16_t server_port;
     uint32_t server_ip; /* host byte order; with BENCH_TCP */
-    char vdev_name[64];
-    const char *device; /* with BENCH_TCP and ping */
+    char device[64];    /* with BENCH_TCP and ping */
     int cpus[BENCH_THREADS_MAX]; /* of each thread; -1: not pinned */
     enum reactor_poll poll;
     uint32_t threads, connections, pipeline;

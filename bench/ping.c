@@ -161,10 +161,10 @@ static void print_result(const struct bench_plan *plan, const struct ping_result
     const struct histogram *h = &r->ns;
     unsigned long long least = r->least_ns, p50 = histogram_quantile(h, 0.5), p99 = histogram_quantile(h, 0.99);
     const char *path = plan->options.json;
-    if (!path || strcmp(path, "-") != 0)
+    if (strcmp(path, "-") != 0)
         printf("%llu round trips of %u-byte frames: least %llu ns, p50 %llu ns, p99 %llu ns, max %llu ns, lost %u\n",
                (unsigned long long)h->count, FRAME_BYTES, least, p50, p99, (unsigned long long)h->max, r->lost);
-    if (!path) return;
+    if (!*path) return;
     FILE *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
     if (!out) {
         log_error("%s: %s", path, strerror(errno));

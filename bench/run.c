@@ -156,11 +156,11 @@ static int report(const struct run *run)
     if (!r) return -ENOMEM;
     const char *path = run->plan->options.json;
     report_make(r, run->plan, run->workers, run->plan->threads);
-    bool to_stdout = path && strcmp(path, "-") == 0, good = report_is_good(r);
+    bool to_stdout = strcmp(path, "-") == 0, good = report_is_good(r);
     if (!to_stdout) report_print(r, stdout);
-    FILE *out = to_stdout ? stdout : path ? fopen(path, "w") : NULL;
-    int rc = path && !out ? -errno : good ? 0 : -EBADMSG;
-    if (path && !out) log_error("%s: %s", path, strerror(errno));
+    FILE *out = to_stdout ? stdout : *path ? fopen(path, "w") : NULL;
+    int rc = *path && !out ? -errno : good ? 0 : -EBADMSG;
+    if (*path && !out) log_error("%s: %s", path, strerror(errno));
     if (out) report_print_json(r, out);
     if (out && out != stdout && fclose(out) != 0) rc = -errno;
     free(r);

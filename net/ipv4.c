@@ -23,6 +23,12 @@ static void padding_cut(struct rte_mbuf *m, uint32_t len)
     m->pkt_len = len;
 }
 
+/* No host sends from these: unset, multicast and above, or ourselves. RFC 1122 3.2.1.3. */
+static bool source_bad(const struct net_stack *st, uint32_t src_be)
+{
+    return (src_be & 0xff) >= 224 || src_be == 0 || src_be == st->ip_be;
+}
+
 static bool checksum_bad(const struct net_stack *st, const struct rte_mbuf *m, const void *ip, uint32_t header)
 {
     uint64_t verified = m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
@@ -40,6 +46,7 @@ bool ipv4_input(struct net_stack *st, struct rte_mbuf *m, struct ipv4_packet *ou
     uint32_t total = rte_be_to_cpu_16(ip->total_length);
     if (unlikely(ip->version_ihl >> 4 != 4 || header < sizeof *ip || m->data_len < ETH_BYTES + header)) goto drop;
     if (unlikely(total < header || m->pkt_len < ETH_BYTES + total)) goto drop;
+    if (unlikely(source_bad(st, ip->src_addr))) goto drop;
     reason = &metrics->drop_ip_checksum;
     if (unlikely(checksum_bad(st, m, ip, header))) goto drop;
     reason = &metrics->drop_ip_not_ours;

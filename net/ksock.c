@@ -350,3 +350,5 @@ unsigned ksock_output(struct ksock *k)
 }
 
 const struct ksock_metrics *ksock_get_metrics(const struct ksock *k) { return &k->metrics; }
+
+uint32_t ksock_spare_buffers(const struct ksock *k) { return k->spare_count; }

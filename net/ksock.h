@@ -53,6 +53,8 @@ int ksock_listen(struct ksock *ksock, const char *address, uint16_t port, stream
 int ksock_connect(struct ksock *ksock, const char *address, uint16_t port, struct stream **out);
 /* The end of the turn: sends for the streams that were flushed. Returns how many. Registered as a poller by the owner. */
 unsigned ksock_output(struct ksock *ksock);
+/* Empty buffers that the instance keeps for the next receive call: out of their pool, but nobody's. */
+uint32_t ksock_spare_buffers(const struct ksock *ksock);
 const struct ksock_metrics *ksock_get_metrics(const struct ksock *ksock);
 
 #endif

@@ -114,6 +114,26 @@ static int mtu_choose(struct opening *o)
     return 0;
 }
 
+struct extent {
+    uintptr_t first, last;
+};
+
+static void extent_grow(struct rte_mempool *pool, void *arg, void *object, unsigned index)
+{
+    (void)pool, (void)index;
+    struct extent *e = arg;
+    e->first = RTE_MIN(e->first, (uintptr_t)object);
+    e->last = RTE_MAX(e->last, (uintptr_t)object);
+}
+
+/* af_xdp registers as many bytes as the objects take: where there are gaps, the last ones lie outside. */
+static bool pool_packed(struct rte_mempool *pool, unsigned whole)
+{
+    struct extent e = {UINTPTR_MAX, 0};
+    rte_mempool_obj_iter(pool, extent_grow, &e);
+    return e.last - e.first == (uintptr_t)whole * (pool->populated_size - 1);
+}
+
 static int buffers_check(const struct opening *o)
 {
     unsigned frame = o->mtu + PORT_FRAME_OVERHEAD + o->traits.headroom;
@@ -122,6 +142,9 @@ static int buffers_check(const struct opening *o)
         struct rte_mempool *pool = o->config->pools[q].frame;
         unsigned room = rte_pktmbuf_data_room_size(pool) - RTE_PKTMBUF_HEADROOM;
         unsigned whole = pool->header_size + pool->elt_size + pool->trailer_size;
+        if (o->traits.page_buffers && !pool_packed(pool, whole))
+            return refuse(o, -EINVAL, "%s needs receive buffers in one piece of memory: run it without PCI devices, and "
+                          "with memory enough", o->info.driver_name);
         if (room >= frame && (whole <= page || !o->traits.page_buffers)) continue;
         return refuse(o, -EINVAL, "MTU %u and %s need receive buffers of at least %u bytes%s, not %u: have them hold %u",
                       o->mtu, o->info.driver_name, frame, o->traits.page_buffers ? " that fit a page" : "", room,

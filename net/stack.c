@@ -156,6 +156,7 @@ static bool segment_parse(struct net_stack *st, struct rte_mbuf *m, uint32_t at,
     if (unlikely(header < TCP_HEADER_BYTES || m->data_len < at + header)) goto drop;
     memcpy(&src_be, frame + sizeof(struct rte_ether_hdr) + offsetof(struct rte_ipv4_hdr, src_addr), sizeof src_be);
     memcpy(&ports, tcp, sizeof ports);
+    if (unlikely((uint16_t)ports == 0 || ports >> 16 == 0)) goto drop;
     if (unlikely(tcp_checksum_bad(st, m, at, src_be))) {
         metric_add(&st->metrics.drop_tcp_checksum, 1);
         return false;

@@ -32,6 +32,7 @@ void batch_submit(struct core *core, struct session *s, struct op *op)
         return;
     }
     if (op->key.len) store_prefetch_bucket(core->store, op->key.hash);
+    if (!(op->flags & OP_PERSISTENT)) s->batched++;
     batch->ops[batch->count++] = op;
 }
 
@@ -48,7 +49,8 @@ void batch_run(struct core *core)
             session_op_done(core, op);
             continue;
         }
-        if (!(op->flags & OP_NOREPLY) && !op->session->broken) op->reply(op->session, op);
+        op->session->batched--;
+        session_reply(op->session, op);
         if (op->pin) store_unpin(core->store, op->pin);
     }
     batch->count = 0;

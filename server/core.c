@@ -10,7 +10,7 @@
 #define STEP_BUSY_NS 100000u    /* between two steps of the store's background work while there is some */
 #define STEP_IDLE_NS 100000000u /* and while there is none */
 #define GAUGE_NS 1000000000u
-#define FRAME_ROOM_LEAST 8192u  /* a kernel socket reads so much at once */
+#define KERNEL_ROOM 8192u       /* without a port: what a kernel socket reads into one buffer */
 #define FRAME_OVERHEAD 320u     /* mbuf, headroom, mempool header */
 #define SMALL_BYTES 704u
 #define REF_BYTES 256u
@@ -50,7 +50,7 @@ static unsigned housekeeping(void *arg, const struct tick *now)
     core->next_step_ns = now->ns + (work ? STEP_BUSY_NS : STEP_IDLE_NS);
     if (now->ns >= core->next_gauge_ns) {
         core->next_gauge_ns = now->ns + GAUGE_NS;
-        metric_set(&core->metrics.buffers_in_use, buf_pools_in_use(&core->pools));
+        metric_set(&core->metrics.buffers_in_use, buf_pools_in_use(&core->pools) - ksock_spare_buffers(core->ksock));
     }
     return work;
 }
@@ -80,7 +80,7 @@ static int create_pools(struct core *core)
 {
     const struct config *config = core->config;
     uint64_t bytes = config->buffer_memory * 9 / 10 / config->core_count;
-    uint32_t room = *config->port && config->mtu + 32 > FRAME_ROOM_LEAST ? (uint32_t)config->mtu + 64 : FRAME_ROOM_LEAST;
+    uint32_t room = *config->port ? port_frame_room((uint16_t)config->mtu) : KERNEL_ROOM;
     struct buf_pools_config pools = {.core = core->index, .frame_room = room};
     pools.frame_count = (uint32_t)(bytes * 6 / 10 / (room + FRAME_OVERHEAD));
     pools.small_count = (uint32_t)(bytes * 25 / 100 / SMALL_BYTES);

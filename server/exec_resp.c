@@ -22,13 +22,16 @@ void resp_error(struct session *s, struct slice text)
     REPLY_LITERAL(s, "\r\n");
 }
 
-void resp_error_result(struct session *s, enum op_result result)
+void resp_error_result(struct session *s, enum resp_command command, enum op_result result)
 {
     switch (result) {
     case OP_RESULT_NOT_NUMBER: resp_error(s, SLICE_LITERAL("ERR value is not an integer or out of range")); return;
     case OP_RESULT_OVERFLOW: resp_error(s, SLICE_LITERAL("ERR increment or decrement would overflow")); return;
     case OP_RESULT_NAN: resp_error(s, SLICE_LITERAL("ERR increment would produce NaN or Infinity")); return;
-    case OP_RESULT_BAD_EXPIRE: reply_format(s, "-ERR invalid expire time in 'set' command\r\n"); return;
+    case OP_RESULT_BAD_EXPIRE:
+        metric_add(&s->core->metrics.protocol_errors, 1);
+        reply_format(s, "-ERR invalid expire time in '%s' command\r\n", resp_command_rows[command].token);
+        return;
     default: resp_error(s, SLICE_LITERAL("ERR syntax error")); return;
     }
 }
@@ -37,7 +40,7 @@ void resp_error_result(struct session *s, enum op_result result)
 static bool reply_write_error(struct session *s, const struct op *op)
 {
     if (op->result != OP_RESULT_STORE) {
-        resp_error_result(s, op->result);
+        resp_error_result(s, op->command, op->result);
         return true;
     }
     if (op->status == STORE_NO_MEMORY) {
@@ -299,40 +302,70 @@ static enum op_result increment_op(struct op *op, enum resp_command command, con
     return OP_RESULT_STORE;
 }
 
-static enum op_result expire_op(struct session *s, struct op *op, enum resp_command command, const struct slice *args,
-                                int count)
+/* Appends a client's text to an error line, where a line end would end the reply early. */
+static void error_text(struct session *s, struct slice text, size_t most)
+{
+    uint8_t line[128];
+    size_t len = text.len < most ? text.len : most;
+    for (size_t i = 0; i < len; i++) line[i] = text.data[i] == '\r' || text.data[i] == '\n' ? ' ' : text.data[i];
+    reply_bytes(s, line, (uint32_t)len);
+}
+
+/* NX, XX, GT, LT. OP_RESULT_SYNTAX: it is answered. */
+static enum op_result expire_conditions(struct session *s, struct op *op, const struct slice *args, int count)
 {
     static const struct {
         const char *word;
         enum op_condition condition;
     } words[] = {{"nx", OP_IF_NONE}, {"xx", OP_IF_SOME}, {"gt", OP_IF_GREATER}, {"lt", OP_IF_LESS}};
+    for (int i = 0; i < count; i++) {
+        uint8_t found = 0;
+        for (unsigned w = 0; w < sizeof words / sizeof *words; w++)
+            if (resp_word(args[i], words[w].word)) found = (uint8_t)words[w].condition;
+        op->condition |= found;
+        if (found) continue;
+        if (!session_barrier(s)) return OP_RESULT_SYNTAX;
+        REPLY_LITERAL(s, "-ERR Unsupported option ");
+        error_text(s, args[i], 64);
+        REPLY_LITERAL(s, "\r\n");
+        return OP_RESULT_SYNTAX;
+    }
+    const char *clash = NULL;
+    if ((op->condition & OP_IF_NONE) && op->condition != OP_IF_NONE) clash = "NX and XX, GT or LT";
+    else if ((op->condition & OP_IF_GREATER) && (op->condition & OP_IF_LESS)) clash = "GT and LT";
+    if (!clash) return OP_RESULT_STORE;
+    if (session_barrier(s)) reply_format(s, "-ERR %s options at the same time are not compatible\r\n", clash);
+    return OP_RESULT_SYNTAX;
+}
+
+static enum op_result expire_op(struct session *s, struct op *op, enum resp_command command, const struct slice *args,
+                                int count)
+{
     int64_t n;
     op->kind = OP_EXPIRE;
     op->reply = reply_changed;
+    enum op_result result = expire_conditions(s, op, args + 3, count - 3);
+    if (result != OP_RESULT_STORE) return result;
     if (!decimal_parse_i64(args[2], &n)) return OP_RESULT_NOT_NUMBER;
     bool seconds = command == RESP_CMD_expire || command == RESP_CMD_expireat;
     bool absolute = command == RESP_CMD_expireat || command == RESP_CMD_pexpireat;
     op->meta.expires_ms = n <= 0 ? 1 : expiry_ms(n, seconds, absolute, s->core->now->unix_ms);
-    if (op->meta.expires_ms == 0) return OP_RESULT_BAD_EXPIRE;
-    for (int i = 3; i < count; i++) {
-        enum op_condition found = OP_ALWAYS;
-        for (unsigned w = 0; w < sizeof words / sizeof *words; w++)
-            if (resp_word(args[i], words[w].word)) found = words[w].condition;
-        if (found == OP_ALWAYS || op->condition != OP_ALWAYS) return OP_RESULT_SYNTAX;
-        op->condition = (uint8_t)found;
-    }
-    return OP_RESULT_STORE;
+    return op->meta.expires_ms ? OP_RESULT_STORE : OP_RESULT_BAD_EXPIRE;
 }
 
 static void unknown_command(struct session *s, const struct slice *args, int count)
 {
     metric_add(&s->core->metrics.protocol_errors, 1);
-    reply_format(s, "-ERR unknown command '%.*s', with args beginning with: ", (int)(args[0].len < 128 ? args[0].len : 128),
-                 (const char *)args[0].data);
-    for (int i = 1, left = 128; i < count && left > 0; i++) {
-        int len = (int)(args[i].len < (size_t)left ? args[i].len : (size_t)left);
-        reply_format(s, "'%.*s' ", len, (const char *)args[i].data);
-        left -= len + 3;
+    REPLY_LITERAL(s, "-ERR unknown command '");
+    error_text(s, args[0], 128);
+    REPLY_LITERAL(s, "', with args beginning with: ");
+    size_t left = 128;
+    for (int i = 1; i < count && left > 0; i++) {
+        size_t len = args[i].len < left ? args[i].len : left;
+        REPLY_LITERAL(s, "'");
+        error_text(s, args[i], len);
+        REPLY_LITERAL(s, "' ");
+        left -= len + 3 < left ? len + 3 : left;
     }
     REPLY_LITERAL(s, "\r\n");
 }
@@ -360,13 +393,9 @@ bool resp_run(struct session *s, enum resp_command command, const struct slice *
         return true;
     }
     if (!session_barrier(s)) return false;
+    if (result == OP_RESULT_SYNTAX) return true; /* answered */
     if (result == OP_RESULT_NAN) resp_error(s, SLICE_LITERAL("ERR value is not a valid float"));
-    else if (result == OP_RESULT_OVERFLOW && increment) resp_error(s, SLICE_LITERAL("ERR decrement would overflow"));
-    else if (result == OP_RESULT_BAD_EXPIRE)
-        reply_format(s, "-ERR invalid expire time in '%s' command\r\n", resp_command_rows[command].token);
-    else if (result == OP_RESULT_SYNTAX && count > 3)
-        reply_format(s, "-ERR Unsupported option %.*s\r\n", (int)(args[3].len < 64 ? args[3].len : 64),
-                     (const char *)args[3].data);
-    else resp_error_result(s, result);
+    else if (result == OP_RESULT_OVERFLOW) resp_error(s, SLICE_LITERAL("ERR decrement would overflow"));
+    else resp_error_result(s, command, result);
     return true;
 }

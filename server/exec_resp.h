@@ -23,7 +23,7 @@ int resp_value_index(enum resp_command command);
  */
 bool resp_run(struct session *s, enum resp_command command, const struct slice *args, int count);
 void resp_error(struct session *s, struct slice text); /* "-<text>\r\n", counted */
-void resp_error_result(struct session *s, enum op_result result);
+void resp_error_result(struct session *s, enum resp_command command, enum op_result result);
 
 /* exec_resp_direct.c: commands about the connection and the server. Everything earlier is answered. */
 void resp_direct(struct session *s, enum resp_command command, const struct slice *args, int count);

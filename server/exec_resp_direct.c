@@ -191,34 +191,75 @@ static void select_database(struct session *s, const struct slice *args)
     else REPLY_LITERAL(s, "+OK\r\n");
 }
 
-static void client_info(struct session *s)
+static void client_id(struct session *s, const struct slice *args)
+{
+    (void)args;
+    reply_integer(s, (int64_t)s->resp.client_id);
+}
+
+static void client_setname(struct session *s, const struct slice *args)
+{
+    if (!name_valid(args[2])) {
+        resp_error(s, bad_name);
+        return;
+    }
+    set_name(s, args[2]);
+    REPLY_LITERAL(s, "+OK\r\n");
+}
+
+static void client_getname(struct session *s, const struct slice *args)
+{
+    (void)args;
+    if (*s->resp.name) reply_bulk_text(s, s->resp.name);
+    else if (s->resp.resp3) REPLY_LITERAL(s, "_\r\n");
+    else REPLY_LITERAL(s, "$-1\r\n");
+}
+
+static void client_setinfo(struct session *s, const struct slice *args)
+{
+    if (resp_word(args[2], "lib-name") || resp_word(args[2], "lib-ver")) REPLY_LITERAL(s, "+OK\r\n");
+    else resp_error(s, SLICE_LITERAL("ERR Unrecognized option"));
+}
+
+static void client_info(struct session *s, const struct slice *args)
 {
     char peer[64] = "", text[256];
+    (void)args;
     s->stream->ops->peer(s->stream, peer, sizeof peer);
     int n = snprintf(text, sizeof text, "id=%llu addr=%s name=%s db=0 resp=%d\n", (unsigned long long)s->resp.client_id,
                      peer, s->resp.name, s->resp.resp3 ? 3 : 2);
     reply_bulk(s, (struct slice){(const uint8_t *)text, (size_t)n});
 }
 
+/* Accepted, and true already: nothing is evicted, and no access time is kept. */
+static void client_ok(struct session *s, const struct slice *args)
+{
+    (void)args;
+    REPLY_LITERAL(s, "+OK\r\n");
+}
+
+static const struct {
+    const char *word;
+    int arity; /* CLIENT and the word count */
+    void (*run)(struct session *s, const struct slice *args);
+} client_words[] = {{"id", 2, client_id},           {"setname", 3, client_setname}, {"getname", 2, client_getname},
+                    {"setinfo", 4, client_setinfo}, {"info", 2, client_info},       {"list", 2, client_info},
+                    {"no-evict", 3, client_ok},     {"no-touch", 3, client_ok}};
+
 static void client(struct session *s, const struct slice *args, int count)
 {
-    struct slice word = args[1];
-    if (resp_word(word, "id") && count == 2) reply_integer(s, (int64_t)s->resp.client_id);
-    else if (resp_word(word, "setname") && count == 3) {
-        if (!name_valid(args[2])) {
-            resp_error(s, bad_name);
+    for (size_t i = 0; i < sizeof client_words / sizeof *client_words; i++) {
+        if (!resp_word(args[1], client_words[i].word)) continue;
+        if (count == client_words[i].arity) {
+            client_words[i].run(s, args);
             return;
         }
-        set_name(s, args[2]);
-        REPLY_LITERAL(s, "+OK\r\n");
-    } else if (resp_word(word, "getname") && count == 2) {
-        reply_bulk_text(s, s->resp.name);
-    } else if (resp_word(word, "setinfo") && count == 4) {
-        if (resp_word(args[2], "lib-name") || resp_word(args[2], "lib-ver")) REPLY_LITERAL(s, "+OK\r\n");
-        else resp_error(s, SLICE_LITERAL("ERR Unrecognized option"));
-    } else if ((resp_word(word, "info") || resp_word(word, "list")) && count == 2) client_info(s);
-    else if ((resp_word(word, "no-evict") || resp_word(word, "no-touch")) && count == 3) REPLY_LITERAL(s, "+OK\r\n");
-    else unknown_subcommand(s, "CLIENT", word);
+        char name[32];
+        snprintf(name, sizeof name, "client|%s", client_words[i].word);
+        wrong_number(s, name);
+        return;
+    }
+    unknown_subcommand(s, "CLIENT", args[1]);
 }
 
 /* ---- server ---- */
@@ -273,7 +314,8 @@ static void command(struct session *s, const struct slice *args, int count)
         reply_array(s, RESP_CMD_COUNT - 1);
         for (int c = 1; c < RESP_CMD_COUNT; c++) command_entry(s, &resp_command_rows[c]);
     } else if (resp_word(args[1], "count")) {
-        reply_integer(s, RESP_CMD_COUNT - 1);
+        if (count > 2) wrong_number(s, "command|count");
+        else reply_integer(s, RESP_CMD_COUNT - 1);
     } else if (resp_word(args[1], "docs")) {
         command_docs(s, args + 2, count - 2);
     } else if (resp_word(args[1], "info")) {
@@ -283,7 +325,7 @@ static void command(struct session *s, const struct slice *args, int count)
             enum resp_command c = resp_command_find(args[i]);
             if (c != RESP_CMD_UNKNOWN) command_entry(s, &resp_command_rows[c]);
             else if (s->resp.resp3) REPLY_LITERAL(s, "_\r\n");
-            else REPLY_LITERAL(s, "*-1\r\n");
+            else REPLY_LITERAL(s, "$-1\r\n");
         }
     } else if (resp_word(args[1], "list")) {
         reply_array(s, RESP_CMD_COUNT - 1);

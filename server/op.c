@@ -154,13 +154,10 @@ static bool expire_allowed(const struct op *op, uint64_t old_ms)
 {
     /* Redis 7 EXPIRE: no expiry counts as infinite for GT and LT. */
     uint64_t old = old_ms ? old_ms : UINT64_MAX, new = op->meta.expires_ms ? op->meta.expires_ms : UINT64_MAX;
-    switch (op->condition) {
-    case OP_IF_NONE: return old_ms == 0;
-    case OP_IF_SOME: return old_ms != 0;
-    case OP_IF_GREATER: return new > old;
-    case OP_IF_LESS: return new < old;
-    default: return true;
-    }
+    if ((op->condition & OP_IF_NONE) && old_ms) return false;
+    if ((op->condition & OP_IF_SOME) && !old_ms) return false;
+    if ((op->condition & OP_IF_GREATER) && new <= old) return false;
+    return !(op->condition & OP_IF_LESS) || new < old;
 }
 
 static void execute_expire(struct core *core, struct op *op)

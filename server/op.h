@@ -50,8 +50,8 @@ enum op_flag {
     OP_ROOM_FOR_EXPIRY = 1u << 9, /* OP_RESERVE: options behind the value may still give an expiry */
 };
 
-/* Redis' EXPIRE conditions. */
-enum op_condition { OP_ALWAYS, OP_IF_NONE, OP_IF_SOME, OP_IF_GREATER, OP_IF_LESS };
+/* Redis' EXPIRE conditions, as bits: all that are set must hold. */
+enum op_condition { OP_IF_NONE = 1, OP_IF_SOME = 2, OP_IF_GREATER = 4, OP_IF_LESS = 8 };
 
 enum op_result {
     OP_RESULT_STORE,      /* `status` says it */
@@ -74,7 +74,7 @@ struct op {
     uint8_t asker;      /* core of the session */
     uint8_t mode;       /* enum store_mode */
     uint16_t flags;     /* enum op_flag */
-    uint8_t condition;  /* enum op_condition */
+    uint8_t condition;  /* enum op_condition bits */
     uint8_t result;     /* enum op_result */
     uint8_t status;     /* enum store_status */
     uint8_t command;    /* the protocol's command id */

@@ -5,6 +5,7 @@
 
 #define SESSION_CHUNK 64u
 #define BUFFERS_LOW_SHARE 4u   /* below a quarter of the buffers, connections with unsent output wait */
+#define DROP_INTERVAL_NS 1000000u
 #define BUFFERS_LEAST 192u     /* below this many, all wait: a batch must be answerable */
 
 static struct session *session_alloc(struct core *core)
@@ -34,6 +35,7 @@ static void session_accept(struct core *core, struct stream *stream, const struc
     s->stream = stream;
     s->protocol = protocol;
     stream->user = s;
+    s->reply_hint = SESSION_REPLY_HINT;
     stream->tx_low_water = (uint32_t)(core->config->output_limit / 2);
     s->next = core->sessions;
     if (s->next) s->next->prev = s;
@@ -351,6 +353,15 @@ static bool session_swallow(struct session *s)
     return true;
 }
 
+void session_reply(struct session *s, struct op *op)
+{
+    if (s->broken || (op->flags & OP_NOREPLY)) return;
+    uint32_t before = s->out.len;
+    op->reply(s, op);
+    uint32_t len = s->out.len - before, faded = s->reply_hint - s->reply_hint / 8;
+    s->reply_hint = len > faded ? len : faded;
+}
+
 static void session_answer_queue(struct session *s)
 {
     while (s->queue_head && (s->queue_head->flags & OP_DONE)) {
@@ -358,7 +369,7 @@ static void session_answer_queue(struct session *s)
         s->queue_head = op->next;
         if (!s->queue_head) s->queue_tail = NULL;
         s->queued--;
-        if (!s->broken && !(op->flags & OP_NOREPLY)) op->reply(s, op);
+        session_reply(s, op);
         op_free(s->core, op);
     }
 }
@@ -389,21 +400,31 @@ void session_op_done(struct core *core, struct op *op)
     stream_raise(s->stream, STREAM_READABLE);
 }
 
+/*
+ * Whether what is unsent, and what the requests under way may add to it, has reached the limit. Nobody knows how long a
+ * reply will be before it is looked up: the longest lately is the guess.
+ */
 static bool session_output_full(struct session *s)
 {
-    uint32_t limit = (uint32_t)s->core->config->output_limit;
-    if (s->out.len + s->stream->tx_queued < limit) return false;
-    if (s->core->batch.count || s->out.len) batch_run(s->core);
-    if (s->broken || s->stream->tx_queued < limit) return s->broken;
-    s->stream->want_writable = true;
+    uint64_t limit = s->core->config->output_limit;
+    uint64_t coming = (uint64_t)(s->queued + s->batched) * s->reply_hint;
+    if (s->out.len + s->stream->tx_queued + coming < limit) return false;
+    if (s->batched) batch_run(s->core);
+    if (s->broken) return true;
+    coming = (uint64_t)s->queued * s->reply_hint;
+    if (s->out.len + s->stream->tx_queued + coming < limit) return false;
     metric_add(&s->core->metrics.stalls_output, 1);
+    if (s->queued) return true; /* its answers wake the session */
+    if (s->out.len) batch_run(s->core);
+    if (s->stream->tx_queued < limit) return s->broken;
+    s->stream->want_writable = true;
     return true;
 }
 
 static bool session_may_parse(struct session *s)
 {
     return !s->blocked && !s->broken && !s->closing && !s->waits_queue && s->queued < SESSION_QUEUE_MAX &&
-           session_available(s) && !session_output_full(s);
+           session_available(s) && (s->filling || s->swallow || !session_output_full(s));
 }
 
 /* At most SESSION_TURN_MAX steps, so that one deep pipeline does not hold up the others. */
@@ -449,6 +470,23 @@ static bool buffers_left(const struct rte_mempool *pool, unsigned share)
     return left >= BUFFERS_LEAST && left >= pool->size / share;
 }
 
+/*
+ * The last buffers are held by readers that do not read: the one that holds most gives way, so that the others go on.
+ * Once in a while only: buffers that were freed must show first.
+ */
+static void drop_slowest_reader(struct core *core)
+{
+    struct session *worst = NULL;
+    if (core->now->ns < core->next_drop_ns) return;
+    core->next_drop_ns = core->now->ns + DROP_INTERVAL_NS;
+    for (struct session *s = core->sessions; s; s = s->next)
+        if (!s->broken && s->stream->tx_queued && (!worst || s->stream->tx_queued > worst->stream->tx_queued)) worst = s;
+    if (!worst) return;
+    metric_add(&core->metrics.dropped_slow_readers, 1);
+    worst->broken = true;
+    session_touch(worst);
+}
+
 unsigned session_poll(void *arg, const struct tick *now)
 {
     struct core *core = arg;
@@ -460,6 +498,7 @@ unsigned session_poll(void *arg, const struct tick *now)
                   buffers_left(core->pools.ref, BUFFERS_LOW_SHARE);
     bool some = plenty || (buffers_left(core->pools.small, UINT16_MAX) && buffers_left(core->pools.ref, UINT16_MAX));
     unsigned work = 0;
+    if (!some) drop_slowest_reader(core);
     for (bool more = last != NULL; more; work++) {
         struct stream *stream = stream_loop_pop(&core->loop);
         more = stream != last;

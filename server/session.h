@@ -24,6 +24,7 @@
 #define SESSION_STREAM_VALUE (32u * 1024) /* a longer value that is not all there yet streams into its item */
 #define SESSION_LINE_MAX (96u * 1024)     /* bytes of a request that must be in one piece: a get line, small arguments */
 #define SESSION_NAME_MAX 64u
+#define SESSION_REPLY_HINT 16384u /* of a connection that has not had a reply yet */
 
 struct session;
 
@@ -67,6 +68,8 @@ struct session {
     struct buf_cursor at; /* the next byte to parse */
     uint32_t parsed;      /* bytes before `at` in stream->rx, consumed when the batch has run */
     uint32_t queued;      /* operations in the queue */
+    uint32_t batched;     /* operations in the batch, not in the queue */
+    uint32_t reply_hint;  /* bytes that its next reply may have: the longest lately */
     struct op *queue_head, *queue_tail;
     struct buf_chain out;
     struct op *filling;   /* its value streams in */
@@ -99,6 +102,8 @@ unsigned session_poll(void *core, const struct tick *now);
  */
 void session_settle_all(struct core *core, bool end);
 void session_touch(struct session *s);
+/* Composes the answer of an operation that has been executed, unless none is wanted. */
+void session_reply(struct session *s, struct op *op);
 /* Puts a persistent operation behind the others of its session. */
 void session_queue_push(struct session *s, struct op *op);
 /* An operation of the queue is done (asker's core): composes what can be answered in order. s may be gone: op->session NULL. */

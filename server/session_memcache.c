@@ -28,6 +28,15 @@ static struct op *memcache_op(struct session *s, const struct mc_request *r, str
     return op;
 }
 
+/* One key that is too long spoils the whole line, as in memcached. */
+static bool memcache_keys_valid(struct slice more)
+{
+    struct slice key;
+    int next = 0;
+    while (more.len && (next = mc_next_key(&more, &key)) == 1) continue;
+    return next >= 0;
+}
+
 /* get, gets, gat, gats: an operation a key. The line is taken apart bit by bit when it has more keys than fit. */
 static bool memcache_keys(struct session *s, const struct mc_request *r, const uint8_t *line)
 {
@@ -38,6 +47,8 @@ static bool memcache_keys(struct session *s, const struct mc_request *r, const u
         more = (struct slice){line + m->next_key, (size_t)(r->more.data + r->more.len - line) - m->next_key};
         if (mc_next_key(&more, &key) != 1) return false; /* cannot be: it was there before */
     }
+    if (!m->in_keys && !memcache_keys_valid(more))
+        return memcache_error(s, SLICE_LITERAL("CLIENT_ERROR bad command line format\r\n"), r->line_len, 0, false);
     core->scratch.keep = core->scratch.used;
     for (bool last = false; !last;) {
         struct slice rest = more, next = {NULL, 0};
@@ -77,7 +88,8 @@ static bool memcache_storage(struct session *s, const struct mc_request *r)
     buf_cursor_advance(&end, r->line_len + r->value_len);
     buf_cursor_read(&end, crlf, 2);
     if (crlf[0] != '\r' || crlf[1] != '\n')
-        return memcache_error(s, SLICE_LITERAL("CLIENT_ERROR bad data chunk\r\n"), whole, 0, false);
+        return memcache_error(s, r->noreply ? SLICE_LITERAL("") : SLICE_LITERAL("CLIENT_ERROR bad data chunk\r\n"), whole,
+                              0, false);
     metric_add(&core->metrics.cmd_set, 1);
     session_store(s, op, r->line_len, 2);
     return true;
@@ -97,7 +109,6 @@ static bool memcache_filled(struct session *s)
     }
     metric_add(&s->core->metrics.protocol_errors, 1);
     s->filling->result = OP_RESULT_BAD_CHUNK;
-    s->filling->flags &= (uint16_t)~OP_NOREPLY;
     session_fill_abort(s);
     return true;
 }

@@ -185,8 +185,9 @@ static bool resp_value(struct session *s, struct resp_reader *reader, struct op 
     }
     enum op_result result = tail_args ? resp_store_options(s, op, op->command, tail, tail_args) : OP_RESULT_STORE;
     if (result != OP_RESULT_STORE) {
+        enum resp_command command = op->command;
         if (!session_barrier(s)) return false;
-        resp_error_result(s, result);
+        resp_error_result(s, command, result);
         session_skip(s, reader->off);
         return true;
     }
@@ -260,7 +261,7 @@ static bool resp_start_value(struct session *s, struct resp_reader *reader, enum
     enum op_result result = resp_store_options(s, op, command, before + 1, value_index - 2);
     if (result != OP_RESULT_STORE) {
         if (!session_barrier(s)) return false;
-        resp_error_result(s, result);
+        resp_error_result(s, command, result);
         session_skip(s, reader->off);
         s->swallow = len + 2;
         return true;
@@ -333,7 +334,7 @@ static bool resp_run_flat(struct session *s, enum resp_command command, const st
             result = resp_store_options(s, op, command, args + value + 1, count - value - 1);
         if (result != OP_RESULT_STORE) {
             if (!session_barrier(s)) return false;
-            resp_error_result(s, result);
+            resp_error_result(s, command, result);
             return true;
         }
         metric_add(&s->core->metrics.cmd_set, 1);
@@ -358,7 +359,8 @@ static bool resp_inline(struct session *s)
         return resp_protocol_error(s, SLICE_LITERAL("ERR Protocol error: too big inline request"));
     uint8_t *copy = s->core->scratch.data + s->core->scratch.used; /* unescaped text is never longer than the line */
     int count = resp_split_inline(line, len, copy, args, RESP_INLINE_ARGS_MAX);
-    if (count < 0) return resp_protocol_error(s, SLICE_LITERAL("ERR Protocol error: unbalanced quotes in request"));
+    if (count == -2) return resp_protocol_error(s, SLICE_LITERAL("ERR Protocol error: too big inline request"));
+    if (count < 0) return resp_protocol_error(s, SLICE_LITERAL(RESP_ERROR_QUOTES));
     if (count == 0) {
         session_skip(s, len);
         return true;

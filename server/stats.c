@@ -54,10 +54,10 @@ static void stat_u64(FILE *out, const char *name, uint64_t value)
     fprintf(out, "STAT %s %llu\r\n", name, (unsigned long long)value);
 }
 
-/* The server's and the port's stages by their own names, the others behind their group's. */
+/* The server's and the stack's by their own names, the others behind their group's. */
 static void stat_metric(void *arg, const char *group, const struct metric_row *row, uint64_t value)
 {
-    if (strcmp(group, "server") == 0 || strcmp(group, "netcore") == 0) stat_u64(arg, row->name, value);
+    if (strcmp(group, "server") == 0 || strncmp(group, "net", 3) == 0) stat_u64(arg, row->name, value);
     else fprintf(arg, "STAT %s_%s %llu\r\n", group, row->name, (unsigned long long)value);
 }
 

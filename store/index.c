@@ -110,7 +110,7 @@ void index_remove(struct store *s, uint64_t hash, uint32_t item)
 {
     unsigned slot;
     struct bucket *b = index_locate(s, hash, item, &slot);
-    struct bucket *before = b, *last = b;
+    struct bucket *before = NULL, *last = bucket_at(s, bucket_number(s, hash));
     while (last->link) {
         before = last;
         last = bucket_linked(s, last);
@@ -119,7 +119,7 @@ void index_remove(struct store *s, uint64_t hash, uint32_t item)
     b->tag[slot] = last->tag[end];
     b->item[slot] = last->item[end];
     last->tag[end] = 0;
-    if (end == 0 && last != before) overflow_free(s, before);
+    if (end == 0 && before) overflow_free(s, before);
     s->index.items--;
 }
 

@@ -222,6 +222,20 @@ static inline void item_set_meta(uint8_t *p, const struct store_meta *meta)
     if (p[0] & ITEM_FLAGS) save32(p + item_fields_at(p[0]) + item_expiry_bytes(p[0]), meta->flags);
 }
 
+/* memcmp's call costs more than the comparison of a short key. */
+static inline bool bytes_equal(const uint8_t *a, const uint8_t *b, uint32_t n)
+{
+    if (n >= 8) {
+        for (uint32_t i = 0; i < n - 8; i += 8)
+            if (load64(a + i) != load64(b + i)) return false;
+        return load64(a + n - 8) == load64(b + n - 8);
+    }
+    if (n >= 4) return load32(a) == load32(b) && load32(a + n - 4) == load32(b + n - 4);
+    for (uint32_t i = 0; i < n; i++)
+        if (a[i] != b[i]) return false;
+    return true;
+}
+
 /* Items of one or more slots: item.c. */
 
 /*
@@ -253,7 +267,7 @@ static inline bool item_key_equal(const struct store *s, uint32_t item, const st
 {
     const uint8_t *p = region_at(s, item);
     if (item_shape(p) != ITEM_PLAIN) return item_key_equal_slow(s, p, key);
-    return p[1] == key->len && memcmp(p + item_body_at(p[0]), key->data, key->len) == 0;
+    return p[1] == key->len && bytes_equal(p + item_body_at(p[0]), key->data, key->len);
 }
 
 #endif

@@ -80,6 +80,12 @@ struct store_pin *store_pin(struct store *s, uint32_t item)
     return pin;
 }
 
+void store_pin_ref(struct store_pin *pin)
+{
+    assert(pin->count > 0);
+    pin->count++;
+}
+
 static void pin_remove(struct store *s, struct store_pin *pin)
 {
     uint32_t i = (uint32_t)(pin - s->pin);

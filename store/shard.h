@@ -21,7 +21,7 @@
 #define GRAIN_UNITS_MAX 64u              /* up to here a class every 8 bytes */
 #define SLOT_UNITS_MAX (PAGE_UNITS / 7u) /* the largest slot that shares a page: 9360 bytes */
 #define SLOT_BYTES_MAX (SLOT_UNITS_MAX * UNIT_BYTES)
-#define CLASS_COUNT_MAX 128u
+#define CLASS_COUNT_MAX 144u
 #define GROUP_COUNT 8u /* pages of a class by how full they are, in eighths */
 
 /* page.cls beyond the size classes */
@@ -85,6 +85,18 @@ struct sweep {
     uint64_t next_ms;   /* no new round before */
 };
 
+/*
+ * Keys of a batch whose bucket is full and has no such tag: their item, if any, is one bucket further, which has only
+ * been asked for. Each of the look-ups that follow asks for the item of one of them.
+ */
+#define LOOK_AGAIN_MAX 16u
+struct look_again {
+    uint32_t count;
+    uint32_t done;
+    uint32_t link[LOOK_AGAIN_MAX];
+    uint8_t tag[LOOK_AGAIN_MAX];
+};
+
 struct store_pin {
     uint32_t item;
     uint32_t next; /* index in the pin array, 0 ends */
@@ -121,6 +133,7 @@ struct store {
     uint32_t pin_free;     /* first free pin */
     uint64_t now_ms;       /* the last time that was handed in */
     uint64_t cas;          /* last one given */
+    struct look_again look_again;
     struct evacuation evacuation;
     struct sweep sweep;
     struct size_class cls[CLASS_COUNT_MAX];

@@ -4,7 +4,8 @@
 #include "store/item.h"
 
 #define GROUP_SHIFT 20u
-#define CLASS_STEP 16u /* above the grain each class is about a sixteenth larger than the last */
+#define CLASS_STEP                                                                                                     \
+    32u /* above the grain each class is about so much of itself larger than the last, or one slot a page fewer */
 
 static void class_add(struct store *s, uint32_t units)
 {

@@ -92,17 +92,36 @@ void store_prefetch_bucket(const struct store *s, uint64_t hash)
     __builtin_prefetch(bucket_at(s, bucket_number(s, hash)));
 }
 
-/* Two lines of each item whose tag matches; where none does and the bucket is full, the one behind it. */
-void store_prefetch_item(const struct store *s, uint64_t hash)
+/* Two lines of each item whose tag matches. */
+static inline void prefetch_items(const struct store *s, const struct bucket *b, unsigned bits)
 {
-    const struct bucket *b = bucket_at(s, bucket_number(s, hash));
-    unsigned bits = bucket_match(b, bucket_tag(hash));
-    if (!bits && b->link) __builtin_prefetch(region_at(s, b->link));
     for (; bits; bits &= bits - 1) {
         const uint8_t *p = region_at(s, b->item[__builtin_ctz(bits)]);
         __builtin_prefetch(p);
         __builtin_prefetch(p + 64);
     }
+}
+
+void store_prefetch_item(struct store *s, uint64_t hash)
+{
+    const struct bucket *b = bucket_at(s, bucket_number(s, hash));
+    uint8_t tag = bucket_tag(hash);
+    unsigned bits = bucket_match(b, tag);
+    prefetch_items(s, b, bits);
+    if (bits || !b->link) return;
+    struct look_again *l = &s->look_again;
+    if (l->count == LOOK_AGAIN_MAX) return;
+    __builtin_prefetch(region_at(s, b->link));
+    l->link[l->count] = b->link;
+    l->tag[l->count++] = tag;
+}
+
+void prefetch_look_again(struct store *s)
+{
+    struct look_again *l = &s->look_again;
+    const struct bucket *b = (const struct bucket *)region_at(s, l->link[l->done]);
+    prefetch_items(s, b, bucket_match(b, l->tag[l->done]));
+    if (++l->done == l->count) l->done = l->count = 0;
 }
 
 enum store_status store_get(struct store *s, const struct store_key *key, uint64_t now_ms, struct store_value *out)
@@ -154,6 +173,7 @@ enum store_status store_touch(struct store *s, const struct store_key *key, uint
         uint32_t copy = write_copy(s, item, item_fields_for(&meta, false) | (bits & (ITEM_FLAGS | ITEM_CAS)));
         if (!copy) return STORE_NO_MEMORY;
         uint8_t *q = region_at(s, copy);
+        write_give_cas(s, copy);
         if (bits & ITEM_CAS) save64(item_cas_at(q), item_cas(p));
         item_set_expires(q, expires_ms);
         write_supersede(s, key->hash, item, copy);

@@ -24,9 +24,9 @@ enum store_status {
 
 struct store_config {
     unsigned core;
-    uint64_t memory_limit; /* bytes: region for items and index together */
-    uint32_t max_value;    /* bytes */
-    uint32_t max_key;      /* bytes */
+    uint64_t memory_limit; /* bytes: one region for items, index and bookkeeping; 1 MiB to 32 GiB, rounded down */
+    uint32_t max_value;    /* bytes, at most 512 MiB */
+    uint32_t max_key;      /* bytes, at most 65535 */
     bool huge_pages;       /* map the region with MAP_HUGETLB; fails when there are too few */
     /* Called once for each mapped region, after it is touched; registers it with devices. May be NULL. 0 or -errno. */
     int (*on_region)(void *arg, void *base, size_t bytes, size_t page_bytes);
@@ -48,7 +48,7 @@ uint64_t store_hash(const void *data, size_t len); /* XXH3, 64 bits */
 
 /* The first two passes of a batch: the bucket's line, then the lines of the items whose tags match. Hints only. */
 void store_prefetch_bucket(const struct store *store, uint64_t hash);
-void store_prefetch_item(const struct store *store, uint64_t hash);
+void store_prefetch_item(struct store *store, uint64_t hash);
 
 /* What stands beside the value. */
 struct store_meta {
@@ -56,7 +56,10 @@ struct store_meta {
     uint64_t expires_ms; /* 0: never. A time in the past: the item is stored and gone at once */
 };
 
-/* A view of a stored value. Valid until the next call that changes this store, unless pinned. */
+/*
+ * A view of a stored value. Valid until the next call that changes this store, unless pinned. store_get moves nothing:
+ * the views of a whole batch of them are good together. store_gets may move its own item only.
+ */
 struct store_value {
     uint32_t item;       /* handle */
     uint32_t len;        /* bytes of value */
@@ -78,10 +81,11 @@ bool store_next_fragment(const struct store *store, struct store_value *v);
 /*
  * A pin keeps the bytes of one item's value where they are, unchanged, whatever happens to the key (overwritten,
  * deleted, flushed, evacuated) until store_unpin. Pins of one item are counted. NULL: out of pins; copy instead.
- * store_pin_ref is one more reference on a pin. Owner's core only.
+ * store_pin_ref is one more reference on a pin, to be given back by a store_unpin of its own. Owner's core only.
  */
 struct store_pin;
 struct store_pin *store_pin(struct store *store, uint32_t item);
+void store_pin_ref(struct store_pin *pin);
 void store_unpin(struct store *store, struct store_pin *pin);
 
 enum store_mode { STORE_SET, STORE_ADD, STORE_REPLACE, STORE_APPEND, STORE_PREPEND, STORE_CAS };
@@ -116,7 +120,10 @@ enum store_status store_commit(struct store *store, struct store_write *w, const
                                enum store_mode mode, uint64_t cas, const struct store_meta *meta, uint64_t now_ms);
 void store_abort(struct store *store, struct store_write *w);
 
-/* reserve + fill + commit for a value in one piece. Overwrites in place where that is possible. */
+/*
+ * reserve + fill + commit for a value in one piece. Overwrites in place where that is possible. Neither key nor value
+ * may lie in this store, unless pinned: a write may move items. meta may be NULL, here and above: no flags, no expiry.
+ */
 enum store_status store_set(struct store *store, const struct store_key *key, const void *value, uint32_t value_len,
                             const struct store_meta *meta, enum store_mode mode, uint64_t cas, uint64_t now_ms);
 

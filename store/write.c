@@ -167,6 +167,7 @@ void write_background(struct store *s)
 uint32_t write_find(struct store *s, const struct store_key *key, uint64_t now_ms)
 {
     s->now_ms = now_ms;
+    if (s->look_again.count) prefetch_look_again(s);
     uint32_t item = index_find(s, key);
     if (!item || !item_expired(region_at(s, item), now_ms)) return item;
     metric_add(&s->metrics.expired, 1);

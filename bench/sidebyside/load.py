@@ -61,7 +61,7 @@ def measure(binary, wire, server, cpu, cell, keys, seconds, warmup):
     arguments = wire.arguments(server.port, server.memif) + [
         "--protocol", server.protocol, "--keys", str(keys), "--value-size", str(cell.value_bytes), "--load", "no",
         "--ratio", "0:1" if cell.op == "get" else "1:0", "--connections", str(cell.connections),
-        "--pipeline", str(cell.depth), "--warmup", f"{warmup}s", "--duration", f"{seconds}s",
+        "--pipeline", str(cell.depth), "--warmup", f"{warmup * 1000:.0f}ms", "--duration", f"{seconds * 1000:.0f}ms",
         "--server-pid", str(server.pid)]
     if server.protocol == "memcache":
         arguments.append("--server-stats")

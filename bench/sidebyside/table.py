@@ -72,8 +72,8 @@ def times(value):
     return "-" if value is None else f"{value:.2f}x"
 
 
-HEADINGS = ["server", "ops/s", "/memcached", "/redis", "p50 us", "p99 us", "p99.9 us", "cpu us/op", "/memcached",
-            "/redis", "cycles/op", "server's core"]
+HEADINGS = ["server", "ops/s", "rate:mc", "rate:redis", "p50 us", "p99 us", "p99.9 us", "cpu us/op", "cpu:mc",
+            "cpu:redis", "cycles/op", "server's core"]
 
 
 def line_of(row, by_name):
@@ -102,26 +102,32 @@ def in_cell(rows, cell):
     return [r for r in rows if Cell(r["op"], r["value_bytes"], r["connections"], r["depth"]) == cell]
 
 
+def title_of(cell, rows):
+    wires = [r["wire_pingpong_ns"] for r in rows if r["wire_pingpong_ns"] is not None]
+    wire = f", wire {wires[0]:,.0f} ns ({'near' if wires[0] < NEAR_NS else 'far'})" if wires else ""
+    return f"{cell.op.upper()} of {cell.value_bytes} bytes, {cell.connections} connections, depth {cell.depth}{wire}"
+
+
 def render(rows):
     """The whole table as text."""
-    blocks = []
-    lines = columns([HEADINGS] + [line_of(r, {b["server"]: b for b in in_cell(rows, Cell(r["op"], r["value_bytes"],
-                     r["connections"], r["depth"]))}) for r in rows])
-    lines_of_rows = dict(zip(range(len(rows)), lines[1:]))
+    lines = [HEADINGS]
     for cell in cells_of(rows):
-        wires = [r["wire_pingpong_ns"] for r in in_cell(rows, cell) if r["wire_pingpong_ns"] is not None]
-        wire = f", wire {wires[0]:,.0f} ns ({'near' if wires[0] < NEAR_NS else 'far'})" if wires else ""
-        title = (f"{cell.op.upper()} of {cell.value_bytes} bytes, {cell.connections} connections, "
-                 f"depth {cell.depth}{wire}")
-        blocks.append("\n".join([title, lines[0]] + [lines_of_rows[i] for i, r in enumerate(rows)
-                                                     if r in in_cell(rows, cell)]))
+        by_name = {row["server"]: row for row in in_cell(rows, cell)}
+        lines += [line_of(row, by_name) for row in by_name.values()]
+    headings, *lines = columns(lines)
+    blocks = []
+    for cell in cells_of(rows):
+        mine = len(in_cell(rows, cell))
+        blocks.append("\n".join([title_of(cell, in_cell(rows, cell)), headings] + lines[:mine]))
+        del lines[:mine]
     return "\n\n".join(blocks) + "\n\n" + LEGEND
 
 
 LEGEND = """\
 ops/s: answered in a second by a server on one core, asked from one other core.
 cpu us/op: processor time of the server an operation, user and system; of a polling server, its busy time.
-/memcached, /redis: how many times theirs; of cpu us/op: how many times the operations out of the same time.
+rate:mc, rate:redis: how many times the rate of memcached, of redis.
+cpu:mc, cpu:redis: how many times as many operations as theirs out of the same processor time of the server.
 server's core: where it was not full the rate is not the server's limit: a load generator on kernel sockets costs as
 much as the server, so there compare cpu us/op. wire: p50 of a 64-byte frame's round trip over memif, no stack.
 """

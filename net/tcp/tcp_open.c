@@ -11,6 +11,7 @@ static uint16_t mss_local(const struct net_stack *st)
     return (uint16_t)(st->config.mtu - sizeof(struct rte_ipv4_hdr) - TCP_HEADER_BYTES);
 }
 
+/* Ports are not 0 on the wire (segment_parse drops them): 0 finds a free place. */
 struct tcp_listener *tcp_listener_find(struct net_stack *st, uint16_t port)
 {
     for (unsigned i = 0; i < STACK_LISTENERS; i++)

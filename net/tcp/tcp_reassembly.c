@@ -138,7 +138,7 @@ static struct rte_mbuf *slice_copy(struct net_stack *st, struct rte_mbuf *m)
     return copy;
 }
 
-/* Puts one segment into the list; takes m. Bytes that are there already are kept, the new ones give way. */
+/* Puts one segment into the list; takes m. Where it overlaps a part of another it is cut; what it covers goes. */
 static void ooo_insert(struct net_stack *st, struct tcp_conn *c, struct rte_mbuf *m, tcp_seq seq)
 {
     struct rte_mbuf *before = NULL;

@@ -5,6 +5,8 @@
 
 #define TS_MAX_AGE (24u * 24 * 3600) /* about seconds: an older ts_recent says nothing: RFC 7323 5.5 */
 
+#define FAST_PATH_NOT (TCPF_SLOW | TCPF_PERSIST | TCPF_RTO_UNDO | TCPF_FIN_QUEUED | TCPF_FIN_SEEN)
+
 static uint32_t clock_seconds(const struct net_stack *st) { return (uint32_t)(st->now >> 30); }
 
 /* RFC 7323 4.3: the timestamp of the segment that the next ACK acknowledges first. */
@@ -36,7 +38,7 @@ static inline void peer_mac(struct tcp_conn *c, const struct tcp_segment *s)
 static inline bool rx_fast_path(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s)
 {
     if (c->state != TCPS_ESTABLISHED || (s->flags & ~TCP_PSH) != TCP_ACK) return false;
-    if (s->seq != c->rcv_nxt || c->flags & (TCPF_SLOW | TCPF_PERSIST | TCPF_RTO_UNDO | TCPF_FIN_QUEUED)) return false;
+    if (s->seq != c->rcv_nxt || c->flags & FAST_PATH_NOT) return false;
     if (c->flags & TCPF_TS) {
         if (s->options_len != TCP_TS_BYTES || !s->has_ts) return false;
         if ((int32_t)(s->ts_val - c->ts_recent) < 0) return false;
@@ -110,12 +112,21 @@ static bool rx_reset(struct net_stack *st, struct tcp_conn *c, const struct tcp_
 static bool rx_syn(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
 {
     if (!(s->flags & TCP_SYN)) return true;
-    if (c->state == TCPS_SYN_RCVD && s->seq == c->irs) {
-        c->flags |= TCPF_SYN_DUE; /* our SYN-ACK was lost */
-        stack_touch(st, c);
-        return false;
-    }
     tcp_challenge(st, c);
+    return false;
+}
+
+/* The peer's SYN once more: our SYN-ACK was lost, or (with an ACK) both sides open and this ends the handshake. */
+static bool rx_syn_again(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s)
+{
+    if (!(s->flags & TCP_SYN) || s->seq != c->irs) return true;
+    if (s->flags & TCP_ACK) {
+        s->flags &= (uint8_t)~TCP_SYN;
+        s->seq++;
+        return true;
+    }
+    c->flags |= TCPF_SYN_DUE;
+    stack_touch(st, c);
     return false;
 }
 
@@ -165,6 +176,7 @@ static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
         tcp_syn_sent_rx(st, c, s);
         return;
     }
+    if (c->state == TCPS_SYN_RCVD && !rx_syn_again(st, c, s)) return;
     if (!rx_sequence(st, c, s)) {
         rx_unacceptable_ack(st, c, s);
         return;

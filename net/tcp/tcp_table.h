@@ -86,7 +86,7 @@ static inline uint32_t tcp_table_guess(const struct tcp_table *t, uint64_t hash)
 }
 
 uint32_t tcp_table_find(const struct tcp_table *t, uint64_t key); /* TCP_TABLE_NONE: no such key */
-void tcp_table_insert(struct tcp_table *t, uint64_t key, uint32_t ref); /* key is not in the table */
+void tcp_table_insert(struct tcp_table *t, uint64_t key, uint32_t ref); /* key was not in the table; key_of(ref) says it already */
 void tcp_table_remove(struct tcp_table *t, uint64_t key);  /* key is in the table */
 void tcp_table_replace(struct tcp_table *t, uint64_t key, uint32_t ref); /* key is in the table, now by ref */
 

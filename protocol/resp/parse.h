@@ -53,7 +53,7 @@ enum resp_shape {
     RESP_SHAPE_ARGS,  /* a few small arguments, all gathered before the command runs */
     RESP_SHAPE_KEYS,  /* each argument behind the name is a key: one operation each */
     RESP_SHAPE_PAIRS, /* key value key value...: one write each */
-    RESP_SHAPE_VALUE, /* key value [options]: the value streams */
+    RESP_SHAPE_VALUE, /* key value [options], or key time value: the value streams */
 };
 
 struct resp_command_row {

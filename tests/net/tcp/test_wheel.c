@@ -1,0 +1,65 @@
+/* The timing wheel against a naive list: nothing early, nothing late, nothing lost. */
+#include <stdlib.h>
+#include "net/tcp/wheel.h"
+#include "tests/net/sim/cmocka_all.h"
+
+#define NODES 300u
+#define TICK_NS (UINT64_C(1) << WHEEL_TICK_SHIFT)
+
+static uint64_t rng = 42;
+
+static uint64_t random_u64(void)
+{
+    rng ^= rng << 13;
+    rng ^= rng >> 7;
+    rng ^= rng << 17;
+    return rng;
+}
+
+/* Lengths of all magnitudes, from less than a tick to hours. */
+static uint64_t random_span(void) { return random_u64() >> (20 + random_u64() % 44); }
+
+static void test_against_list(void **state)
+{
+    (void)state;
+    static struct wheel w;
+    static struct wheel_node nodes[NODES];
+    static uint64_t at[NODES]; /* 0: not armed */
+    uint64_t now = UINT64_C(123456789012);
+    unsigned fired = 0;
+    wheel_init(&w, now);
+    for (unsigned step = 0; step < 200000; step++) {
+        unsigned i = (unsigned)(random_u64() % NODES);
+        if (random_u64() % 8 == 0) {
+            wheel_disarm(&w, &nodes[i]);
+            at[i] = 0;
+        } else {
+            at[i] = now + random_span();
+            wheel_arm(&w, &nodes[i], at[i]);
+        }
+        now += random_u64() % 4 ? random_span() >> 6 : 0;
+        struct wheel_node *node;
+        while ((node = wheel_pop(&w, now)) != NULL) {
+            unsigned k = (unsigned)(node - nodes);
+            assert_true(at[k] != 0);
+            assert_true(at[k] <= now); /* not early */
+            at[k] = 0;
+            fired++;
+        }
+        uint64_t first = UINT64_MAX;
+        for (unsigned k = 0; k < NODES; k++) {
+            if (!at[k]) continue;
+            assert_true(at[k] + 2 * TICK_NS > now); /* not late */
+            if (at[k] < first) first = at[k];
+        }
+        if (first == UINT64_MAX) assert_int_equal(wheel_deadline(&w), UINT64_MAX);
+        else assert_true(wheel_deadline(&w) <= first + 2 * TICK_NS);
+    }
+    assert_true(fired > 10000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_list)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
