@@ -171,7 +171,7 @@ class Raw:
             return None if rest == b"-1" else [self.read_reply() for _ in range(int(rest))]
         if kind == b"%":
             return {self.read_reply(): self.read_reply() for _ in range(int(rest))}
-        raise AssertionError(f"no RESP reply: {line!r}")
+        raise AssertionError(f"no RESP reply: {line[:100]!r}")
 
     def command(self, *words):
         self.send(resp(*words))
@@ -310,6 +310,15 @@ class Reference:
             p.output.close()
 
 
+def limit_time(limit):
+    """Raises AssertionError in what runs then, in so many seconds; 0: not any more."""
+    def expired(*_):
+        raise AssertionError(f"took longer than {seconds(limit):g} s")
+
+    signal.signal(signal.SIGALRM, expired)
+    signal.setitimer(signal.ITIMER_REAL, seconds(limit))
+
+
 class ServerTest(unittest.TestCase):
     """One server for all tests of a class, which must still be alive and leave no sanitizer report at the end."""
 
@@ -325,7 +334,16 @@ class ServerTest(unittest.TestCase):
         cls.server = cls.start_server()
         cls.addClassCleanup(cls.server.stop)
 
+    def setUp(self):
+        """A test has a minute. After one that left the server deaf, those that follow fail at once."""
+        self.assertTrue(self.server.alive(), "the server died in an earlier test")
+        with self.server.memcache(limit=3) as m, self.server.resp(limit=3) as r:
+            m.ask(b"version\r\n")
+            r.command("PING")
+        limit_time(60)
+
     def tearDown(self):
+        limit_time(0)
         self.assertTrue(self.server.alive(), "the server died")
 
     def memcache(self, **options):
