@@ -110,30 +110,34 @@ static void resp_submit_key(struct session *s, enum resp_command command, struct
 
 /* ---- arguments that are dropped: their command is answered with an error, or has been ---- */
 
-static bool resp_skip_begin(struct session *s, struct slice error, int64_t left)
+/* Takes the off bytes read so far; `left` arguments still to come are dropped, and the error is answered with the last. */
+static bool resp_skip_begin(struct session *s, uint32_t off, struct slice error, int64_t left)
 {
-    s->resp.active = true;
-    s->resp.command = RESP_CMD_UNKNOWN;
-    s->resp.left = left;
-    s->resp.skip_error = error;
+    if (left == 0) {
+        if (!session_barrier(s)) return false;
+        resp_error(s, error);
+    } else {
+        s->resp.active = true;
+        s->resp.command = RESP_CMD_UNKNOWN;
+        s->resp.left = left;
+        s->resp.skip_error = error;
+    }
+    session_skip(s, off);
     return true;
 }
 
 static bool resp_skip_step(struct session *s)
 {
     struct resp_state *r = &s->resp;
-    if (r->left == 0) {
-        if (r->skip_error.len) {
-            if (!session_barrier(s)) return false;
-            resp_error(s, r->skip_error);
-        }
-        r->active = false;
-        return true;
-    }
     struct resp_reader reader = {.s = s};
     uint64_t len;
     enum resp_take take = resp_take_bulk(&reader, &len);
     if (take != TAKE_OK) return resp_failed(&reader, take);
+    if (r->left == 1) {
+        if (!session_barrier(s)) return false;
+        if (r->skip_error.len) resp_error(s, r->skip_error);
+        r->active = false;
+    }
     session_skip(s, reader.off);
     s->swallow = len + 2;
     r->left--;
@@ -251,9 +255,9 @@ static bool resp_start_value(struct session *s, struct resp_reader *reader, enum
     if (take == TAKE_OK) take = resp_take_bulk(reader, &len);
     if (take != TAKE_OK) return resp_failed(reader, take);
     if (argc - value_index - 1 > 16) {
-        session_skip(s, reader->off);
+        if (!resp_skip_begin(s, reader->off, SLICE_LITERAL("ERR syntax error"), argc - value_index - 1)) return false;
         s->swallow = len + 2;
-        return resp_skip_begin(s, SLICE_LITERAL("ERR syntax error"), argc - value_index - 1);
+        return true;
     }
     struct op *op = resp_op(s, command, before[0]);
     resp_store_op(s, op, command, (uint32_t)len);
@@ -274,8 +278,7 @@ static bool resp_start_args(struct session *s, struct resp_reader *reader, enum 
 {
     struct slice args[ARGS_MAX];
     if (argc > ARGS_MAX) {
-        session_skip(s, reader->off);
-        return resp_skip_begin(s, SLICE_LITERAL("ERR too many arguments"), argc - 1);
+        return resp_skip_begin(s, reader->off, SLICE_LITERAL("ERR too many arguments"), argc - 1);
     }
     args[0] = name;
     for (int64_t i = 1; i < argc; i++) {
@@ -295,8 +298,7 @@ static bool resp_start(struct session *s, struct resp_reader *reader, int64_t ar
     enum resp_command command = resp_command_find(name);
     struct slice refusal = resp_refusal(s, command, argc);
     if (refusal.len) {
-        session_skip(s, reader->off);
-        return resp_skip_begin(s, refusal, argc - 1);
+        return resp_skip_begin(s, reader->off, refusal, argc - 1);
     }
     const struct resp_command_row *row = &resp_command_rows[command];
     if (command == RESP_CMD_UNKNOWN || row->shape == RESP_SHAPE_ARGS)
@@ -390,7 +392,7 @@ static bool resp_parse(struct session *s)
     if (r->tail_args) { /* the value was refused and dropped: so are its options */
         int64_t left = r->tail_args;
         r->tail_args = 0;
-        return resp_skip_begin(s, (struct slice){NULL, 0}, left);
+        return resp_skip_begin(s, 0, (struct slice){NULL, 0}, left);
     }
     if (r->active) return resp_continue(s);
     struct resp_reader reader = {.s = s};
