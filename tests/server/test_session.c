@@ -191,9 +191,10 @@ static void run_random(struct fixture *x, enum fixture_protocol protocol, const 
     unsigned s = start(x, protocol);
     uint32_t longest = 1u << random_below(16);
     for (size_t i = 0; i < t->len;) {
-        size_t n = 1 + random_below(longest);
+        uint32_t room = 1 + random_below(100);
+        size_t n = 1 + random_below(RTE_MIN(longest, 2000 * room));
         if (n > t->len - i) n = t->len - i;
-        fake_stream_feed(&x->streams[s], t->data + i, n, 1 + random_below(100));
+        fake_stream_feed(&x->streams[s], t->data + i, n, room);
         i += n;
         for (unsigned turns = random_below(4); turns; turns--) {
             if (random_below(2)) fixture_turn(x);
