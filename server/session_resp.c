@@ -14,6 +14,7 @@
 struct resp_reader {
     struct session *s;
     uint32_t off;     /* bytes read */
+    uint32_t value;   /* of them a long value's, which stays where it is */
     struct slice error;
 };
 
@@ -74,7 +75,7 @@ static enum resp_take resp_take_arg(struct resp_reader *r, struct slice *arg)
     uint64_t len;
     enum resp_take take = resp_take_bulk(r, &len);
     if (take != TAKE_OK) return take;
-    if (r->off + len > SESSION_LINE_MAX) {
+    if (r->off - r->value + len > SESSION_LINE_MAX) {
         r->error = SLICE_LITERAL("ERR Protocol error: arguments too long");
         return TAKE_ERROR;
     }
@@ -177,6 +178,7 @@ static bool resp_value(struct session *s, struct resp_reader *reader, struct op 
         return true;
     }
     reader->off = (uint32_t)whole;
+    if (len > SESSION_STREAM_VALUE) reader->value = (uint32_t)len;
     for (int i = 0; i < tail_args; i++) {
         enum resp_take take = resp_take_arg(reader, &tail[i]);
         if (take == TAKE_MORE && len > SESSION_STREAM_VALUE) { /* do not hold a long value for its options */
