@@ -9,7 +9,8 @@ bool conn_start(struct conn *c, struct buf_chain *chain, const struct planned_op
         w->starved++;
         return false;
     }
-    c->ops[c->last++ & w->ops_mask] = (struct conn_op){.start_tsc = start_tsc, .index = op->index, .is_get = op->is_get};
+    c->ops[c->last++ & w->ops_mask] =
+        (struct conn_op){.start_tsc = start_tsc, .index = op->index, .is_get = op->is_get};
     w->in_flight++;
     if (w->phase == WORKER_LOADING) w->load_next += w->config.plan->threads;
     return true;
@@ -51,7 +52,7 @@ static void conn_lose(struct conn *c, const char *why)
     w->alive--;
 }
 
-/* Latencies are of operations answered while measuring; in an open loop also of those that were due then and came late. */
+/* Latencies are of operations answered while measuring; in an open loop also of those due then that came late. */
 static bool is_measured(const struct worker *w, const struct conn_op *op)
 {
     if (w->phase == WORKER_MEASURING) return true;
@@ -61,8 +62,10 @@ static bool is_measured(const struct worker *w, const struct conn_op *op)
 static void conn_count(struct worker *w, const struct conn_op *op, const struct reply *reply, uint64_t now_tsc)
 {
     struct worker_counts *n = &w->counts[w->phase];
-    if (op->is_get) n->gets++;
-    else n->sets++;
+    if (op->is_get)
+        n->gets++;
+    else
+        n->sets++;
     if (reply->kind == CODEC_HIT) {
         n->hits++;
         n->wrong += reply->wrong;

@@ -3,7 +3,10 @@
 #include <math.h>
 #include <string.h>
 
-void histogram_init(struct histogram *h) { memset(h, 0, sizeof *h); }
+void histogram_init(struct histogram *h)
+{
+    memset(h, 0, sizeof *h);
+}
 
 void histogram_merge(struct histogram *into, const struct histogram *from)
 {
@@ -37,4 +40,7 @@ uint64_t histogram_quantile(const struct histogram *h, double share)
     return h->max;
 }
 
-double histogram_mean(const struct histogram *h) { return h->count ? (double)h->sum / (double)h->count : 0; }
+double histogram_mean(const struct histogram *h)
+{
+    return h->count ? (double)h->sum / (double)h->count : 0;
+}

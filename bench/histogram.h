@@ -38,8 +38,8 @@ static inline void histogram_record(struct histogram *h, uint64_t value)
 }
 
 void histogram_merge(struct histogram *into, const struct histogram *from);
-/* The value below or at which `share` (0..1) of the recorded values lie: the middle of its bucket, never over max. 0 when
- * nothing was recorded. */
+/* The value below or at which `share` (0..1) of the recorded values lie: the middle of its bucket, never over max. 0
+ * when nothing was recorded. */
 uint64_t histogram_quantile(const struct histogram *h, double share);
 double histogram_mean(const struct histogram *h);
 

@@ -11,10 +11,11 @@
 /* Fills the part that all keys share. key_len: KEY_DIGITS..KEY_MAX. */
 static inline void key_prefix(uint8_t *dst, uint32_t key_len)
 {
-    for (uint32_t i = 0; i < key_len; i++) dst[i] = (uint8_t)"kvbench:"[i % 8];
+    static const uint8_t text[8] = "kvbench:";
+    for (uint32_t i = 0; i < key_len; i++) dst[i] = text[i % sizeof text];
 }
 
-/* The eight digits, least significant last; all eight at once: nibbles spread over bytes, then to '0'..'9', 'a'..'f'. */
+/* The eight digits, least significant last, all at once: nibbles spread over bytes, then to '0'..'9', 'a'..'f'. */
 static inline void key_digits(uint8_t *dst, uint32_t index)
 {
     uint64_t x = index;

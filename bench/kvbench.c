@@ -22,7 +22,10 @@ static bool asked_for(int argc, char **argv, const char *word)
     return false;
 }
 
-static bool is_ping(const struct bench_plan *plan) { return plan->options.ping || plan->options.ping_serve; }
+static bool is_ping(const struct bench_plan *plan)
+{
+    return plan->options.ping || plan->options.ping_serve;
+}
 
 static int vdevs_check(const struct bench_plan *plan)
 {
@@ -38,9 +41,13 @@ static int vdevs_check(const struct bench_plan *plan)
 static int environment_start(const struct bench_plan *plan, const char *program)
 {
     const struct bench_options *o = &plan->options;
-    struct eal_config config = {.program = program, .huge_pages = o->huge_pages, .pci = o->allow.count > 0,
-                                .vdevs = o->vdev.items, .vdev_count = o->vdev.count,
-                                .allow = o->allow.items, .allow_count = o->allow.count};
+    struct eal_config config = {.program = program,
+                                .huge_pages = o->huge_pages,
+                                .pci = o->allow.count > 0,
+                                .vdevs = o->vdev.items,
+                                .vdev_count = o->vdev.count,
+                                .allow = o->allow.items,
+                                .allow_count = o->allow.count};
     config.memory_mib = is_ping(plan) ? PING_MEMORY_MIB : transport_memory_mib(plan);
     return eal_start(&config);
 }

@@ -18,7 +18,10 @@ static unsigned conn_fill(struct worker *w, struct conn *c, uint64_t now_tsc)
     return started;
 }
 
-static void closed_room(struct worker *w, struct conn *c, uint64_t now_tsc) { conn_fill(w, c, now_tsc); }
+static void closed_room(struct worker *w, struct conn *c, uint64_t now_tsc)
+{
+    conn_fill(w, c, now_tsc);
+}
 
 /* Those that wait: all of them when a phase starts, later the ones that found no buffer. */
 static unsigned closed_turn(struct worker *w, uint64_t now_tsc)

@@ -8,7 +8,7 @@
 #include "base/decimal.h"
 
 const struct option_row bench_option_rows[] = {
-#define OPTION(name, kind, value, least, most, choices, help) \
+#define OPTION(name, kind, value, least, most, choices, help)                                                          \
     {#name, OPTION_##kind, offsetof(struct bench_options, name), value, least, most, choices, help},
 #include "bench/options.def"
 #undef OPTION
@@ -62,8 +62,10 @@ static int plan_server(struct bench_plan *plan, FILE *err)
     struct in_addr v4;
     struct in6_addr v6;
     bool is_v4 = inet_pton(AF_INET, plan->server_address, &v4) == 1;
-    if (is_v4) plan->server_ip = ntohl(v4.s_addr);
-    else if (plan->transport == BENCH_TCP || inet_pton(AF_INET6, plan->server_address, &v6) != 1) goto bad;
+    if (is_v4)
+        plan->server_ip = ntohl(v4.s_addr);
+    else if (plan->transport == BENCH_TCP || inet_pton(AF_INET6, plan->server_address, &v6) != 1)
+        goto bad;
     return 0;
 bad:
     return refuse(err, "server: got '%s', takes a numeric address and a port, e.g. 127.0.0.1:11211",
@@ -116,8 +118,8 @@ static enum reactor_poll poll_of(const struct bench_plan *plan)
 static int plan_load(struct bench_plan *plan, FILE *err)
 {
     const struct bench_options *o = &plan->options;
-    if (!parse_pair(o->value_size, true, VALUE_SIZE_MAX, &plan->value_min, &plan->value_max) ||
-        plan->value_min == 0 || plan->value_min > plan->value_max)
+    if (!parse_pair(o->value_size, true, VALUE_SIZE_MAX, &plan->value_min, &plan->value_max) || plan->value_min == 0 ||
+        plan->value_min > plan->value_max)
         return refuse(err, "value-size: got '%s', takes bytes 1..%u or min:max", o->value_size, VALUE_SIZE_MAX);
     if (!parse_pair(o->ratio, false, 1000000, &plan->sets, &plan->gets) || plan->sets + plan->gets == 0)
         return refuse(err, "ratio: got '%s', takes sets:gets, e.g. 1:9", o->ratio);

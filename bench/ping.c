@@ -20,7 +20,7 @@
 #define WARM_TRIPS 2000u
 #define LINK_SECONDS 5u
 #define ANSWER_MILLISECONDS 100u
-#define LOST_MAX 50u /* in a row, before giving up */
+#define LOST_MAX 50u       /* in a row, before giving up */
 #define SIGNAL_LOOK 65536u /* idle polls between two looks at pending signals */
 
 struct ping_wire {
@@ -51,7 +51,8 @@ static int wire_open(struct ping_wire *wire, const struct bench_plan *plan)
     struct buf_pools_config pools = {.frame_count = 8192, .small_count = 512, .ref_count = 512, .frame_room = room};
     int rc = buf_pools_create(&wire->pools, &pools);
     if (rc != 0) return rc;
-    struct port_config port = {.device = plan->device, .queues = 1, .mtu = (uint16_t)plan->options.mtu, .pools = &wire->pools};
+    struct port_config port = {
+        .device = plan->device, .queues = 1, .mtu = (uint16_t)plan->options.mtu, .pools = &wire->pools};
     rc = port_open(&wire->port, &port, text, sizeof text);
     if (rc != 0) {
         log_error("%s", text);
@@ -77,8 +78,10 @@ int ping_serve(const struct bench_plan *plan)
     for (uint32_t idle = 0; rte_rdtsc() < end;) {
         struct rte_mbuf *frames[PORT_BURST];
         uint16_t n = port_rx(wire.port, 0, frames, PORT_BURST);
-        if (n > 0) port_tx(wire.port, 0, frames, n);
-        else if (++idle % SIGNAL_LOOK == 0 && stop_asked()) break;
+        if (n > 0)
+            port_tx(wire.port, 0, frames, n);
+        else if (++idle % SIGNAL_LOOK == 0 && stop_asked())
+            break;
     }
     wire_close(&wire);
     return 0;
@@ -170,7 +173,8 @@ static void print_result(const struct bench_plan *plan, const struct ping_result
         log_error("%s: %s", path, strerror(errno));
         return;
     }
-    fprintf(out, "{\"count\": %llu, \"min_ns\": %llu, \"p50_ns\": %llu, \"p99_ns\": %llu, \"max_ns\": %llu, \"lost\": %u}\n",
+    fprintf(out,
+            "{\"count\": %llu, \"min_ns\": %llu, \"p50_ns\": %llu, \"p99_ns\": %llu, \"max_ns\": %llu, \"lost\": %u}\n",
             (unsigned long long)h->count, least, p50, p99, (unsigned long long)h->max, r->lost);
     if (out != stdout) fclose(out);
 }
@@ -185,8 +189,10 @@ int ping_run(const struct bench_plan *plan)
     pin(plan->cpus[0]);
     for (unsigned ms = 0; !port_link_up(wire.port) && ms < LINK_SECONDS * 1000; ms++) rte_delay_us_sleep(1000);
     rc = measure(&wire, plan, result);
-    if (rc == 0) print_result(plan, result);
-    else log_error("device %s: no frame comes back: is --ping-serve at the other end?", plan->device);
+    if (rc == 0)
+        print_result(plan, result);
+    else
+        log_error("device %s: no frame comes back: is --ping-serve at the other end?", plan->device);
     wire_close(&wire);
 free_result:
     free(result);

@@ -7,7 +7,8 @@
 
 #include "bench/options.h"
 
-/* Sends frames back until the plan's duration is over or SIGINT or SIGTERM (blocked by the caller) is pending. 0 or -errno. */
+/* Sends frames back until the plan's duration is over or SIGINT or SIGTERM (blocked by the caller) is pending. 0 or
+ * -errno. */
 int ping_serve(const struct bench_plan *plan);
 /* Measures and reports, as a line or, with --json, as an object. 0 or -errno (-ENETUNREACH: no answer). */
 int ping_run(const struct bench_plan *plan);

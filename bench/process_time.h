@@ -1,4 +1,4 @@
-/* Processor time of a process, user and system, from /proc/PID/stat. Its steps are those of the system's clock (10 ms). */
+/* Processor time of a process, user and system, from /proc/PID/stat, in steps of 10 ms. */
 #ifndef POLAR_BENCH_PROCESS_TIME_H
 #define POLAR_BENCH_PROCESS_TIME_H
 

@@ -42,7 +42,8 @@ static enum reply_status take_whole_hit(struct reply_reader *r, uint32_t index, 
     const uint8_t *value = p + head->head_len;
     if (memcmp(value + head->value_len, tail.data, tail.len) != 0) return REPLY_BAD;
     reply->kind = CODEC_HIT;
-    reply->wrong = !head_is_right(r, index, head) || !value_check_whole(r->source->pattern, r->verify, index, value, head->value_len);
+    reply->wrong = !head_is_right(r, index, head) ||
+                   !value_check_whole(r->source->pattern, r->verify, index, value, head->value_len);
     buf_chain_consume(rx, head->head_len + head->value_len + head->tail_len);
     return REPLY_DONE;
 }

@@ -40,7 +40,8 @@ static void add_worker(struct report *r, const struct worker *w)
     double busy = busy_share_of(w), lag = w->lag_count ? (double)w->lag_tsc * us_per_tsc / (double)w->lag_count : 0;
     if (busy > r->busy_share) r->busy_share = busy;
     if (lag > r->lag_us) r->lag_us = lag;
-    if ((double)w->lag_worst_tsc * us_per_tsc > r->lag_worst_us) r->lag_worst_us = (double)w->lag_worst_tsc * us_per_tsc;
+    if ((double)w->lag_worst_tsc * us_per_tsc > r->lag_worst_us)
+        r->lag_worst_us = (double)w->lag_worst_tsc * us_per_tsc;
     r->cut |= w->cut;
     if (!*r->error_text) snprintf(r->error_text, sizeof r->error_text, "%s", w->error_text);
 }
@@ -60,7 +61,8 @@ void report_make(struct report *report, const struct bench_plan *plan, const str
     const struct worker *first = &workers[0];
     report->server_user_s = first->server_after.user_s - first->server_before.user_s;
     report->server_system_s = first->server_after.system_s - first->server_before.system_s;
-    report->have_server_time = plan->options.server_pid != 0 && first->server_after.user_s + first->server_after.system_s > 0;
+    report->have_server_time =
+        plan->options.server_pid != 0 && first->server_after.user_s + first->server_after.system_s > 0;
     report->stats = first->stats;
 }
 
@@ -73,7 +75,8 @@ bool report_is_good(const struct report *r)
 bool report_server_commands(const struct report *r, double *commands)
 {
     double gets, sets;
-    if (!r->stats || !server_stats_change(r->stats, "cmd_get", &gets) || !server_stats_change(r->stats, "cmd_set", &sets))
+    if (!r->stats || !server_stats_change(r->stats, "cmd_get", &gets) ||
+        !server_stats_change(r->stats, "cmd_set", &sets))
         return false;
     *commands = gets + sets;
     return *commands > 0;

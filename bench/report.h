@@ -9,15 +9,15 @@
 
 struct report {
     const struct bench_plan *plan;
-    double seconds; /* measured */
+    double seconds;                  /* measured */
     uint64_t operations, gets, sets; /* answered while measuring */
     double ops_per_s;
     /* These four count the whole run, preload and warm-up too. */
     uint64_t misses, errors, wrong, loaded;
     uint64_t connect_failures, lost;
     struct histogram get_ns, set_ns, all_ns;
-    double busy_share;  /* of the busiest thread's time; below 0: unknown */
-    double lag_us;      /* open loop: mean lag of a late turn behind the intended time, of the worst thread */
+    double busy_share; /* of the busiest thread's time; below 0: unknown */
+    double lag_us;     /* open loop: mean lag of a late turn behind the intended time, of the worst thread */
     double lag_worst_us;
     bool client_limited; /* the figures are this program's limit, not the server's */
     bool cut;

@@ -6,9 +6,12 @@ static void put_text(FILE *out, const char *name, const char *text)
 {
     fprintf(out, "  \"%s\": \"", name);
     for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        if (*p == '"' || *p == '\\') fprintf(out, "\\%c", *p);
-        else if (*p < 0x20 || *p >= 0x7f) fprintf(out, "\\u%04x", *p);
-        else fputc(*p, out);
+        if (*p == '"' || *p == '\\')
+            fprintf(out, "\\%c", *p);
+        else if (*p < 0x20 || *p >= 0x7f)
+            fprintf(out, "\\u%04x", *p);
+        else
+            fputc(*p, out);
     }
     fputs("\",\n", out);
 }
@@ -18,9 +21,15 @@ static void put_count(FILE *out, const char *name, uint64_t n)
     fprintf(out, "  \"%s\": %llu,\n", name, (unsigned long long)n);
 }
 
-static void put_real(FILE *out, const char *name, double x) { fprintf(out, "  \"%s\": %.3f,\n", name, x); }
+static void put_real(FILE *out, const char *name, double x)
+{
+    fprintf(out, "  \"%s\": %.3f,\n", name, x);
+}
 
-static void put_bool(FILE *out, const char *name, bool b) { fprintf(out, "  \"%s\": %s,\n", name, b ? "true" : "false"); }
+static void put_bool(FILE *out, const char *name, bool b)
+{
+    fprintf(out, "  \"%s\": %s,\n", name, b ? "true" : "false");
+}
 
 static void put_latency(FILE *out, const char *prefix, const struct histogram *h)
 {
@@ -29,7 +38,8 @@ static void put_latency(FILE *out, const char *prefix, const struct histogram *h
         double share;
     } points[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}};
     for (size_t i = 0; i < sizeof points / sizeof *points; i++)
-        fprintf(out, "  \"%s%s_us\": %.3f,\n", prefix, points[i].name, (double)histogram_quantile(h, points[i].share) / 1e3);
+        fprintf(out, "  \"%s%s_us\": %.3f,\n", prefix, points[i].name,
+                (double)histogram_quantile(h, points[i].share) / 1e3);
     fprintf(out, "  \"%smax_us\": %.3f,\n  \"%smean_us\": %.3f,\n", prefix, (double)h->max / 1e3, prefix,
             histogram_mean(h) / 1e3);
 }
@@ -78,11 +88,13 @@ static void put_server_time(FILE *out, const struct report *r)
 static void put_server_busy(FILE *out, const struct report *r, double commands)
 {
     double busy, idle, hz;
-    if (!server_stats_change(r->stats, "reactor_busy_tsc", &busy) || !server_stats_change(r->stats, "reactor_idle_tsc", &idle))
+    if (!server_stats_change(r->stats, "reactor_busy_tsc", &busy) ||
+        !server_stats_change(r->stats, "reactor_idle_tsc", &idle))
         return;
     put_real(out, "server_cycles_per_op", busy / commands);
     if (busy + idle > 0) put_real(out, "server_busy_share", busy / (busy + idle));
-    if (server_stats_after(r->stats, "tsc_hz", &hz) && hz > 0) put_real(out, "server_busy_us_per_op", busy / commands / hz * 1e6);
+    if (server_stats_after(r->stats, "tsc_hz", &hz) && hz > 0)
+        put_real(out, "server_busy_us_per_op", busy / commands / hz * 1e6);
 }
 
 static bool is_plain(const char *name)

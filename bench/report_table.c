@@ -5,8 +5,9 @@ static void print_latency(FILE *out, const char *what, const struct histogram *h
 {
     if (h->count == 0) return;
     fprintf(out, "%-10s %12llu %9.1f %9.1f %9.1f %9.1f %9.1f\n", what, (unsigned long long)h->count,
-            histogram_mean(h) / 1e3, (double)histogram_quantile(h, 0.5) / 1e3, (double)histogram_quantile(h, 0.99) / 1e3,
-            (double)histogram_quantile(h, 0.999) / 1e3, (double)h->max / 1e3);
+            histogram_mean(h) / 1e3, (double)histogram_quantile(h, 0.5) / 1e3,
+            (double)histogram_quantile(h, 0.99) / 1e3, (double)histogram_quantile(h, 0.999) / 1e3,
+            (double)h->max / 1e3);
 }
 
 static void print_head(const struct report *r, FILE *out)
@@ -14,9 +15,11 @@ static void print_head(const struct report *r, FILE *out)
     const struct bench_plan *p = r->plan;
     char value[32];
     snprintf(value, sizeof value, p->value_min == p->value_max ? "%u" : "%u-%u", p->value_min, p->value_max);
-    fprintf(out, "%s over %s to %s: %u connections, depth %u, %u keys of %u bytes, values of %s bytes, sets:gets %u:%u, %s\n",
-            p->options.protocol, p->options.transport, p->options.server, p->connections, p->pipeline, p->keys, p->key_len,
-            value, p->sets, p->gets, p->options.distribution);
+    fprintf(
+        out,
+        "%s over %s to %s: %u connections, depth %u, %u keys of %u bytes, values of %s bytes, sets:gets %u:%u, %s\n",
+        p->options.protocol, p->options.transport, p->options.server, p->connections, p->pipeline, p->keys, p->key_len,
+        value, p->sets, p->gets, p->options.distribution);
 }
 
 static void print_faults(const struct report *r, FILE *out)
@@ -50,7 +53,8 @@ static void print_warnings(const struct report *r, FILE *out)
     if (r->client_limited)
         fprintf(out, "WARNING: this load generator was the limit (busy %.0f%%), not the server\n", 100 * r->busy_share);
     if (r->plan->options.rate > 0 && r->ops_per_s < 0.98 * r->plan->options.rate)
-        fprintf(out, "WARNING: of %.0f operations/s asked only %.0f were answered\n", r->plan->options.rate, r->ops_per_s);
+        fprintf(out, "WARNING: of %.0f operations/s asked only %.0f were answered\n", r->plan->options.rate,
+                r->ops_per_s);
 }
 
 void report_print(const struct report *r, FILE *out)

@@ -40,7 +40,8 @@ void request_source_fini(struct request_source *source)
 static uint8_t *chain_room(struct request_source *source, struct buf_chain *chain, uint32_t n)
 {
     struct rte_mbuf *m = chain->tail;
-    if (m && !RTE_MBUF_HAS_EXTBUF(m) && rte_pktmbuf_tailroom(m) >= n) return rte_pktmbuf_mtod_offset(m, uint8_t *, m->data_len);
+    if (m && !RTE_MBUF_HAS_EXTBUF(m) && rte_pktmbuf_tailroom(m) >= n)
+        return rte_pktmbuf_mtod_offset(m, uint8_t *, m->data_len);
     m = rte_pktmbuf_alloc(source->pools->small);
     if (!m) return NULL;
     buf_chain_append(chain, m);

@@ -39,13 +39,25 @@ struct run {
     _Atomic uint32_t running;
 };
 
-static uint64_t read_tsc(void) { return rte_rdtsc(); }
+static uint64_t read_tsc(void)
+{
+    return rte_rdtsc();
+}
 
-static unsigned worker_poll(void *arg, const struct tick *now) { return worker_turn(arg, now); }
+static unsigned worker_poll(void *arg, const struct tick *now)
+{
+    return worker_turn(arg, now);
+}
 
-static uint64_t worker_poll_deadline(void *arg) { return worker_deadline_ns(arg); }
+static uint64_t worker_poll_deadline(void *arg)
+{
+    return worker_deadline_ns(arg);
+}
 
-static void worker_done(void *arg) { reactor_stop(arg); }
+static void worker_done(void *arg)
+{
+    reactor_stop(arg);
+}
 
 static void *thread_main(void *arg)
 {
@@ -59,8 +71,13 @@ static int thread_reactor(struct run *run, uint32_t i)
 {
     struct run_thread *t = &run->threads[i];
     clock_tsc_init(&t->clock);
-    struct reactor_config config = {.core = i, .cpu = run->plan->cpus[i], .poll = run->plan->poll,
-        .idle_spin_us = IDLE_SPIN_US, .nap_us = NAP_US, .fd_interval_us = FD_INTERVAL_US, .clock = &t->clock.clock};
+    struct reactor_config config = {.core = i,
+                                    .cpu = run->plan->cpus[i],
+                                    .poll = run->plan->poll,
+                                    .idle_spin_us = IDLE_SPIN_US,
+                                    .nap_us = NAP_US,
+                                    .fd_interval_us = FD_INTERVAL_US,
+                                    .clock = &t->clock.clock};
     return reactor_create(&t->reactor, &config);
 }
 
@@ -69,16 +86,25 @@ static int thread_worker(struct run *run, uint32_t i)
     struct run_thread *t = &run->threads[i];
     const struct bench_plan *plan = run->plan;
     uint32_t share = plan->connections / plan->threads + (i < plan->connections % plan->threads);
-    struct worker_config config = {.plan = plan, .thread = i, .connections = share, .zipf = run->zipf,
-        .gate = &run->gate, .pools = &run->set.pools[i], .transport = &t->transport, .tsc_hz = clock_tsc_hz(),
-        .read_tsc = read_tsc, .done = worker_done, .done_arg = t->reactor};
+    struct worker_config config = {.plan = plan,
+                                   .thread = i,
+                                   .connections = share,
+                                   .zipf = run->zipf,
+                                   .gate = &run->gate,
+                                   .pools = &run->set.pools[i],
+                                   .transport = &t->transport,
+                                   .tsc_hz = clock_tsc_hz(),
+                                   .read_tsc = read_tsc,
+                                   .done = worker_done,
+                                   .done_arg = t->reactor};
     return worker_init(&run->workers[i], &config, t->reactor);
 }
 
 static void thread_pollers(struct run *run, uint32_t i)
 {
     struct run_thread *t = &run->threads[i];
-    t->poller = (struct poller){.name = "kvbench", .run = worker_poll, .deadline = worker_poll_deadline, .arg = &run->workers[i]};
+    t->poller = (struct poller){
+        .name = "kvbench", .run = worker_poll, .deadline = worker_poll_deadline, .arg = &run->workers[i]};
     if (t->transport.input.run) reactor_add_poller(t->reactor, &t->transport.input);
     reactor_add_poller(t->reactor, &t->poller);
     reactor_add_poller(t->reactor, &t->transport.output);

@@ -66,7 +66,10 @@ void server_stats_ask(struct server_stats *stats, enum server_stats_when when)
     send_request(stats);
 }
 
-bool server_stats_quiet(const struct server_stats *stats) { return !stats->asked; }
+bool server_stats_quiet(const struct server_stats *stats)
+{
+    return !stats->asked;
+}
 
 void server_stats_close(struct server_stats *stats)
 {

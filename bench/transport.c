@@ -8,10 +8,10 @@
 
 #define KERNEL_FRAME_ROOM 8192u /* one read takes a reply with a 4 KB value */
 #define KERNEL_FRAMES 8192u
-#define TCP_FRAMES 12288u      /* twice a deep receive ring, and what is on its way */
+#define TCP_FRAMES 12288u /* twice a deep receive ring, and what is on its way */
 #define BUFFERS_SPARE 16384u
 #define BUFFERS_MAX 262144u
-#define MBUF_OVERHEAD 384u     /* struct, headroom, pool's own */
+#define MBUF_OVERHEAD 384u /* struct, headroom, pool's own */
 #define LINK_WAIT_MS 5000u
 
 /* Requests in flight of one thread. */
@@ -20,7 +20,10 @@ static uint64_t in_flight_of(const struct bench_plan *plan)
     return ((uint64_t)plan->connections * plan->pipeline + plan->threads - 1) / plan->threads;
 }
 
-static uint32_t capped(uint64_t n) { return n < BUFFERS_MAX ? (uint32_t)n : BUFFERS_MAX; }
+static uint32_t capped(uint64_t n)
+{
+    return n < BUFFERS_MAX ? (uint32_t)n : BUFFERS_MAX;
+}
 
 static struct buf_pools_config pools_config(const struct bench_plan *plan, unsigned thread)
 {
@@ -39,8 +42,8 @@ uint32_t transport_memory_mib(const struct bench_plan *plan)
 {
     struct buf_pools_config c = pools_config(plan, 0);
     uint64_t bytes = (uint64_t)c.frame_count * (c.frame_room + MBUF_OVERHEAD) +
-                     (uint64_t)c.small_count * (BUF_SMALL_ROOM + MBUF_OVERHEAD) + (uint64_t)c.ref_count * MBUF_OVERHEAD +
-                     value_pattern_size(plan->value_max);
+                     (uint64_t)c.small_count * (BUF_SMALL_ROOM + MBUF_OVERHEAD) +
+                     (uint64_t)c.ref_count * MBUF_OVERHEAD + value_pattern_size(plan->value_max);
     return (uint32_t)((bytes * plan->threads >> 20) + 64);
 }
 
@@ -67,8 +70,10 @@ static int wait_for_link(struct port *port, const char *device)
 static int set_port_open(struct transport_set *set)
 {
     char text[256] = "";
-    struct port_config config = {.device = set->plan->device, .queues = (uint16_t)set->threads,
-                                 .mtu = (uint16_t)set->plan->options.mtu, .pools = set->pools};
+    struct port_config config = {.device = set->plan->device,
+                                 .queues = (uint16_t)set->threads,
+                                 .mtu = (uint16_t)set->plan->options.mtu,
+                                 .pools = set->pools};
     int rc = port_open(&set->port, &config, text, sizeof text);
     if (rc != 0) {
         log_error("%s", text);

@@ -44,8 +44,11 @@ int transport_kernel_create(struct transport *t, struct transport_set *set, uint
 {
     struct kernel_transport *k = calloc(1, sizeof *k);
     if (!k) return -ENOMEM;
-    struct ksock_config config = {.reactor = reactor, .loop = &t->loop, .pools = &set->pools[thread],
-                                  .max_connections = set->plan->connections + 8, .rx_limit = RX_LIMIT};
+    struct ksock_config config = {.reactor = reactor,
+                                  .loop = &t->loop,
+                                  .pools = &set->pools[thread],
+                                  .max_connections = set->plan->connections + 8,
+                                  .rx_limit = RX_LIMIT};
     int rc = ksock_create(&k->ksock, &config);
     if (rc != 0) {
         log_error("kernel sockets: %s", strerror(-rc));

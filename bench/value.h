@@ -27,7 +27,10 @@ struct value_header {
 _Static_assert(sizeof(struct value_header) == VALUE_HEADER, "the header's bytes go out as they lie");
 
 /* Bytes of pattern that values of up to value_max bytes need. */
-static inline size_t value_pattern_size(uint32_t value_max) { return (size_t)VALUE_SPAN + value_max; }
+static inline size_t value_pattern_size(uint32_t value_max)
+{
+    return (size_t)VALUE_SPAN + value_max;
+}
 void value_pattern_fill(uint8_t *pattern, size_t len);
 
 static inline struct value_header value_header_of(uint32_t index, uint32_t size, uint32_t version)
@@ -43,7 +46,10 @@ static inline uint32_t value_offset(uint32_t index, uint32_t version)
     return (h >> 16) & (VALUE_SPAN - 8);
 }
 
-static inline uint32_t value_header_len(uint32_t size) { return size >= VALUE_HEADER ? VALUE_HEADER : 0; }
+static inline uint32_t value_header_len(uint32_t size)
+{
+    return size >= VALUE_HEADER ? VALUE_HEADER : 0;
+}
 
 /* A value of key `index`, checked as it arrives in pieces. */
 struct value_check {

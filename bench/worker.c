@@ -35,12 +35,16 @@ static void workload_start(struct worker *w)
 {
     const struct bench_plan *plan = w->config.plan;
     uint64_t seed = plan->options.seed * BENCH_THREADS_MAX + w->config.thread;
-    struct workload_config config = {.keys = plan->keys, .zipf = w->config.zipf, .sets = plan->sets,
-        .gets = plan->gets, .value_min = plan->value_min, .value_max = plan->value_max, .seed = seed};
+    struct workload_config config = {.keys = plan->keys,
+                                     .zipf = w->config.zipf,
+                                     .sets = plan->sets,
+                                     .gets = plan->gets,
+                                     .value_min = plan->value_min,
+                                     .value_max = plan->value_max,
+                                     .seed = seed};
     workload_init(&w->workload, &config);
     w->arrivals.state = rng_mix(~seed);
-    if (plan->options.rate > 0)
-        w->mean_gap_tsc = (double)w->config.tsc_hz * plan->threads / plan->options.rate;
+    if (plan->options.rate > 0) w->mean_gap_tsc = (double)w->config.tsc_hz * plan->threads / plan->options.rate;
 }
 
 int worker_init(struct worker *w, const struct worker_config *config, const struct reactor *reactor)
@@ -84,8 +88,10 @@ void worker_wait_push(struct worker *w, struct conn *c)
     if (c->waiting) return;
     c->waiting = true;
     c->next_waiting = NULL;
-    if (w->waiting_tail) w->waiting_tail->next_waiting = c;
-    else w->waiting_head = c;
+    if (w->waiting_tail)
+        w->waiting_tail->next_waiting = c;
+    else
+        w->waiting_head = c;
     w->waiting_tail = c;
 }
 
@@ -139,8 +145,10 @@ unsigned worker_turn(struct worker *w, const struct tick *now)
     struct stream *s;
     w->now = *now;
     while ((s = stream_loop_pop(&w->config.transport->loop)) != NULL) {
-        if (s->user == w->stats) server_stats_on_events(w->stats);
-        else conn_on_events(s->user, w->config.read_tsc());
+        if (s->user == w->stats)
+            server_stats_on_events(w->stats);
+        else
+            conn_on_events(s->user, w->config.read_tsc());
         work++;
     }
     work += w->loop->turn(w, now->tsc);

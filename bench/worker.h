@@ -1,6 +1,6 @@
 /*
- * One thread's part of a run: its connections, what they ask, what came back. Driven by worker_turn with the time handed
- * in, so a test can be the clock and the server.
+ * One thread's part of a run: its connections, what they ask, what came back. Driven by worker_turn with the time
+ * handed in, so a test can be the clock and the server.
  *
  *   CONNECTING -> LOADING -> WARMUP -> MEASURING -> DRAINING -> CLOSING -> DONE       worker_phase.c
  *
@@ -53,7 +53,10 @@ struct conn {
     struct reply_reader reader;
 };
 
-static inline uint32_t conn_in_flight(const struct conn *c) { return c->last - c->first; }
+static inline uint32_t conn_in_flight(const struct conn *c)
+{
+    return c->last - c->first;
+}
 
 /* What happened in a phase. */
 struct worker_counts {
@@ -112,8 +115,8 @@ struct worker {
     /* The phase's limits. */
     uint64_t phase_end_tsc; /* 0: none */
     struct tick now;        /* of the latest turn */
-    uint64_t run_end_tsc; /* the hard stop */
-    uint32_t depth; /* requests in flight on a connection, at most */
+    uint64_t run_end_tsc;   /* the hard stop */
+    uint32_t depth;         /* requests in flight on a connection, at most */
     uint32_t load_next;
     uint64_t in_flight;
     bool arrived; /* at the gate behind this phase */
@@ -123,7 +126,7 @@ struct worker {
     uint64_t due_tsc;    /* when the next operation is meant to start */
     double mean_gap_tsc; /* between two of them */
     struct rng arrivals;
-    bool all_full;       /* the last turn ended for want of a connection with room */
+    bool all_full;                              /* the last turn ended for want of a connection with room */
     uint64_t lag_tsc, lag_count, lag_worst_tsc; /* behind the intended time though a connection had room */
 
     /* What came of it. */
@@ -131,7 +134,7 @@ struct worker {
     struct histogram get_ns, set_ns;
     uint64_t ns_per_tsc_32; /* ns a tick, times 2^32 */
     uint64_t measure_start_tsc, measure_end_tsc;
-    uint64_t starved; /* times no buffer was to be had */
+    uint64_t starved;            /* times no buffer was to be had */
     char error_text[REPLY_TEXT]; /* the first error */
 
     /* Thread 0 alone. */

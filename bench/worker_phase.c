@@ -87,8 +87,10 @@ static void enter_warmup(struct worker *w, uint64_t now_tsc)
 static void enter_loading(struct worker *w)
 {
     enter(w, WORKER_LOADING);
-    if (w->config.plan->load) all_wait(w);
-    else w->load_next = w->config.plan->keys;
+    if (w->config.plan->load)
+        all_wait(w);
+    else
+        w->load_next = w->config.plan->keys;
 }
 
 /* A connection that will not come. */
@@ -148,11 +150,16 @@ static void connecting_turn(struct worker *w, uint64_t now_tsc, uint64_t now_ns)
 static void loading_turn(struct worker *w, uint64_t now_tsc)
 {
     if (w->load_next < w->config.plan->keys || w->in_flight > 0 || !gate_passed(w)) return;
-    if (w->config.plan->duration_ns == 0) enter_draining(w, now_tsc);
-    else enter_warmup(w, now_tsc);
+    if (w->config.plan->duration_ns == 0)
+        enter_draining(w, now_tsc);
+    else
+        enter_warmup(w, now_tsc);
 }
 
-static bool drained(const struct worker *w) { return w->in_flight == 0 && (!w->stats || server_stats_quiet(w->stats)); }
+static bool drained(const struct worker *w)
+{
+    return w->in_flight == 0 && (!w->stats || server_stats_quiet(w->stats));
+}
 
 static void closing_turn(struct worker *w, uint64_t now_tsc)
 {

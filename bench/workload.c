@@ -24,8 +24,8 @@ void workload_plan_batch(struct workload *w)
     for (uint32_t i = 0; i < WORKLOAD_BATCH; i++) {
         uint64_t place = rng_next(&w->rng), rest = rng_next(&w->rng);
         struct planned_op *op = &w->batch[i];
-        op->index = w->config.zipf ? zipf_draw(w->config.zipf, place)
-                                   : rng_scale((uint32_t)(place >> 32), w->config.keys);
+        op->index =
+            w->config.zipf ? zipf_draw(w->config.zipf, place) : rng_scale((uint32_t)(place >> 32), w->config.keys);
         op->is_get = is_get(w, (uint32_t)place ^ (uint32_t)rest);
         op->value_len = value_len_of(w, rest);
         op->version = (uint32_t)rest;

@@ -1,4 +1,5 @@
-/* What to ask next: which key, get or set, of what size. Planned 64 at a time, so that the table's cache misses overlap. */
+/* What to ask next: which key, get or set, of what size. Planned 64 at a time, so that the table's cache misses
+ * overlap. */
 #ifndef POLAR_BENCH_WORKLOAD_H
 #define POLAR_BENCH_WORKLOAD_H
 

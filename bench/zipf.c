@@ -17,13 +17,16 @@ static uint32_t keep_of(double weight)
     return scaled >= UINT32_MAX ? UINT32_MAX : scaled <= 0 ? 0 : (uint32_t)scaled;
 }
 
-/* Vose: a cell under the mean is filled up by one over it. Small ones grow from the left of `work`, large from the right. */
+/* Vose: a cell under the mean is filled up by one over it. Small ones grow from the left of `work`, large from the
+ * right. */
 static void fill_cells(struct zipf *z, double *weight, uint32_t *work)
 {
     uint32_t small = 0, large = z->n;
     for (uint32_t i = 0; i < z->n; i++) {
-        if (weight[i] < 1) work[small++] = i;
-        else work[--large] = i;
+        if (weight[i] < 1)
+            work[small++] = i;
+        else
+            work[--large] = i;
     }
     while (small > 0 && large < z->n) {
         uint32_t under = work[--small], over = work[large];

@@ -422,24 +422,29 @@ static bool session_output_full(struct session *s)
     return true;
 }
 
-static bool session_may_parse(struct session *s)
+static bool session_held(const struct session *s)
 {
-    return !s->blocked && !s->broken && !s->closing && !s->waits_queue && s->queued < SESSION_QUEUE_MAX &&
-           session_available(s) && (s->filling || s->swallow || !session_output_full(s));
+    return s->blocked || s->broken || s->closing || s->waits_queue || s->queued >= SESSION_QUEUE_MAX;
 }
 
-/* At most SESSION_TURN_MAX steps, so that one deep pipeline does not hold up the others. */
-static void session_parse(struct session *s)
+/*
+ * At most SESSION_TURN_MAX steps, so that one deep pipeline does not hold up the others. True: only more bytes from the
+ * peer would help.
+ */
+static bool session_parse(struct session *s)
 {
     session_touch(s);
     for (unsigned step = 0; step < SESSION_TURN_MAX; step++) {
-        if (!session_may_parse(s)) return;
+        if (session_held(s)) return false;
+        if (session_available(s) == 0) return true;
+        if (!s->filling && !s->swallow && session_output_full(s)) return false;
         if (s->core->batch.count == BATCH_MAX || s->core->scratch.used > SCRATCH_SIZE - 2 * SESSION_LINE_MAX)
             batch_run(s->core);
         bool more = s->swallow ? session_swallow(s) : s->filling ? session_fill(s) : s->protocol->parse(s);
-        if (!more) return;
+        if (!more) return !session_held(s);
     }
     stream_raise(s->stream, STREAM_READABLE);
+    return false;
 }
 
 static void session_ready(struct session *s)
@@ -453,10 +458,9 @@ static void session_ready(struct session *s)
         return;
     }
     if (!s->at.m) s->at = buf_chain_begin(&stream->rx);
-    session_parse(s);
-    if (events & STREAM_EOF) stream->events |= STREAM_EOF; /* stays true */
-    if (!(stream->events & STREAM_EOF) || stream->listed || s->blocked || s->waits_queue || stream->want_writable) return;
-    if (s->queued >= SESSION_QUEUE_MAX) return;
+    bool starved = session_parse(s);
+    stream->events |= events & STREAM_EOF; /* stays true */
+    if (!starved || !(stream->events & STREAM_EOF)) return;
     /* A client that has shut down its sending side still gets every reply; half a request is not answered. */
     s->closing = true;
     session_touch(s);

@@ -79,7 +79,8 @@ HEADINGS = ["server", "ops/s", "rate:mc", "rate:redis", "p50 us", "p99 us", "p99
 def line_of(row, by_name):
     memcached, redis = by_name.get("memcached"), by_name.get("redis")
     ours = row["server"].startswith("polarkv")
-    return [row["server"], number(row["ops_per_s"], 0), times(rate_ratio(row, memcached)), times(rate_ratio(row, redis)),
+    return [row["server"], number(row["ops_per_s"], 0),
+            times(rate_ratio(row, memcached)), times(rate_ratio(row, redis)),
             number(row["p50_us"]), number(row["p99_us"]), number(row["p999_us"]),
             number(row["server_cpu_us_per_op"], 2), times(cost_ratio(row, memcached)), times(cost_ratio(row, redis)),
             number(row["cycles_per_op"], 0) if ours else "-", core_note(row)]

@@ -13,7 +13,10 @@ static void fake_send(struct stream *s, struct buf_chain *chain)
     buf_chain_free(chain);
 }
 
-static void fake_flush(struct stream *s) { (void)s; }
+static void fake_flush(struct stream *s)
+{
+    (void)s;
+}
 
 static void fake_consumed(struct stream *s, uint32_t n)
 {
@@ -29,8 +32,12 @@ static void fake_end(struct stream *s)
     if (s->listed) stream_unlist(s);
 }
 
-static const struct stream_ops fake_ops = {.send = fake_send, .flush = fake_flush, .consumed = fake_consumed,
-                                           .close = fake_end, .abort = fake_end, .name = "fake"};
+static const struct stream_ops fake_ops = {.send = fake_send,
+                                           .flush = fake_flush,
+                                           .consumed = fake_consumed,
+                                           .close = fake_end,
+                                           .abort = fake_end,
+                                           .name = "fake"};
 
 static int fake_connect(struct transport *t, uint64_t now_ns, struct stream **out)
 {

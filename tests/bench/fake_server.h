@@ -1,4 +1,4 @@
-/* A server and its wire in virtual time: streams whose requests (gets of one length) are answered when the test says. */
+/* A server and its wire in virtual time: requests (gets of one length) are answered when the test says. */
 #ifndef POLAR_TESTS_BENCH_FAKE_SERVER_H
 #define POLAR_TESTS_BENCH_FAKE_SERVER_H
 

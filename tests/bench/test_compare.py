@@ -88,7 +88,8 @@ class Table(unittest.TestCase):
             row("polarkv-memif", 1500000, 8, server_busy_us_per_op=0.5, server_busy_share=0.99,
                 server_cycles_per_op=1200),
             row("memcached", 60000, 8.0), row("redis", 50000, 10.0),
-            table.row_of("memcached", other, report(40000), 1700.0), table.row_of("redis", other, report(20000), 1700.0))]
+            table.row_of("memcached", other, report(40000), 1700.0),
+            table.row_of("redis", other, report(20000), 1700.0))]
         self.text = table.render(self.rows)
 
     def line(self, server, block):

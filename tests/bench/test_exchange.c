@@ -61,14 +61,19 @@ static void put_value(struct fixture *f, uint32_t index, uint32_t size, uint32_t
     put(f, f->source.pattern + value_offset(index, header_len ? version : 0), size - header_len);
 }
 
-static void put_text(struct fixture *f, const char *text) { put(f, text, (uint32_t)strlen(text)); }
+static void put_text(struct fixture *f, const char *text)
+{
+    put(f, text, (uint32_t)strlen(text));
+}
 
 /* What the server would send to a get that finds the value. */
 static void put_hit(struct fixture *f, uint32_t index, uint32_t size, uint32_t version)
 {
     char head[64];
-    if (f->source.protocol == CODEC_MEMCACHE) snprintf(head, sizeof head, "VALUE kvbench:kvbe%08x 0 %u\r\n", index, size);
-    else snprintf(head, sizeof head, "$%u\r\n", size);
+    if (f->source.protocol == CODEC_MEMCACHE)
+        snprintf(head, sizeof head, "VALUE kvbench:kvbe%08x 0 %u\r\n", index, size);
+    else
+        snprintf(head, sizeof head, "$%u\r\n", size);
     if (f->source.protocol == CODEC_MEMCACHE) memcpy(head + 6, request_key(&f->source, index).data, KEY_LEN - 8);
     put_text(f, head);
     put_value(f, index, size, version);

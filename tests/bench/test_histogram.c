@@ -110,8 +110,10 @@ static void test_empty(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_quantiles_against_sorted), cmocka_unit_test(test_small_values_are_exact),
-        cmocka_unit_test(test_buckets_grow_and_end),     cmocka_unit_test(test_merge_is_recording_both),
+        cmocka_unit_test(test_quantiles_against_sorted),
+        cmocka_unit_test(test_small_values_are_exact),
+        cmocka_unit_test(test_buckets_grow_and_end),
+        cmocka_unit_test(test_merge_is_recording_both),
         cmocka_unit_test(test_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

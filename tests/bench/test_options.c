@@ -11,7 +11,7 @@
 
 static int parse(struct bench_plan *plan, const char *arguments, char **err_text)
 {
-    char text[512], *argv[32] = {(char *)(uintptr_t)"kvbench"};
+    char text[512], *argv[32] = {(char *)(uintptr_t) "kvbench"};
     int argc = 1;
     size_t len;
     FILE *err = open_memstream(err_text, &len);
@@ -46,8 +46,9 @@ static void test_defaults(void **state)
 static void test_meanings(void **state)
 {
     (void)state;
-    struct bench_plan p = parsed("--server [::1]:6379 --protocol resp --value-size 10:99 --ratio 1:0 --cpu 3,1 --rate 5 "
-                                 "--verify no --threads 2");
+    struct bench_plan p =
+        parsed("--server [::1]:6379 --protocol resp --value-size 10:99 --ratio 1:0 --cpu 3,1 --rate 5 "
+               "--verify no --threads 2");
     assert_string_equal(p.server_address, "::1");
     assert_int_equal(p.server_port, 6379);
     assert_true(p.protocol == CODEC_RESP && p.value_min == 10 && p.value_max == 99 && !p.load);
@@ -68,14 +69,23 @@ static void test_refusals_name_the_option(void **state)
     static const struct {
         const char *arguments, *names;
     } bad[] = {
-        {"--server localhost:1", "server"},      {"--server 127.0.0.1", "server"},   {"--server 127.0.0.1:0", "server"},
-        {"--server 127.0.0.1:70000", "server"},  {"--server :1", "server"},          {"--server=", "server"},
-        {"--value-size 0", "value-size"},        {"--value-size 9:3", "value-size"}, {"--value-size 1:2:3", "value-size"},
-        {"--ratio 0:0", "ratio"},                {"--ratio 3", "ratio"},             {"--cpu x", "cpu"},
+        {"--server localhost:1", "server"},
+        {"--server 127.0.0.1", "server"},
+        {"--server 127.0.0.1:0", "server"},
+        {"--server 127.0.0.1:70000", "server"},
+        {"--server :1", "server"},
+        {"--server=", "server"},
+        {"--value-size 0", "value-size"},
+        {"--value-size 9:3", "value-size"},
+        {"--value-size 1:2:3", "value-size"},
+        {"--ratio 0:0", "ratio"},
+        {"--ratio 3", "ratio"},
+        {"--cpu x", "cpu"},
         {"--threads 5 --connections 4", "connections"},
         {"--transport tcp --server 10.0.0.1:1", "vdev"},
         {"--transport tcp --server [::1]:1 --device d", "server"},
-        {"--duration 0 --load no", "duration"},  {"--server-stats --protocol resp", "server-stats"},
+        {"--duration 0 --load no", "duration"},
+        {"--server-stats --protocol resp", "server-stats"},
         {"--key-size 7", "key-size"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -21,14 +21,17 @@ static const char reader[] =
     "assert r['client_limited'] is True and r['good'] is False and r['wrong_values'] == 1, r\n"
     "assert r['server_stats'] == {'cmd_get': 150, 'cmd_set': 50, 'reactor_busy_tsc': 2e5, 'reactor_idle_tsc': 2e5,\n"
     "  'tsc_hz': 0, 'cycles_input': 5000}, r\n"
-    "assert r['server_cycles_per_op'] == 1000 and r['server_busy_share'] == 0.5 and r['server_busy_us_per_op'] == 0.5, r\n"
+    "assert r['server_cycles_per_op'] == 1000 and r['server_busy_share'] == 0.5 and r['server_busy_us_per_op'] == 0.5, "
+    "r\n"
     "assert r['server_cpu_share'] == 0.75 and r['server_cpu_us_per_op'] == 500000, r\n";
 
-static const char stats_before[] = "STAT pid 7\r\nSTAT version 1.6.18\r\nSTAT cmd_get 50\r\nSTAT cmd_set 0\r\n"
-                                   "STAT reactor_busy_tsc 100000\r\nSTAT reactor_idle_tsc 0\r\nSTAT tsc_hz 2000000000\r\nEND\r\n";
-static const char stats_after[] = "STAT cmd_get 200\r\nSTAT cmd_set 50\r\nSTAT reactor_busy_tsc 300000\r\nSTAT bad\"name 1\r\n"
-                                  "STAT reactor_idle_tsc 200000\r\nSTAT tsc_hz 2000000000\r\nSTAT cycles_input 5000\r\n"
-                                  "STAT not_finite nan\r\nSTAT text 12 monkeys\r\nEND\r\n";
+static const char stats_before[] =
+    "STAT pid 7\r\nSTAT version 1.6.18\r\nSTAT cmd_get 50\r\nSTAT cmd_set 0\r\n"
+    "STAT reactor_busy_tsc 100000\r\nSTAT reactor_idle_tsc 0\r\nSTAT tsc_hz 2000000000\r\nEND\r\n";
+static const char stats_after[] =
+    "STAT cmd_get 200\r\nSTAT cmd_set 50\r\nSTAT reactor_busy_tsc 300000\r\nSTAT bad\"name 1\r\n"
+    "STAT reactor_idle_tsc 200000\r\nSTAT tsc_hz 2000000000\r\nSTAT cycles_input 5000\r\n"
+    "STAT not_finite nan\r\nSTAT text 12 monkeys\r\nEND\r\n";
 
 static struct server_stats *stats_make(void)
 {
@@ -55,13 +58,24 @@ static int python_exit(const char *path)
 static void test_json_is_read_by_python(void **state)
 {
     (void)state;
-    char path[] = "/tmp/kvbench-report-XXXXXX", *argv[] = {(char *)(uintptr_t)"kvbench"};
+    char path[] = "/tmp/kvbench-report-XXXXXX", *argv[] = {(char *)(uintptr_t) "kvbench"};
     struct bench_plan plan;
     assert_int_equal(bench_plan_parse(&plan, 1, argv, stderr), 0);
     struct report *r = calloc(1, sizeof *r);
-    *r = (struct report){.plan = &plan, .seconds = 2, .operations = 3, .gets = 2, .sets = 1, .ops_per_s = 123456.5,
-        .wrong = 1, .busy_share = 0.99, .client_limited = true, .have_server_time = true, .server_user_s = 1,
-        .server_system_s = 0.5, .stats = stats_make(), .error_text = "a \"quoted\" \\ text\n\x01"};
+    *r = (struct report){.plan = &plan,
+                         .seconds = 2,
+                         .operations = 3,
+                         .gets = 2,
+                         .sets = 1,
+                         .ops_per_s = 123456.5,
+                         .wrong = 1,
+                         .busy_share = 0.99,
+                         .client_limited = true,
+                         .have_server_time = true,
+                         .server_user_s = 1,
+                         .server_system_s = 0.5,
+                         .stats = stats_make(),
+                         .error_text = "a \"quoted\" \\ text\n\x01"};
     histogram_record(&r->get_ns, 10000);
     histogram_record(&r->get_ns, 20000);
     histogram_record(&r->set_ns, 30000);

@@ -31,9 +31,15 @@ struct fixture {
 
 static uint64_t virtual_tsc; /* the worker's clock has no argument */
 
-static uint64_t read_virtual(void) { return virtual_tsc; }
+static uint64_t read_virtual(void)
+{
+    return virtual_tsc;
+}
 
-static void note_done(void *arg) { *(bool *)arg = true; }
+static void note_done(void *arg)
+{
+    *(bool *)arg = true;
+}
 
 static int set_up(void **state)
 {
@@ -54,7 +60,7 @@ static int tear_down(void **state)
 
 static void start(struct fixture *f, const char *arguments)
 {
-    char text[512], *argv[ARGS_MAX] = {(char *)(uintptr_t)"kvbench"};
+    char text[512], *argv[ARGS_MAX] = {(char *)(uintptr_t) "kvbench"};
     int argc = 1;
     snprintf(text, sizeof text, "--load no --ratio 0:1 --warmup 0 %s", arguments);
     for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) argv[argc++] = word;
@@ -63,9 +69,15 @@ static void start(struct fixture *f, const char *arguments)
     memset(&f->gate, 0, sizeof f->gate);
     f->gate.threads = 1;
     f->done = false;
-    struct worker_config config = {.plan = &f->plan, .connections = f->plan.connections, .gate = &f->gate,
-        .pools = &f->pools, .transport = &f->transport, .tsc_hz = TSC_HZ, .read_tsc = read_virtual,
-        .done = note_done, .done_arg = &f->done};
+    struct worker_config config = {.plan = &f->plan,
+                                   .connections = f->plan.connections,
+                                   .gate = &f->gate,
+                                   .pools = &f->pools,
+                                   .transport = &f->transport,
+                                   .tsc_hz = TSC_HZ,
+                                   .read_tsc = read_virtual,
+                                   .done = note_done,
+                                   .done_arg = &f->done};
     assert_int_equal(worker_init(&f->worker, &config, NULL), 0);
     virtual_tsc = 1000;
 }

@@ -116,8 +116,11 @@ static void test_seed_repeats(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_zipf_law),    cmocka_unit_test(test_key_text),     cmocka_unit_test(test_ratio_keys_and_sizes),
-        cmocka_unit_test(test_pure_ratios), cmocka_unit_test(test_seed_repeats),
+        cmocka_unit_test(test_zipf_law),
+        cmocka_unit_test(test_key_text),
+        cmocka_unit_test(test_ratio_keys_and_sizes),
+        cmocka_unit_test(test_pure_ratios),
+        cmocka_unit_test(test_seed_repeats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,6 +22,7 @@ SLOW = float(os.environ.get("POLAR_SLOW", "1"))
 REFERENCE = os.environ.get("E2E_SERVER") == "reference"
 SKIPPED = 77
 SPARE_BUFFERS = 7
+QUIET_CONNECTIONS = 2 if REFERENCE else 1  # the one that asks; memcached counts its listener too
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -171,7 +172,7 @@ class Raw:
             return None if rest == b"-1" else [self.read_reply() for _ in range(int(rest))]
         if kind == b"%":
             return {self.read_reply(): self.read_reply() for _ in range(int(rest))}
-        raise AssertionError(f"no RESP reply: {line!r}")
+        raise AssertionError(f"no RESP reply: {line[:100]!r}")
 
     def command(self, *words):
         self.send(resp(*words))
@@ -310,6 +311,15 @@ class Reference:
             p.output.close()
 
 
+def limit_time(limit):
+    """Raises AssertionError in what runs then, in so many seconds; 0: not any more."""
+    def expired(*_):
+        raise AssertionError(f"took longer than {seconds(limit):g} s")
+
+    signal.signal(signal.SIGALRM, expired)
+    signal.setitimer(signal.ITIMER_REAL, seconds(limit))
+
+
 class ServerTest(unittest.TestCase):
     """One server for all tests of a class, which must still be alive and leave no sanitizer report at the end."""
 
@@ -325,7 +335,16 @@ class ServerTest(unittest.TestCase):
         cls.server = cls.start_server()
         cls.addClassCleanup(cls.server.stop)
 
+    def setUp(self):
+        """A test has a minute. After one that left the server deaf, those that follow fail at once."""
+        self.assertTrue(self.server.alive(), "the server died in an earlier test")
+        with self.server.memcache(limit=3) as m, self.server.resp(limit=3) as r:
+            m.ask(b"version\r\n")
+            r.command("PING")
+        limit_time(60)
+
     def tearDown(self):
+        limit_time(0)
         self.assertTrue(self.server.alive(), "the server died")
 
     def memcache(self, **options):
@@ -342,6 +361,24 @@ class ServerTest(unittest.TestCase):
         with self.server.memcache() as m, self.server.resp() as r:
             self.assertEqual(m.ask(b"flush_all\r\n"), b"OK\r\n")
             self.assertEqual(r.ask(resp("FLUSHALL")), b"+OK\r\n")
+
+    def quiet_counts(self, names):
+        """The counts once earlier connections are gone: when they have stood still for longer than gauges take."""
+        last = [None, time.monotonic()]
+
+        def quiet():
+            stats = self.server.stats()
+            now = {n: stats[n] for n in names}
+            if now != last[0] or now["curr_connections"] > QUIET_CONNECTIONS:
+                last[:] = now, time.monotonic()
+            time.sleep(0.2)
+            return time.monotonic() - last[1] > 1.5
+
+        try:
+            wait_for(quiet, "", 30)
+        except AssertionError:
+            self.fail(f"the counts do not come to rest: {last[0]}")
+        return last[0]
 
     def assert_metrics_return(self, before, names, limit=20):
         """Each named metric comes back to what it was before, though gauges are refreshed but once a second. A core keeps

@@ -46,6 +46,7 @@ class Tables(ServerTest):
     maxDiff = None
 
     def setUp(self):
+        super().setUp()
         self.control_memcache = self.memcache()
         self.control_resp = self.resp()
 
