@@ -36,8 +36,8 @@ void resp_error_result(struct session *s, enum resp_command command, enum op_res
     }
 }
 
-/* A failed write. True: it was one and is answered. */
-static bool reply_write_error(struct session *s, const struct op *op)
+/* An operation that failed, not only missed. True: it did and is answered. */
+static bool reply_failure(struct session *s, const struct op *op)
 {
     if (op->result != OP_RESULT_STORE) {
         resp_error_result(s, op->command, op->result);
@@ -88,6 +88,7 @@ static void reply_get(struct session *s, struct op *op)
         if (dst) reply_wrote(s, resp_array_header(dst, (uint64_t)op->fixed));
     }
     metric_add(&m->cmd_get, 1);
+    if (reply_failure(s, op)) return; /* it is there, but no pin was left to hold it for its way here */
     metric_add(hit ? &m->get_hits : &m->get_misses, 1);
     if (hit) reply_bulk_value(s, op);
     else reply_null(s);
@@ -133,7 +134,7 @@ static void reply_type(struct session *s, struct op *op)
 
 static void reply_changed(struct session *s, struct op *op)
 {
-    if (!reply_write_error(s, op)) reply_integer(s, op->status == STORE_OK);
+    if (!reply_failure(s, op)) reply_integer(s, op->status == STORE_OK);
 }
 
 void resp_key_op(struct session *s, struct op *op, enum resp_command command, int64_t total)
@@ -169,7 +170,7 @@ void resp_key_op(struct session *s, struct op *op, enum resp_command command, in
 /* SET and its kin. */
 static void reply_set(struct session *s, struct op *op)
 {
-    if (reply_write_error(s, op)) return;
+    if (reply_failure(s, op)) return;
     if (op->flags & OP_READ) { /* SET ... GET, GETSET: the old value */
         if (op->number) reply_bulk_value(s, op);
         else reply_null(s);
@@ -185,7 +186,7 @@ static void reply_mset(struct session *s, struct op *op)
     s->resp.sum += op->status != STORE_OK;
     if (!(op->flags & OP_LAST)) return;
     if (s->resp.sum == 0) REPLY_LITERAL(s, "+OK\r\n");
-    else if (!reply_write_error(s, op)) REPLY_LITERAL(s, "-OOM some keys were not set: used memory > 'maxmemory'.\r\n");
+    else if (!reply_failure(s, op)) REPLY_LITERAL(s, "-OOM some keys were not set: used memory > 'maxmemory'.\r\n");
     s->resp.sum = 0;
 }
 
@@ -260,7 +261,7 @@ enum op_result resp_store_options(struct session *s, struct op *op, enum resp_co
 static void reply_increment(struct session *s, struct op *op)
 {
     struct server_metrics *m = &s->core->metrics;
-    if (reply_write_error(s, op)) return;
+    if (reply_failure(s, op)) return;
     metric_add(op->increment < 0 ? &m->decr_hits : &m->incr_hits, 1);
     reply_integer(s, (int64_t)op->number);
 }
@@ -271,7 +272,7 @@ static void reply_increment_float(struct session *s, struct op *op)
         resp_error(s, SLICE_LITERAL("ERR value is not a valid float"));
         return;
     }
-    if (reply_write_error(s, op)) return;
+    if (reply_failure(s, op)) return;
     uint8_t *dst = reply_room(s, 24);
     if (!dst) return;
     reply_wrote(s, resp_bulk_header(dst, op->number));
