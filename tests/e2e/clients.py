@@ -342,6 +342,13 @@ class Tools:
 class Wire:
     """What a connection carries, whatever it is made of."""
 
+    def test_line_ends_in_a_refused_word(self):
+        """They do not end the error's line: what follows would be taken for another answer."""
+        c = self.resp()
+        for words in (("CLIENT", "a\r\n+b"), ("CONFIG", "a\r\n+b"), ("HELLO", 2, "a\r\n+b"), ("a\r\n+b",)):
+            self.assertIsInstance(c.command(*words), Exception)
+            self.assertEqual(c.command("PING"), "PONG")
+
     def test_options_behind_a_long_value(self):
         """They come with all of the value, or after all of it."""
         c, last = self.resp(limit=30), b"$2\r\nEX\r\n$3\r\n100\r\n"
