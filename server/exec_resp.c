@@ -303,8 +303,7 @@ static enum op_result increment_op(struct op *op, enum resp_command command, con
     return OP_RESULT_STORE;
 }
 
-/* Appends a client's text to an error line, where a line end would end the reply early. */
-static void error_text(struct session *s, struct slice text, size_t most)
+void resp_error_text(struct session *s, struct slice text, size_t most)
 {
     uint8_t line[128];
     size_t len = text.len < most ? text.len : most;
@@ -327,7 +326,7 @@ static enum op_result expire_conditions(struct session *s, struct op *op, const 
         if (found) continue;
         if (!session_barrier(s)) return OP_RESULT_SYNTAX;
         REPLY_LITERAL(s, "-ERR Unsupported option ");
-        error_text(s, args[i], 64);
+        resp_error_text(s, args[i], 64);
         REPLY_LITERAL(s, "\r\n");
         return OP_RESULT_SYNTAX;
     }
@@ -358,13 +357,13 @@ static void unknown_command(struct session *s, const struct slice *args, int cou
 {
     metric_add(&s->core->metrics.protocol_errors, 1);
     REPLY_LITERAL(s, "-ERR unknown command '");
-    error_text(s, args[0], 128);
+    resp_error_text(s, args[0], 128);
     REPLY_LITERAL(s, "', with args beginning with: ");
     size_t left = 128;
     for (int i = 1; i < count && left > 0; i++) {
         size_t len = args[i].len < left ? args[i].len : left;
         REPLY_LITERAL(s, "'");
-        error_text(s, args[i], len);
+        resp_error_text(s, args[i], len);
         REPLY_LITERAL(s, "' ");
         left -= len + 3 < left ? len + 3 : left;
     }
