@@ -39,6 +39,7 @@ static void reply_get(struct session *s, struct op *op)
     if (op->status == STORE_NO_MEMORY) {
         metric_add(&m->store_no_memory, 1);
         REPLY_LITERAL(s, "SERVER_ERROR out of memory writing get response\r\n");
+        if (!(op->flags & OP_LAST)) session_break(s); /* what follows would be taken for the next answer */
         return;
     }
     metric_add(&m->get_misses, 1);

@@ -44,10 +44,10 @@ enum op_flag {
     OP_DONE = 1u << 6,
     OP_PERSISTENT = 1u << 7,
     OP_WITH_CAS = 1u << 8,  /* gats */
+    OP_ROOM_FOR_EXPIRY = 1u << 9, /* OP_RESERVE: options behind the value may still give an expiry */
     OP_DROP_STALE = 1u << 10, /* a write that is refused removes the old item */
     OP_CREATE = 1u << 11,   /* APPEND to an absent key stores it */
     OP_FIRST = 1u << 12,    /* the first of its request */
-    OP_ROOM_FOR_EXPIRY = 1u << 9, /* OP_RESERVE: options behind the value may still give an expiry */
 };
 
 /* Redis' EXPIRE conditions, as bits: all that are set must hold. */

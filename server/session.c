@@ -107,6 +107,12 @@ void session_touch(struct session *s)
     s->core->touched = s;
 }
 
+void session_break(struct session *s)
+{
+    s->broken = true;
+    session_touch(s);
+}
+
 static void session_settle(struct session *s)
 {
     struct stream *stream = s->stream;
@@ -228,7 +234,7 @@ void session_store(struct session *s, struct op *op, uint32_t head_len, uint32_t
     session_skip(s, head_len);
     batch_run(core);
     if (!sent) {
-        s->broken = true;
+        session_break(s);
         return;
     }
     sent->source = s->at;
@@ -272,7 +278,7 @@ void session_fill_begin(struct session *s, const struct op *op, uint32_t head_le
     session_skip(s, head_len);
     batch_run(core);
     if (!filling) {
-        s->broken = true;
+        session_break(s);
         return;
     }
     metric_add(&core->metrics.set_value_bytes, op->value_len);
@@ -453,8 +459,7 @@ static void session_ready(struct session *s)
     uint32_t events = stream->events;
     stream->events = 0;
     if (events & STREAM_ERROR) {
-        s->broken = true;
-        session_touch(s);
+        session_break(s);
         return;
     }
     if (!s->at.m) s->at = buf_chain_begin(&stream->rx);
@@ -488,8 +493,7 @@ static void drop_slowest_reader(struct core *core)
         if (!s->broken && s->stream->tx_queued && (!worst || s->stream->tx_queued > worst->stream->tx_queued)) worst = s;
     if (!worst) return;
     metric_add(&core->metrics.dropped_slow_readers, 1);
-    worst->broken = true;
-    session_touch(worst);
+    session_break(worst);
 }
 
 unsigned session_poll(void *arg, const struct tick *now)

@@ -102,6 +102,7 @@ unsigned session_poll(void *core, const struct tick *now);
  */
 void session_settle_all(struct core *core, bool end);
 void session_touch(struct session *s);
+void session_break(struct session *s); /* its connection is reset at the end of the turn */
 /* Composes the answer of an operation that has been executed, unless none is wanted. */
 void session_reply(struct session *s, struct op *op);
 /* Puts a persistent operation behind the others of its session. */
