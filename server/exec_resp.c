@@ -88,6 +88,11 @@ static void reply_get(struct session *s, struct op *op)
         if (dst) reply_wrote(s, resp_array_header(dst, (uint64_t)op->fixed));
     }
     metric_add(&m->cmd_get, 1);
+    if (op->status == STORE_NO_MEMORY) {
+        metric_add(&m->store_no_memory, 1);
+        REPLY_LITERAL(s, "-OOM no room to hold the value until it is sent\r\n");
+        return;
+    }
     metric_add(hit ? &m->get_hits : &m->get_misses, 1);
     if (hit) reply_bulk_value(s, op);
     else reply_null(s);
