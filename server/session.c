@@ -388,7 +388,7 @@ void session_op_done(struct core *core, struct op *op)
         fill_reserved(s, op);
     } else {
         op->flags |= OP_DONE;
-        if (s->skip_after && op->kind == OP_STORE) {
+        if (s->skip_after && op->kind == OP_STORE && !op->flat) { /* the one whose value lies in our buffers */
             session_skip(s, s->skip_after);
             s->skip_after = 0;
             s->blocked = false;
