@@ -9,7 +9,7 @@
 #include "tests/server/check.h"
 #include "tests/support/eal.h"
 
-#define TURNS_MAX 200000u
+#define TURNS_MAX 20000u
 #define TURN_NS 1000u
 #define RX_BUFFERS 16384u
 #define RX_ROOM 2048u
