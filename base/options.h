@@ -33,7 +33,8 @@ struct option_list {
 };
 
 enum option_kind {
-    OPTION_BOOL,     /* bool;        yes/no, true/false, on/off, 1/0; bare on the command line: yes */
+    OPTION_BOOL,     /* bool;        yes/no, true/false, on/off, 1/0; on the command line
+                      * --name yes, --name=yes, and bare, before another option or at the end: yes */
     OPTION_UINT,     /* uint64_t;    a whole number */
     OPTION_SIZE,     /* uint64_t;    bytes, with k, m, g, t (powers of 1024) */
     OPTION_DURATION, /* uint64_t ns; with ns, us, ms, s, m, h; bare number: seconds */

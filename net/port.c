@@ -22,6 +22,7 @@ struct driver_traits {
     const char *driver;
     bool gathers;      /* takes chained frames without saying so */
     bool linear_only;  /* sends chained and external buffers wrong */
+    bool no_checksums; /* sums chained frames wrong where a piece has an odd length */
     bool any_length;   /* takes longer frames than it says */
     bool peer_spreads; /* the other end picks the queue */
     bool page_buffers; /* a whole receive buffer must fit a page */
@@ -34,6 +35,7 @@ static const struct driver_traits drivers[] = {
     {.driver = "net_memif", .gathers = true, .any_length = true, .peer_spreads = true},
     {.driver = "net_af_xdp", .linear_only = true, .page_buffers = true, .headroom = 256, .mtu_most = 3438},
     {.driver = "net_ring", .gathers = true, .peer_spreads = true},
+    {.driver = "net_tap", .no_checksums = true},
     {.driver = "net_vhost", .peer_spreads = true},
     {.driver = "net_virtio_user", .peer_spreads = true},
 };
@@ -155,7 +157,8 @@ static int buffers_check(const struct opening *o)
 
 static void offloads_choose(struct opening *o)
 {
-    o->conf.txmode.offloads = o->info.tx_offload_capa & (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM);
+    uint64_t checksums = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+    if (!o->traits.no_checksums) o->conf.txmode.offloads = o->info.tx_offload_capa & checksums;
     if (!o->traits.linear_only) o->conf.txmode.offloads |= o->info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
     if ((o->info.rx_offload_capa & RX_CHECKSUMS) == RX_CHECKSUMS) o->conf.rxmode.offloads |= RX_CHECKSUMS;
 }

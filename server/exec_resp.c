@@ -36,8 +36,8 @@ void resp_error_result(struct session *s, enum resp_command command, enum op_res
     }
 }
 
-/* A failed write. True: it was one and is answered. */
-static bool reply_write_error(struct session *s, const struct op *op)
+/* An operation that failed, not only missed. True: it did and is answered. */
+static bool reply_failure(struct session *s, const struct op *op)
 {
     if (op->result != OP_RESULT_STORE) {
         resp_error_result(s, op->command, op->result);
@@ -88,11 +88,7 @@ static void reply_get(struct session *s, struct op *op)
         if (dst) reply_wrote(s, resp_array_header(dst, (uint64_t)op->fixed));
     }
     metric_add(&m->cmd_get, 1);
-    if (op->status == STORE_NO_MEMORY) {
-        metric_add(&m->store_no_memory, 1);
-        REPLY_LITERAL(s, "-OOM no room to hold the value until it is sent\r\n");
-        return;
-    }
+    if (reply_failure(s, op)) return; /* it is there, but no pin was left to hold it for its way here */
     metric_add(hit ? &m->get_hits : &m->get_misses, 1);
     if (hit) reply_bulk_value(s, op);
     else reply_null(s);
@@ -138,7 +134,7 @@ static void reply_type(struct session *s, struct op *op)
 
 static void reply_changed(struct session *s, struct op *op)
 {
-    if (!reply_write_error(s, op)) reply_integer(s, op->status == STORE_OK);
+    if (!reply_failure(s, op)) reply_integer(s, op->status == STORE_OK);
 }
 
 void resp_key_op(struct session *s, struct op *op, enum resp_command command, int64_t total)
@@ -174,7 +170,7 @@ void resp_key_op(struct session *s, struct op *op, enum resp_command command, in
 /* SET and its kin. */
 static void reply_set(struct session *s, struct op *op)
 {
-    if (reply_write_error(s, op)) return;
+    if (reply_failure(s, op)) return;
     if (op->flags & OP_READ) { /* SET ... GET, GETSET: the old value */
         if (op->number) reply_bulk_value(s, op);
         else reply_null(s);
@@ -190,7 +186,7 @@ static void reply_mset(struct session *s, struct op *op)
     s->resp.sum += op->status != STORE_OK;
     if (!(op->flags & OP_LAST)) return;
     if (s->resp.sum == 0) REPLY_LITERAL(s, "+OK\r\n");
-    else if (!reply_write_error(s, op)) REPLY_LITERAL(s, "-OOM some keys were not set: used memory > 'maxmemory'.\r\n");
+    else if (!reply_failure(s, op)) REPLY_LITERAL(s, "-OOM some keys were not set: used memory > 'maxmemory'.\r\n");
     s->resp.sum = 0;
 }
 
@@ -265,7 +261,7 @@ enum op_result resp_store_options(struct session *s, struct op *op, enum resp_co
 static void reply_increment(struct session *s, struct op *op)
 {
     struct server_metrics *m = &s->core->metrics;
-    if (reply_write_error(s, op)) return;
+    if (reply_failure(s, op)) return;
     metric_add(op->increment < 0 ? &m->decr_hits : &m->incr_hits, 1);
     reply_integer(s, (int64_t)op->number);
 }
@@ -276,7 +272,7 @@ static void reply_increment_float(struct session *s, struct op *op)
         resp_error(s, SLICE_LITERAL("ERR value is not a valid float"));
         return;
     }
-    if (reply_write_error(s, op)) return;
+    if (reply_failure(s, op)) return;
     uint8_t *dst = reply_room(s, 24);
     if (!dst) return;
     reply_wrote(s, resp_bulk_header(dst, op->number));
@@ -307,8 +303,7 @@ static enum op_result increment_op(struct op *op, enum resp_command command, con
     return OP_RESULT_STORE;
 }
 
-/* Appends a client's text to an error line, where a line end would end the reply early. */
-static void error_text(struct session *s, struct slice text, size_t most)
+void resp_error_text(struct session *s, struct slice text, size_t most)
 {
     uint8_t line[128];
     size_t len = text.len < most ? text.len : most;
@@ -331,7 +326,7 @@ static enum op_result expire_conditions(struct session *s, struct op *op, const 
         if (found) continue;
         if (!session_barrier(s)) return OP_RESULT_SYNTAX;
         REPLY_LITERAL(s, "-ERR Unsupported option ");
-        error_text(s, args[i], 64);
+        resp_error_text(s, args[i], 64);
         REPLY_LITERAL(s, "\r\n");
         return OP_RESULT_SYNTAX;
     }
@@ -362,13 +357,13 @@ static void unknown_command(struct session *s, const struct slice *args, int cou
 {
     metric_add(&s->core->metrics.protocol_errors, 1);
     REPLY_LITERAL(s, "-ERR unknown command '");
-    error_text(s, args[0], 128);
+    resp_error_text(s, args[0], 128);
     REPLY_LITERAL(s, "', with args beginning with: ");
     size_t left = 128;
     for (int i = 1; i < count && left > 0; i++) {
         size_t len = args[i].len < left ? args[i].len : left;
         REPLY_LITERAL(s, "'");
-        error_text(s, args[i], len);
+        resp_error_text(s, args[i], len);
         REPLY_LITERAL(s, "' ");
         left -= len + 3 < left ? len + 3 : left;
     }

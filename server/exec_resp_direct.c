@@ -53,8 +53,9 @@ static void wrong_number(struct session *s, const char *command)
 static void unknown_subcommand(struct session *s, const char *command, struct slice word)
 {
     metric_add(&s->core->metrics.protocol_errors, 1);
-    reply_format(s, "-ERR unknown subcommand '%.*s'. Try %s HELP.\r\n", (int)(word.len < 128 ? word.len : 128),
-                 (const char *)word.data, command);
+    REPLY_LITERAL(s, "-ERR unknown subcommand '");
+    resp_error_text(s, word, 128);
+    reply_format(s, "'. Try %s HELP.\r\n", command);
 }
 
 /* ---- connection ---- */
@@ -167,8 +168,9 @@ static void hello(struct session *s, const struct slice *args, int count)
                 return;
             }
         } else {
-            reply_format(s, "-ERR Syntax error in HELLO option '%.*s'\r\n", (int)(args[i].len < 64 ? args[i].len : 64),
-                         (const char *)args[i].data);
+            REPLY_LITERAL(s, "-ERR Syntax error in HELLO option '");
+            resp_error_text(s, args[i], 64);
+            REPLY_LITERAL(s, "'\r\n");
             return;
         }
     }

@@ -24,12 +24,13 @@ static struct session *session_alloc(struct core *core)
     return s;
 }
 
-static void session_accept(struct core *core, struct stream *stream, const struct session_protocol *protocol)
+/* NULL: out of memory; the stream is gone. */
+static struct session *session_accept(struct core *core, struct stream *stream, const struct session_protocol *protocol)
 {
     struct session *s = session_alloc(core);
     if (!s) {
         stream->ops->abort(stream);
-        return;
+        return NULL;
     }
     s->core = core;
     s->stream = stream;
@@ -42,15 +43,15 @@ static void session_accept(struct core *core, struct stream *stream, const struc
     core->sessions = s;
     metric_add(&core->metrics.curr_connections, 1);
     metric_add(&core->metrics.total_connections, 1);
+    return s;
 }
 
 void session_accept_memcache(void *core, struct stream *stream) { session_accept(core, stream, &session_memcache); }
 
 void session_accept_resp(void *core, struct stream *stream)
 {
-    session_accept(core, stream, &session_resp);
-    struct session *s = stream->user;
-    if (!s || s->stream != stream) return;
+    struct session *s = session_accept(core, stream, &session_resp);
+    if (!s) return;
     s->resp.authenticated = *s->core->config->password == 0;
     s->resp.client_id = __atomic_add_fetch(&s->core->server->next_client_id, 1, __ATOMIC_RELAXED);
 }
@@ -397,7 +398,7 @@ void session_op_done(struct core *core, struct op *op)
         fill_reserved(s, op);
     } else {
         op->flags |= OP_DONE;
-        if (s->skip_after && op->kind == OP_STORE && !op->flat) { /* the one whose value lies in our buffers */
+        if (s->skip_after && op->kind == OP_STORE && !op->flat) { /* the one that blocks us: flat ones lend nothing */
             session_skip(s, s->skip_after);
             s->skip_after = 0;
             s->blocked = false;

@@ -184,6 +184,7 @@ static bool resp_value(struct session *s, struct resp_reader *reader, struct op 
         if (take == TAKE_MORE && len > SESSION_STREAM_VALUE) { /* do not hold a long value for its options */
             s->resp.tail_args = (uint32_t)tail_args;
             op->flags |= OP_ROOM_FOR_EXPIRY;
+            s->resp.need = 0; /* was reckoned from before the value */
             session_fill_begin(s, op, head);
             return true;
         }

@@ -27,9 +27,16 @@ def call_kvbench(binary, arguments, cpu, seconds):
         except subprocess.TimeoutExpired as late:
             raise LoadFailed(f"kvbench did not end: {' '.join(command)}") from late
         if done.returncode != 0:
-            raise LoadFailed(f"kvbench failed ({done.returncode}): {' '.join(command)}\n{done.stdout}")
+            raise LoadFailed(f"kvbench: {reason_of(done.stdout)}\n{' '.join(command)}\n{done.stdout}")
         with open(report.name) as text:
             return json.load(text)
+
+
+def reason_of(output):
+    """The one line of kvbench's output that says why it failed."""
+    lines = [line for line in output.splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith("first error:") or " error " in line]
+    return (told or lines or ["no output"])[-1]
 
 
 class Wire:
@@ -74,18 +81,21 @@ def pingpong_ns(binary, wire, directory, server_cpu, client_cpu, count=50000):
     serve = servers.on_cpu(server_cpu, [
         binary, "--ping-serve", "--duration", "20s", "--cpu", str(server_cpu), "--vdev",
         servers.memif_vdev("server", path, wire.bsize), "--mtu", str(wire.mtu)])
+    ask = ["--ping", "--ping-count", str(count), "--vdev", wire.client_vdev(path), "--mtu", str(wire.mtu)]
     echo = subprocess.Popen(serve, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         servers.wait_for_file(path, echo)
-        report = call_kvbench(binary, ["--ping", "--ping-count", str(count), "--vdev", wire.client_vdev(path),
-                                       "--mtu", str(wire.mtu)], client_cpu, 15)
-        return report["p50_ns"]
+        return call_kvbench(binary, ask, client_cpu, 15)["p50_ns"]
     finally:
-        echo.terminate()
-        try:
-            echo.wait(5)
-        except subprocess.TimeoutExpired:
-            echo.kill()
-            echo.wait()
+        end(echo)
         if os.path.exists(path):
             os.unlink(path)
+
+
+def end(process):
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

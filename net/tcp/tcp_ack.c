@@ -109,8 +109,8 @@ bool tcp_ack_rx(struct net_stack *st, struct tcp_conn *c, const struct tcp_segme
         uint32_t window = (uint32_t)s->wnd << c->snd_scale;
         bool flight = c->snd_max != c->snd_una && !(c->flags & TCPF_PERSIST);
         if (flight && s->len == 0 && !(s->flags & TCP_FIN) && window == c->snd_wnd) duplicate(st, c);
-        c->probes = 0; /* the peer is alive */
     }
+    if (seq_ge(s->ack, c->snd_una)) c->probes = 0; /* the peer is alive */
     bool fin_acked = false;
     if (seq_gt(s->ack, c->snd_una)) {
         fin_acked = c->flags & TCPF_FIN_QUEUED && s->ack - c->snd_una > c->txq.len;

@@ -22,7 +22,7 @@ static struct rte_mbuf *cut_front(struct rte_mbuf *m, uint32_t n)
         rte_pktmbuf_free_seg(m);
         m = next;
     }
-    if (n) {
+    if (m && n) {
         m->data_off = (uint16_t)(m->data_off + n);
         m->data_len = (uint16_t)(m->data_len - n);
     }

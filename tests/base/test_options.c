@@ -254,7 +254,12 @@ static void an_unknown_option_is_told_with_the_nearest(void **state)
     assert_refused("--m", "polarkv: unknown option '--m'; --help lists them\n");
     assert_refused("--cage 1", "polarkv: unknown option '--cage' (did you mean '--cages'?); --help lists them\n");
     assert_refused("-p 11211", "polarkv: unexpected argument \"-p\"; --help lists the options\n");
-    assert_refused("--open no", "polarkv: unexpected argument \"no\"; --help lists the options\n");
+    assert_refused("--open maybe", "polarkv: option 'open' got \"maybe\" on the command line: takes yes or no\n");
+    struct zoo zoo;
+    assert_int_equal(parse(&zoo, "--open yes --cages 2 --open no"), 0);
+    assert_false(zoo.open);
+    options_free(rows, COUNT, &zoo);
+    assert_refused("--open no x", "polarkv: unexpected argument \"x\"; --help lists the options\n");
     assert_refused("-- x", "polarkv: unexpected argument \"x\"; --help lists the options\n");
     char words[300] = "--";
     memset(words + 2, 'x', 200);

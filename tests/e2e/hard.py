@@ -7,7 +7,7 @@ import threading
 import time
 
 from clients import pattern
-from harness import REFERENCE, SLOW, resp, seconds, wait_for
+from harness import REFERENCE, SLOW, resp, seconds
 
 GAUGES = ["curr_connections", "curr_items"] + ([] if REFERENCE else ["pins", "writes_open", "buffers_in_use"])
 STORM = 2000
@@ -27,16 +27,7 @@ class Hard:
             for i in range(8):
                 self.assertEqual(c.ask(b"set fixed%d 0 0 100000\r\n%b\r\n" % (i, value)), b"STORED\r\n")
         self.fixture = value
-        last = [None, 0]
-
-        def quiet():
-            now = {n: self.server.stats()[n] for n in GAUGES}
-            last[:] = [now, last[1] + 1 if now == last[0] else 0]
-            time.sleep(0.25)
-            return last[1] >= 5
-
-        wait_for(quiet, f"the counts stand still: {last[0]}", 30)
-        return last[0]
+        return self.quiet_counts(GAUGES)
 
     def assert_serves(self, limit=3):
         """A new client is answered at once, with right data."""

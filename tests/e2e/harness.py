@@ -22,6 +22,7 @@ SLOW = float(os.environ.get("POLAR_SLOW", "1"))
 REFERENCE = os.environ.get("E2E_SERVER") == "reference"
 SKIPPED = 77
 SPARE_BUFFERS = 7
+QUIET_CONNECTIONS = 2 if REFERENCE else 1  # the one that asks; memcached counts its listener too
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -360,6 +361,24 @@ class ServerTest(unittest.TestCase):
         with self.server.memcache() as m, self.server.resp() as r:
             self.assertEqual(m.ask(b"flush_all\r\n"), b"OK\r\n")
             self.assertEqual(r.ask(resp("FLUSHALL")), b"+OK\r\n")
+
+    def quiet_counts(self, names):
+        """The counts once earlier connections are gone: when they have stood still for longer than gauges take."""
+        last = [None, time.monotonic()]
+
+        def quiet():
+            stats = self.server.stats()
+            now = {n: stats[n] for n in names}
+            if now != last[0] or now["curr_connections"] > QUIET_CONNECTIONS:
+                last[:] = now, time.monotonic()
+            time.sleep(0.2)
+            return time.monotonic() - last[1] > 1.5
+
+        try:
+            wait_for(quiet, "", 30)
+        except AssertionError:
+            self.fail(f"the counts do not come to rest: {last[0]}")
+        return last[0]
 
     def assert_metrics_return(self, before, names, limit=20):
         """Each named metric comes back to what it was before, though gauges are refreshed but once a second. A core keeps

@@ -412,7 +412,7 @@ static void test_out_of_pins(void **state)
     text_print(&t, "GET %s\r\nMGET %s none %s\r\n", remote, remote, local);
     feed(s, &t, 2048);
     fixture_settle(&x);
-    static const char oom[] = "-OOM no room to hold the value until it is sent\r\n";
+    static const char oom[] = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
     text_print(&expected, "%s*3\r\n%s$-1\r\n%s", oom, oom, oom); /* the local one is held too: it waits behind the first */
     assert_sent(s, &expected);
     t.len = expected.len = 0;

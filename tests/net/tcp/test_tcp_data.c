@@ -95,6 +95,23 @@ static void test_out_of_order(void **state)
     assert_int_equal(script_destroy(&s), 0);
 }
 
+/* A resent segment, longer than the first time, covers what waits out of order, and more. */
+static void test_out_of_order_covered(void **state)
+{
+    (void)state;
+    struct script s;
+    script_create(&s, NULL);
+    script_open(&s, 65535);
+    script_send(&s, A, 3, 1, 65535, "cd", 2);
+    script_expect(&s, A, 1, 1, 0);
+    script_send(&s, A, 6, 1, 65535, "f", 1);
+    script_expect(&s, A, 1, 1, 0);
+    script_send(&s, A, 1, 1, 65535, "abcdefgh", 8);
+    script_expect(&s, A, 1, 9, 0);
+    assert_rx(&s, "abcdefgh");
+    assert_int_equal(script_destroy(&s), 0);
+}
+
 static void test_out_of_order_fin(void **state)
 {
     (void)state;
@@ -334,6 +351,7 @@ int main(void)
         cmocka_unit_test(test_reply_carries_the_ack),
         cmocka_unit_test(test_delayed_ack),
         cmocka_unit_test(test_out_of_order),
+        cmocka_unit_test(test_out_of_order_covered),
         cmocka_unit_test(test_out_of_order_fin),
         cmocka_unit_test(test_small_slices_are_gathered),
         cmocka_unit_test(test_window_closes_and_opens),
