@@ -59,7 +59,7 @@ static void check_replies(const uint8_t *p, size_t n)
     struct slice line;
     uint64_t open = 0;
     int64_t count;
-    for (size_t off = 0; off < n; open -= open > 0) {
+    for (size_t off = 0; off<n; open -= open> 0) {
         CHECK(take_line(p, n, &off, &line) && line.len > 0);
         struct slice rest = {line.data + 1, line.len - 1};
         switch (line.data[0]) {

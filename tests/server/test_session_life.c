@@ -28,7 +28,10 @@ static void feed(unsigned s, const struct text *t, uint32_t room)
     fake_stream_feed(&x.streams[s], t->data, t->len, room);
 }
 
-static void feed_text(unsigned s, const char *text) { fake_stream_feed(&x.streams[s], text, strlen(text), 2048); }
+static void feed_text(unsigned s, const char *text)
+{
+    fake_stream_feed(&x.streams[s], text, strlen(text), 2048);
+}
 
 static void assert_sent(unsigned s, const struct text *expected)
 {
@@ -78,8 +81,10 @@ static void reset_in_value(unsigned owner, unsigned phase, bool resp)
 {
     struct text t = {0};
     const char *key = key_of(owner, 3);
-    if (resp) text_print(&t, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$100000\r\n", strlen(key), key);
-    else text_print(&t, "set %s 0 0 100000\r\n", key);
+    if (resp)
+        text_print(&t, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$100000\r\n", strlen(key), key);
+    else
+        text_print(&t, "set %s 0 0 100000\r\n", key);
     text_pattern(&t, 50000, 1);
     unsigned s = fixture_connect(&x, 0, resp ? FIXTURE_RESP : FIXTURE_MEMCACHE);
     feed(s, &t, 2048);
@@ -413,7 +418,8 @@ static void test_out_of_pins(void **state)
     feed(s, &t, 2048);
     fixture_settle(&x);
     static const char oom[] = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
-    text_print(&expected, "%s*3\r\n%s$-1\r\n%s", oom, oom, oom); /* the local one is held too: it waits behind the first */
+    text_print(&expected, "%s*3\r\n%s$-1\r\n%s", oom, oom,
+               oom); /* the local one is held too: it waits behind the first */
     assert_sent(s, &expected);
     t.len = expected.len = 0;
     text_print(&t, "get %s none\r\nget none %s none\r\nget none\r\n", remote, remote);
@@ -480,10 +486,11 @@ static int clear(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        TEST(test_reset_in_value),  TEST(test_eof_in_value),   TEST(test_reset_while_lent),
-        TEST(test_lent_behind_inline), TEST(test_half_close),  TEST(test_peer_reads_slowly),
-        TEST(test_thousand_keys),   TEST(test_flush_all),      TEST(test_out_of_buffers),
-        TEST(test_out_of_pins),     TEST(test_too_large_drops_stale)};
+    const struct CMUnitTest tests[] = {TEST(test_reset_in_value),       TEST(test_eof_in_value),
+                                       TEST(test_reset_while_lent),     TEST(test_lent_behind_inline),
+                                       TEST(test_half_close),           TEST(test_peer_reads_slowly),
+                                       TEST(test_thousand_keys),        TEST(test_flush_all),
+                                       TEST(test_out_of_buffers),       TEST(test_out_of_pins),
+                                       TEST(test_too_large_drops_stale)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
