@@ -93,7 +93,10 @@ struct op {
     };
     const uint8_t *flat; /* OP_STORE: the value in one piece (an inline command's), instead of `source` */
     union {
-        struct buf_cursor source; /* OP_STORE: the value's first byte in the session's received chain */
+        struct {                      /* OP_STORE: */
+            struct buf_cursor source; /* the value's first byte in the session's received chain */
+            const struct rte_mbuf *source_end; /* the buffer of its last byte, which the transport may still append to */
+        };
         struct store_write write;
     };
     /* results */

@@ -217,6 +217,15 @@ bool session_barrier(struct session *s)
     return false;
 }
 
+/* The value that begins at `at`. */
+static void store_source(struct session *s, struct op *op)
+{
+    struct buf_cursor end = s->at;
+    buf_cursor_advance(&end, op->value_len);
+    op->source = s->at;
+    op->source_end = end.m;
+}
+
 void session_store(struct session *s, struct op *op, uint32_t head_len, uint32_t tail_len)
 {
     struct core *core = s->core;
@@ -224,7 +233,7 @@ void session_store(struct session *s, struct op *op, uint32_t head_len, uint32_t
     metric_add(&core->metrics.set_value_bytes, value_len);
     if (op->owner == core->index) {
         session_skip(s, head_len);
-        op->source = s->at;
+        store_source(s, op);
         session_skip(s, value_len + tail_len);
         batch_submit(core, s, op);
         return;
@@ -237,7 +246,7 @@ void session_store(struct session *s, struct op *op, uint32_t head_len, uint32_t
         session_break(s);
         return;
     }
-    sent->source = s->at;
+    store_source(s, sent);
     s->blocked = true;
     s->skip_after = value_len + tail_len;
     batch_submit(core, s, sent);

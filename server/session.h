@@ -40,6 +40,7 @@ struct session_protocol {
 /* memcached: a get line with many keys that is taken apart bit by bit. */
 struct memcache_state {
     bool in_keys;
+    bool get_failed;   /* a key of the get being answered: an error ends the answer */
     uint32_t next_key; /* offset of the rest of the keys in the line */
     uint32_t scanned;  /* bytes at `at` known to hold no line end */
 };

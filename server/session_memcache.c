@@ -157,6 +157,7 @@ static void memcache_drop_stale(struct session *s, const struct mc_request *r)
     op->flags |= OP_NOREPLY | OP_LAST;
     op->reply = memcache_reply_nothing;
     batch_submit(s->core, s, op);
+    batch_run(s->core); /* the key may lie in scratch, which the error's barrier has given free */
 }
 
 static bool memcache_parse(struct session *s)
