@@ -10,7 +10,12 @@
 #include <stdio.h>
 #include "base/buf.h"
 
-#define PORT_BURST 64u
+/*
+ * Frames in a receive burst. Short, so that the two ends of a wire work at the same time: with 64, fifty clients that do
+ * not pipeline were answered in one go and then all asked again in one go, each end waiting for the other (0.9 against
+ * 2.3 million requests a second over memif); a longer burst saves nothing that shows with a thousand of them.
+ */
+#define PORT_BURST 16u
 
 /* What the device does for us; what it does not is done in software. */
 struct port_caps {

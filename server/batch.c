@@ -19,7 +19,7 @@ void batch_submit(struct core *core, struct session *s, struct op *op)
     if (op->owner != core->index || s->queue_head) {
         struct op *waiting = op->flags & OP_PERSISTENT ? op : op_persist(core, op);
         if (!waiting) {
-            s->broken = true;
+            session_break(s);
             return;
         }
         op = waiting;

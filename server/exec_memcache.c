@@ -17,6 +17,14 @@ void memcache_reply_nothing(struct session *s, struct op *op)
 
 /* ---- get family ---- */
 
+/* The end of a get's answer. Nothing may stand behind an error line, so that of a key in the midst waits until here. */
+static void reply_get_end(struct session *s)
+{
+    if (s->memcache.get_failed) REPLY_LITERAL(s, "SERVER_ERROR out of memory writing get response\r\n");
+    else REPLY_LITERAL(s, "END\r\n");
+    s->memcache.get_failed = false;
+}
+
 static void reply_get(struct session *s, struct op *op)
 {
     struct server_metrics *m = metrics_of(s);
@@ -30,20 +38,20 @@ static void reply_get(struct session *s, struct op *op)
         bool with_cas = op->kind == OP_GETS || (op->flags & OP_WITH_CAS);
         reply_wrote(s, mc_value_header(dst, key, op->value.meta.flags, op->value.len, with_cas, op->value.cas));
         reply_value(s, op);
-        if (op->flags & OP_LAST) REPLY_LITERAL(s, "\r\nEND\r\n");
-        else REPLY_LITERAL(s, "\r\n");
+        REPLY_LITERAL(s, "\r\n");
+        if (op->flags & OP_LAST) reply_get_end(s);
         metric_add(&m->get_hits, 1);
         if (touch) metric_add(&m->touch_hits, 1);
         return;
     }
     if (op->status == STORE_NO_MEMORY) {
         metric_add(&m->store_no_memory, 1);
-        REPLY_LITERAL(s, "SERVER_ERROR out of memory writing get response\r\n");
-        return;
+        s->memcache.get_failed = true;
+    } else {
+        metric_add(&m->get_misses, 1);
+        if (touch) metric_add(&m->touch_misses, 1);
     }
-    metric_add(&m->get_misses, 1);
-    if (touch) metric_add(&m->touch_misses, 1);
-    if (op->flags & OP_LAST) REPLY_LITERAL(s, "END\r\n");
+    if (op->flags & OP_LAST) reply_get_end(s);
 }
 
 void memcache_get_op(struct session *s, struct op *op, const struct mc_request *r)

@@ -56,13 +56,13 @@ static bool reply_failure(struct session *s, const struct op *op)
     return false;
 }
 
-static void reply_integer(struct session *s, int64_t n)
+void resp_reply_integer(struct session *s, int64_t n)
 {
     uint8_t *dst = reply_room(s, 24);
     if (dst) reply_wrote(s, resp_integer(dst, n));
 }
 
-static void reply_null(struct session *s)
+void resp_reply_null(struct session *s)
 {
     uint8_t *dst = reply_room(s, 8);
     if (dst) reply_wrote(s, resp_null(dst, s->resp.resp3));
@@ -91,7 +91,7 @@ static void reply_get(struct session *s, struct op *op)
     if (reply_failure(s, op)) return; /* it is there, but no pin was left to hold it for its way here */
     metric_add(hit ? &m->get_hits : &m->get_misses, 1);
     if (hit) reply_bulk_value(s, op);
-    else reply_null(s);
+    else resp_reply_null(s);
 }
 
 /* DEL, EXISTS and their kin: counts, answers with the last. */
@@ -102,28 +102,28 @@ static void reply_count(struct session *s, struct op *op)
     if (op->kind == OP_DELETE) metric_add(hit ? &m->delete_hits : &m->delete_misses, 1);
     s->resp.sum += hit;
     if (!(op->flags & OP_LAST)) return;
-    reply_integer(s, s->resp.sum);
+    resp_reply_integer(s, s->resp.sum);
     s->resp.sum = 0;
 }
 
 static void reply_strlen(struct session *s, struct op *op)
 {
-    reply_integer(s, op->status == STORE_OK ? (int64_t)op->value.len : 0);
+    resp_reply_integer(s, op->status == STORE_OK ? (int64_t)op->value.len : 0);
 }
 
 static void reply_ttl(struct session *s, struct op *op)
 {
     if (op->status != STORE_OK) {
-        reply_integer(s, -2);
+        resp_reply_integer(s, -2);
         return;
     }
     uint64_t at = op->value.meta.expires_ms, now = s->core->now->unix_ms;
     if (at == 0) {
-        reply_integer(s, -1);
+        resp_reply_integer(s, -1);
         return;
     }
     int64_t left = at > now ? (int64_t)(at - now) : 0;
-    reply_integer(s, op->command == RESP_CMD_ttl ? (left + 500) / 1000 : left);
+    resp_reply_integer(s, op->command == RESP_CMD_ttl ? (left + 500) / 1000 : left);
 }
 
 static void reply_type(struct session *s, struct op *op)
@@ -134,7 +134,7 @@ static void reply_type(struct session *s, struct op *op)
 
 static void reply_changed(struct session *s, struct op *op)
 {
-    if (!reply_failure(s, op)) reply_integer(s, op->status == STORE_OK);
+    if (!reply_failure(s, op)) resp_reply_integer(s, op->status == STORE_OK);
 }
 
 void resp_key_op(struct session *s, struct op *op, enum resp_command command, int64_t total)
@@ -173,11 +173,11 @@ static void reply_set(struct session *s, struct op *op)
     if (reply_failure(s, op)) return;
     if (op->flags & OP_READ) { /* SET ... GET, GETSET: the old value */
         if (op->number) reply_bulk_value(s, op);
-        else reply_null(s);
-    } else if (op->command == RESP_CMD_setnx) reply_integer(s, op->status == STORE_OK);
-    else if (op->command == RESP_CMD_append) reply_integer(s, (int64_t)op->number);
+        else resp_reply_null(s);
+    } else if (op->command == RESP_CMD_setnx) resp_reply_integer(s, op->status == STORE_OK);
+    else if (op->command == RESP_CMD_append) resp_reply_integer(s, (int64_t)op->number);
     else if (op->status == STORE_OK) REPLY_LITERAL(s, "+OK\r\n");
-    else reply_null(s);
+    else resp_reply_null(s);
 }
 
 /* MSET: one answer for all pairs; an error if any was refused. */
@@ -263,7 +263,7 @@ static void reply_increment(struct session *s, struct op *op)
     struct server_metrics *m = &s->core->metrics;
     if (reply_failure(s, op)) return;
     metric_add(op->increment < 0 ? &m->decr_hits : &m->incr_hits, 1);
-    reply_integer(s, (int64_t)op->number);
+    resp_reply_integer(s, (int64_t)op->number);
 }
 
 static void reply_increment_float(struct session *s, struct op *op)
@@ -303,8 +303,7 @@ static enum op_result increment_op(struct op *op, enum resp_command command, con
     return OP_RESULT_STORE;
 }
 
-/* Appends a client's text to an error line, where a line end would end the reply early. */
-static void error_text(struct session *s, struct slice text, size_t most)
+void resp_error_text(struct session *s, struct slice text, size_t most)
 {
     uint8_t line[128];
     size_t len = text.len < most ? text.len : most;
@@ -327,7 +326,7 @@ static enum op_result expire_conditions(struct session *s, struct op *op, const 
         if (found) continue;
         if (!session_barrier(s)) return OP_RESULT_SYNTAX;
         REPLY_LITERAL(s, "-ERR Unsupported option ");
-        error_text(s, args[i], 64);
+        resp_error_text(s, args[i], 64);
         REPLY_LITERAL(s, "\r\n");
         return OP_RESULT_SYNTAX;
     }
@@ -358,13 +357,13 @@ static void unknown_command(struct session *s, const struct slice *args, int cou
 {
     metric_add(&s->core->metrics.protocol_errors, 1);
     REPLY_LITERAL(s, "-ERR unknown command '");
-    error_text(s, args[0], 128);
+    resp_error_text(s, args[0], 128);
     REPLY_LITERAL(s, "', with args beginning with: ");
     size_t left = 128;
     for (int i = 1; i < count && left > 0; i++) {
         size_t len = args[i].len < left ? args[i].len : left;
         REPLY_LITERAL(s, "'");
-        error_text(s, args[i], len);
+        resp_error_text(s, args[i], len);
         REPLY_LITERAL(s, "' ");
         left -= len + 3 < left ? len + 3 : left;
     }

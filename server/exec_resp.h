@@ -25,8 +25,13 @@ bool resp_run(struct session *s, enum resp_command command, const struct slice *
 void resp_error(struct session *s, struct slice text); /* "-<text>\r\n", counted */
 void resp_error_result(struct session *s, enum resp_command command, enum op_result result);
 
+void resp_reply_integer(struct session *s, int64_t n);
+void resp_reply_null(struct session *s);
+
 /* exec_resp_direct.c: commands about the connection and the server. Everything earlier is answered. */
 void resp_direct(struct session *s, enum resp_command command, const struct slice *args, int count);
+/* Appends a client's text to an error line, where a line end would end the reply early: at most 128 bytes of it. */
+void resp_error_text(struct session *s, struct slice text, size_t most);
 /* Whether a word equals text (lower case), in any case. */
 bool resp_word(struct slice word, const char *text);
 

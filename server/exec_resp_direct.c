@@ -26,12 +26,6 @@ static void reply_bulk_text(struct session *s, const char *text)
     reply_bulk(s, (struct slice){(const uint8_t *)text, strlen(text)});
 }
 
-static void reply_integer(struct session *s, int64_t n)
-{
-    uint8_t *dst = reply_room(s, 24);
-    if (dst) reply_wrote(s, resp_integer(dst, n));
-}
-
 static void reply_array(struct session *s, uint64_t n)
 {
     uint8_t *dst = reply_room(s, 24);
@@ -53,8 +47,9 @@ static void wrong_number(struct session *s, const char *command)
 static void unknown_subcommand(struct session *s, const char *command, struct slice word)
 {
     metric_add(&s->core->metrics.protocol_errors, 1);
-    reply_format(s, "-ERR unknown subcommand '%.*s'. Try %s HELP.\r\n", (int)(word.len < 128 ? word.len : 128),
-                 (const char *)word.data, command);
+    REPLY_LITERAL(s, "-ERR unknown subcommand '");
+    resp_error_text(s, word, 128);
+    reply_format(s, "'. Try %s HELP.\r\n", command);
 }
 
 /* ---- connection ---- */
@@ -130,9 +125,9 @@ static void hello_reply(struct session *s)
     reply_bulk_text(s, "version");
     reply_bulk_text(s, REDIS_VERSION);
     reply_bulk_text(s, "proto");
-    reply_integer(s, s->resp.resp3 ? 3 : 2);
+    resp_reply_integer(s, s->resp.resp3 ? 3 : 2);
     reply_bulk_text(s, "id");
-    reply_integer(s, (int64_t)s->resp.client_id);
+    resp_reply_integer(s, (int64_t)s->resp.client_id);
     reply_bulk_text(s, "mode");
     reply_bulk_text(s, "standalone");
     reply_bulk_text(s, "role");
@@ -167,8 +162,9 @@ static void hello(struct session *s, const struct slice *args, int count)
                 return;
             }
         } else {
-            reply_format(s, "-ERR Syntax error in HELLO option '%.*s'\r\n", (int)(args[i].len < 64 ? args[i].len : 64),
-                         (const char *)args[i].data);
+            REPLY_LITERAL(s, "-ERR Syntax error in HELLO option '");
+            resp_error_text(s, args[i], 64);
+            REPLY_LITERAL(s, "'\r\n");
             return;
         }
     }
@@ -194,7 +190,7 @@ static void select_database(struct session *s, const struct slice *args)
 static void client_id(struct session *s, const struct slice *args)
 {
     (void)args;
-    reply_integer(s, (int64_t)s->resp.client_id);
+    resp_reply_integer(s, (int64_t)s->resp.client_id);
 }
 
 static void client_setname(struct session *s, const struct slice *args)
@@ -211,8 +207,7 @@ static void client_getname(struct session *s, const struct slice *args)
 {
     (void)args;
     if (*s->resp.name) reply_bulk_text(s, s->resp.name);
-    else if (s->resp.resp3) REPLY_LITERAL(s, "_\r\n");
-    else REPLY_LITERAL(s, "$-1\r\n");
+    else resp_reply_null(s);
 }
 
 static void client_setinfo(struct session *s, const struct slice *args)
@@ -277,11 +272,11 @@ static void command_entry(struct session *s, const struct resp_command_row *row)
 {
     reply_array(s, 6);
     reply_bulk_text(s, row->token);
-    reply_integer(s, row->arity);
+    resp_reply_integer(s, row->arity);
     command_flags(s, row->flags);
-    reply_integer(s, row->first_key);
-    reply_integer(s, row->last_key);
-    reply_integer(s, row->step);
+    resp_reply_integer(s, row->first_key);
+    resp_reply_integer(s, row->last_key);
+    resp_reply_integer(s, row->step);
 }
 
 static void command_doc(struct session *s, const struct resp_command_row *row)
@@ -315,7 +310,7 @@ static void command(struct session *s, const struct slice *args, int count)
         for (int c = 1; c < RESP_CMD_COUNT; c++) command_entry(s, &resp_command_rows[c]);
     } else if (resp_word(args[1], "count")) {
         if (count > 2) wrong_number(s, "command|count");
-        else reply_integer(s, RESP_CMD_COUNT - 1);
+        else resp_reply_integer(s, RESP_CMD_COUNT - 1);
     } else if (resp_word(args[1], "docs")) {
         command_docs(s, args + 2, count - 2);
     } else if (resp_word(args[1], "info")) {
@@ -324,8 +319,7 @@ static void command(struct session *s, const struct slice *args, int count)
         for (int i = 2; i < count; i++) {
             enum resp_command c = resp_command_find(args[i]);
             if (c != RESP_CMD_UNKNOWN) command_entry(s, &resp_command_rows[c]);
-            else if (s->resp.resp3) REPLY_LITERAL(s, "_\r\n");
-            else REPLY_LITERAL(s, "$-1\r\n");
+            else resp_reply_null(s);
         }
     } else if (resp_word(args[1], "list")) {
         reply_array(s, RESP_CMD_COUNT - 1);
@@ -433,7 +427,7 @@ static void dbsize(struct session *s)
 {
     uint64_t n = 0;
     for (unsigned i = 0; i < s->core->config->core_count; i++) n += store_count(s->core->server->cores[i].store);
-    reply_integer(s, (int64_t)n);
+    resp_reply_integer(s, (int64_t)n);
 }
 
 static void reply_flushed(struct session *s, struct op *op)

@@ -103,6 +103,17 @@ static bool look_at_old(struct core *core, struct op *op)
     return op->pin != NULL;
 }
 
+/*
+ * The bytes of the value at the cursor, `left` still to come. Of the last buffer neither length nor successor is looked
+ * at: its own core may be receiving into it.
+ */
+static uint32_t value_window(const struct op *op, struct buf_cursor *at, uint32_t left, const uint8_t **p)
+{
+    while (at->m != op->source_end && at->off == at->m->data_len) *at = (struct buf_cursor){.m = at->m->next};
+    *p = buf_data(at->m) + at->off;
+    return at->m == op->source_end ? left : at->m->data_len - at->off;
+}
+
 static void execute_store(struct core *core, struct op *op)
 {
     if (!look_at_old(core, op)) {
@@ -113,7 +124,7 @@ static void execute_store(struct core *core, struct op *op)
     const uint8_t *p = NULL;
     uint32_t window = op->value_len;
     if (op->flat) p = op->flat;
-    else if (window) window = buf_cursor_window(&source, &p);
+    else if (window) window = value_window(op, &source, window, &p);
     if (window >= op->value_len) {
         op->status = store_set(core->store, &op->key, p, op->value_len, &op->meta, op->mode, op->cas,
                                core->now->unix_ms);
@@ -123,8 +134,7 @@ static void execute_store(struct core *core, struct op *op)
     op->status = store_reserve(core->store, &op->key, op->value_len, &op->meta, false, &write);
     if (op->status != STORE_OK) return;
     for (uint32_t left = op->value_len; left;) {
-        window = buf_cursor_window(&source, &p);
-        if (window > left) window = left;
+        window = value_window(op, &source, left, &p);
         store_write_fill(&write, p, window);
         source.off += window;
         left -= window;

@@ -44,10 +44,10 @@ enum op_flag {
     OP_DONE = 1u << 6,
     OP_PERSISTENT = 1u << 7,
     OP_WITH_CAS = 1u << 8,  /* gats */
+    OP_ROOM_FOR_EXPIRY = 1u << 9, /* OP_RESERVE: options behind the value may still give an expiry */
     OP_DROP_STALE = 1u << 10, /* a write that is refused removes the old item */
     OP_CREATE = 1u << 11,   /* APPEND to an absent key stores it */
     OP_FIRST = 1u << 12,    /* the first of its request */
-    OP_ROOM_FOR_EXPIRY = 1u << 9, /* OP_RESERVE: options behind the value may still give an expiry */
 };
 
 /* Redis' EXPIRE conditions, as bits: all that are set must hold. */
@@ -93,7 +93,10 @@ struct op {
     };
     const uint8_t *flat; /* OP_STORE: the value in one piece (an inline command's), instead of `source` */
     union {
-        struct buf_cursor source; /* OP_STORE: the value's first byte in the session's received chain */
+        struct {                      /* OP_STORE: */
+            struct buf_cursor source; /* the value's first byte in the session's received chain */
+            const struct rte_mbuf *source_end; /* the buffer of its last byte, which the transport may still append to */
+        };
         struct store_write write;
     };
     /* results */

@@ -18,7 +18,7 @@ static struct rte_mbuf *reply_buffer(struct session *s, uint32_t n)
     if (!m) m = rte_pktmbuf_alloc(second);
     if (!m) {
         if (!s->broken) metric_add(&s->core->metrics.dropped_no_buffer, 1);
-        s->broken = true;
+        session_break(s);
         return NULL;
     }
     buf_chain_append(&s->out, m);

@@ -107,6 +107,12 @@ void session_touch(struct session *s)
     s->core->touched = s;
 }
 
+void session_break(struct session *s)
+{
+    s->broken = true;
+    session_touch(s);
+}
+
 static void session_settle(struct session *s)
 {
     struct stream *stream = s->stream;
@@ -211,6 +217,15 @@ bool session_barrier(struct session *s)
     return false;
 }
 
+/* The value that begins at `at`. */
+static void store_source(struct session *s, struct op *op)
+{
+    struct buf_cursor end = s->at;
+    buf_cursor_advance(&end, op->value_len);
+    op->source = s->at;
+    op->source_end = end.m;
+}
+
 void session_store(struct session *s, struct op *op, uint32_t head_len, uint32_t tail_len)
 {
     struct core *core = s->core;
@@ -218,7 +233,7 @@ void session_store(struct session *s, struct op *op, uint32_t head_len, uint32_t
     metric_add(&core->metrics.set_value_bytes, value_len);
     if (op->owner == core->index) {
         session_skip(s, head_len);
-        op->source = s->at;
+        store_source(s, op);
         session_skip(s, value_len + tail_len);
         batch_submit(core, s, op);
         return;
@@ -228,10 +243,10 @@ void session_store(struct session *s, struct op *op, uint32_t head_len, uint32_t
     session_skip(s, head_len);
     batch_run(core);
     if (!sent) {
-        s->broken = true;
+        session_break(s);
         return;
     }
-    sent->source = s->at;
+    store_source(s, sent);
     s->blocked = true;
     s->skip_after = value_len + tail_len;
     batch_submit(core, s, sent);
@@ -272,7 +287,7 @@ void session_fill_begin(struct session *s, const struct op *op, uint32_t head_le
     session_skip(s, head_len);
     batch_run(core);
     if (!filling) {
-        s->broken = true;
+        session_break(s);
         return;
     }
     metric_add(&core->metrics.set_value_bytes, op->value_len);
@@ -453,8 +468,7 @@ static void session_ready(struct session *s)
     uint32_t events = stream->events;
     stream->events = 0;
     if (events & STREAM_ERROR) {
-        s->broken = true;
-        session_touch(s);
+        session_break(s);
         return;
     }
     if (!s->at.m) s->at = buf_chain_begin(&stream->rx);
@@ -488,8 +502,7 @@ static void drop_slowest_reader(struct core *core)
         if (!s->broken && s->stream->tx_queued && (!worst || s->stream->tx_queued > worst->stream->tx_queued)) worst = s;
     if (!worst) return;
     metric_add(&core->metrics.dropped_slow_readers, 1);
-    worst->broken = true;
-    session_touch(worst);
+    session_break(worst);
 }
 
 unsigned session_poll(void *arg, const struct tick *now)

@@ -40,6 +40,7 @@ struct session_protocol {
 /* memcached: a get line with many keys that is taken apart bit by bit. */
 struct memcache_state {
     bool in_keys;
+    bool get_failed;   /* a key of the get being answered: an error ends the answer */
     uint32_t next_key; /* offset of the rest of the keys in the line */
     uint32_t scanned;  /* bytes at `at` known to hold no line end */
 };
@@ -102,6 +103,7 @@ unsigned session_poll(void *core, const struct tick *now);
  */
 void session_settle_all(struct core *core, bool end);
 void session_touch(struct session *s);
+void session_break(struct session *s); /* its connection is reset at the end of the turn */
 /* Composes the answer of an operation that has been executed, unless none is wanted. */
 void session_reply(struct session *s, struct op *op);
 /* Puts a persistent operation behind the others of its session. */

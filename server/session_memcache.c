@@ -2,6 +2,7 @@
 #include "server/session.h"
 
 #include <string.h>
+#include <rte_debug.h>
 #include "server/exec_memcache.h"
 #include "server/reply.h"
 
@@ -45,7 +46,8 @@ static bool memcache_keys(struct session *s, const struct mc_request *r, const u
     struct slice key = r->key, more = r->more;
     if (m->in_keys) {
         more = (struct slice){line + m->next_key, (size_t)(r->more.data + r->more.len - line) - m->next_key};
-        if (mc_next_key(&more, &key) != 1) return false; /* cannot be: it was there before */
+        int found = mc_next_key(&more, &key);
+        RTE_VERIFY(found == 1); /* it was there before, and the line has not changed */
     }
     if (!m->in_keys && !memcache_keys_valid(more))
         return memcache_error(s, SLICE_LITERAL("CLIENT_ERROR bad command line format\r\n"), r->line_len, 0, false);
@@ -155,6 +157,7 @@ static void memcache_drop_stale(struct session *s, const struct mc_request *r)
     op->flags |= OP_NOREPLY | OP_LAST;
     op->reply = memcache_reply_nothing;
     batch_submit(s->core, s, op);
+    batch_run(s->core); /* the key may lie in scratch, which the error's barrier has given free */
 }
 
 static bool memcache_parse(struct session *s)

@@ -8,6 +8,7 @@
 
 #define BULK_LINE_MAX 64u /* a longer "$<len>\r\n" is no length */
 #define ARGS_MAX 1025
+#define TAIL_ARGS_MAX 16 /* options behind a value */
 #define BULK_LEN_MAX (512u * 1024u * 1024u) /* redis' proto-max-bulk-len */
 
 /* Arguments read so far, from `at`, without consuming them. */
@@ -163,12 +164,12 @@ static bool resp_keys_step(struct session *s)
 /* A write whose key and value header have been read: at once when all is there, else as it streams in. */
 static bool resp_value(struct session *s, struct resp_reader *reader, struct op *op, uint64_t len, int tail_args)
 {
-    struct slice tail[16];
+    struct slice tail[TAIL_ARGS_MAX];
     uint64_t whole = reader->off + len + 2;
     uint32_t head = reader->off;
     op->value_len = (uint32_t)len;
-    if (session_available(s) < whole || tail_args > 16) {
-        if (len <= SESSION_STREAM_VALUE && tail_args <= 16) {
+    if (session_available(s) < whole) {
+        if (len <= SESSION_STREAM_VALUE) {
             s->resp.need = (uint32_t)whole;
             return false;
         }
@@ -257,7 +258,7 @@ static bool resp_start_value(struct session *s, struct resp_reader *reader, enum
     uint64_t len = 0;
     if (take == TAKE_OK) take = resp_take_bulk(reader, &len);
     if (take != TAKE_OK) return resp_failed(reader, take);
-    if (argc - value_index - 1 > 16) {
+    if (argc - value_index - 1 > TAIL_ARGS_MAX) {
         if (!resp_skip_begin(s, reader->off, SLICE_LITERAL("ERR syntax error"), argc - value_index - 1)) return false;
         s->swallow = len + 2;
         return true;
@@ -419,14 +420,14 @@ static bool resp_filled(struct session *s)
 {
     struct resp_state *r = &s->resp;
     struct resp_reader reader = {.s = s, .off = 2};
-    struct slice tail[16];
+    struct slice tail[TAIL_ARGS_MAX];
     if (session_available(s) < 2 || session_available(s) < r->need) return false;
     r->need = 0;
     for (uint32_t i = 0; i < r->tail_args; i++) {
         enum resp_take take = resp_take_arg(&reader, &tail[i]);
         if (take == TAKE_MORE) return false;
         if (take == TAKE_OK) continue;
-        s->broken = true; /* nonsense behind a value: there is no getting back in step */
+        session_break(s); /* nonsense behind a value: there is no getting back in step */
         return false;
     }
     struct op *op = s->filling;

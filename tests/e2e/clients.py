@@ -342,6 +342,27 @@ class Tools:
 class Wire:
     """What a connection carries, whatever it is made of."""
 
+    def test_line_ends_in_a_refused_word(self):
+        """They do not end the error's line: what follows would be taken for another answer."""
+        c = self.resp()
+        for words in (("CLIENT", "a\r\n+b"), ("CONFIG", "a\r\n+b"), ("HELLO", 2, "a\r\n+b"), ("a\r\n+b",)):
+            self.assertIsInstance(c.command(*words), Exception)
+            self.assertEqual(c.command("PING"), "PONG")
+
+    def test_options_behind_a_long_value(self):
+        """They come with all of the value, or after all of it."""
+        c, last = self.resp(limit=30), b"$2\r\nEX\r\n$3\r\n100\r\n"
+        for size in (40_000, 100_000, 150_000, 200_000):
+            value = pattern(size, size)
+            request = resp("SET", "options", value, "EX", 100)
+            for _ in range(3):
+                c.send(request * 4)
+                self.assertEqual([c.read_reply() for _ in range(4)], ["OK"] * 4)
+                c.send_pieces([request[:-len(last)], last], 0.05)
+                self.assertEqual(c.read_reply(), "OK")
+            self.assertTrue(c.command("GET", "options") == value)
+            self.assertIn(c.command("TTL", "options"), (99, 100))
+
     def test_ten_thousand_pipelined_memcache(self):
         c = self.memcache(limit=30)
         request = b"".join(b"set pl%d 0 0 %d\r\n%d\r\nget pl%d\r\n" % (i, len(str(i)), i, i) for i in range(10_000))

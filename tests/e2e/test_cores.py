@@ -1,5 +1,6 @@
 """Two cores: keys of the other core go through the mailbox and come back in order."""
 import random
+import socket
 import threading
 import time
 
@@ -59,6 +60,23 @@ class MailboxTest(TwoCores):
             for _ in range(100):
                 self.assertEqual(c.read_reply(), "OK")
             self.assertIn(self.mailbox()[0] - sent, (0, 100))
+
+    def test_half_close_waits_for_every_answer(self):
+        """Gets of one core whose answers are reckoned over the output limit while they are out, the end of the stream with them."""
+        for turn in range(50):
+            m = self.memcache()
+            m.socket.send(b"".join(b"get {g}%07d\r\n" % i for i in range(512)), socket.MSG_MORE)
+            m.finish()
+            self.assertEqual(m.read_all(), b"END\r\n" * 512, f"connection {turn}")
+
+    def test_inline_writes_before_a_lent_value(self):
+        """Their answers come while another core may still copy the value out of the connection's buffers."""
+        c = self.resp(limit=30)
+        value = pattern(30000)
+        for turn in range(300):
+            c.send(b"".join(b"SET inline%d %d\r\n" % (i, turn) for i in range(4)) + resp("SET", f"lent{turn}", value))
+            self.assertEqual([c.read_reply() for _ in range(5)], ["OK"] * 5)
+            self.assertEqual(c.command("GET", f"lent{turn}"), value)
 
     def test_pipelines_mix_owners_in_order(self):
         r = random.Random(2)

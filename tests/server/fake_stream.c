@@ -6,9 +6,15 @@
 #include <rte_mbuf.h>
 #include "tests/server/check.h"
 
-static struct fake_stream *fake_of(struct stream *s) { return (struct fake_stream *)s; }
+static struct fake_stream *fake_of(struct stream *s)
+{
+    return (struct fake_stream *)s;
+}
 
-static bool gone(const struct fake_stream *f) { return f->closed || f->aborted; }
+static bool gone(const struct fake_stream *f)
+{
+    return f->closed || f->aborted;
+}
 
 static void fake_send(struct stream *s, struct buf_chain *chain)
 {
@@ -22,7 +28,10 @@ static void fake_send(struct stream *s, struct buf_chain *chain)
     buf_chain_join(&f->tx, chain);
 }
 
-static void fake_flush(struct stream *s) { CHECK(!gone(fake_of(s))); }
+static void fake_flush(struct stream *s)
+{
+    CHECK(!gone(fake_of(s)));
+}
 
 static void fake_consumed(struct stream *s, uint32_t n)
 {
@@ -32,7 +41,10 @@ static void fake_consumed(struct stream *s, uint32_t n)
     CHECK(f->consumed + s->rx.len == f->fed);
 }
 
-static void fake_shutdown(struct stream *s) { CHECK(!gone(fake_of(s))); }
+static void fake_shutdown(struct stream *s)
+{
+    CHECK(!gone(fake_of(s)));
+}
 
 static void fake_end(struct fake_stream *f)
 {
@@ -131,8 +143,10 @@ uint32_t fake_stream_deliver(struct fake_stream *f, uint32_t n)
     buf_chain_copy(&f->tx, 0, f->sent + f->sent_len, n);
     f->sent_len += n;
     buf_chain_consume(&f->tx, n);
-    if (gone(f)) f->stream.tx_queued -= n;
-    else stream_sent(&f->stream, n);
+    if (gone(f))
+        f->stream.tx_queued -= n;
+    else
+        stream_sent(&f->stream, n);
     return n;
 }
 

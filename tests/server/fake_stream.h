@@ -1,7 +1,7 @@
 /*
- * A stream in memory, for tests of sessions: input comes in pieces and buffers of the test's choice, output is gathered,
- * and what the session asked of the transport is recorded. Like kernel sockets it appends to the last received buffer
- * while that has room. The struct outlives close and abort, as the test's.
+ * A stream in memory, for tests of sessions: input comes in pieces and buffers of the test's choice, output is
+ * gathered, and what the session asked of the transport is recorded. Like kernel sockets it appends to the last
+ * received buffer while that has room. The struct outlives close and abort, as the test's.
  */
 #ifndef POLAR_TESTS_SERVER_FAKE_STREAM_H
 #define POLAR_TESTS_SERVER_FAKE_STREAM_H

@@ -9,7 +9,7 @@
 #include "tests/server/check.h"
 #include "tests/support/eal.h"
 
-#define TURNS_MAX 200000u
+#define TURNS_MAX 20000u
 #define TURN_NS 1000u
 #define RX_BUFFERS 16384u
 #define RX_ROOM 2048u
@@ -18,8 +18,8 @@ static void load_config(struct config *config, unsigned cores, const char *optio
 {
     char count[8];
     snprintf(count, sizeof count, "%u", cores);
-    const char *args[] = {"test",         "--cores", count,  "--memory-limit", "32m", "--buffer-memory", "32m",
-                          "--max-value", "256k",    option, value};
+    const char *args[] = {"test", "--cores",     count,  "--memory-limit", "32m", "--buffer-memory",
+                          "32m",  "--max-value", "256k", option,           value};
     CHECK(config_load(config, option ? 11 : 9, (char **)(uintptr_t)args) == CONFIG_RUN);
 }
 
@@ -62,8 +62,10 @@ unsigned fixture_connect(struct fixture *x, unsigned core, enum fixture_protocol
     unsigned i = x->stream_count++;
     x->stuck[i] = false;
     fake_stream_init(&x->streams[i], &x->cores[core].loop, x->rx.frame);
-    if (protocol == FIXTURE_RESP) session_accept_resp(&x->cores[core], &x->streams[i].stream);
-    else session_accept_memcache(&x->cores[core], &x->streams[i].stream);
+    if (protocol == FIXTURE_RESP)
+        session_accept_resp(&x->cores[core], &x->streams[i].stream);
+    else
+        session_accept_memcache(&x->cores[core], &x->streams[i].stream);
     return i;
 }
 

@@ -1,6 +1,6 @@
 /*
- * Conversations whose answers may not depend on how the requests arrive: at once, split in two anywhere, byte by byte, in
- * buffers of any size, with the keys on one core or on two.
+ * Conversations whose answers may not depend on how the requests arrive: at once, split in two anywhere, byte by byte,
+ * in buffers of any size, with the keys on one core or on two.
  */
 #include <stdarg.h>
 #include <setjmp.h>
@@ -32,15 +32,18 @@ static void mc_small(struct text *t)
 {
     text_print(t, "set a 1 0 3\r\nabc\r\nset b 2 0 0\r\n\r\nget a b c\r\nget a\r\nget none\r\n");
     text_print(t, "append a 0 0 2\r\nde\r\nprepend a 0 0 1\r\n_\r\nget a\r\nadd a 0 0 1\r\nx\r\nadd c 9 0 1\r\ny\r\n");
-    text_print(t, "replace nope 0 0 1\r\nz\r\nreplace c 4 0 2\r\nzz\r\ngat 1000 a c none\r\ntouch a 100\r\ntouch no 1\r\n");
-    text_print(t, "set n 0 0 2\r\n41\r\nincr n 1\r\ndecr n 100\r\nincr n 18446744073709551615\r\nincr n 1\r\nincr a 1\r\n");
+    text_print(
+        t, "replace nope 0 0 1\r\nz\r\nreplace c 4 0 2\r\nzz\r\ngat 1000 a c none\r\ntouch a 100\r\ntouch no 1\r\n");
+    text_print(
+        t, "set n 0 0 2\r\n41\r\nincr n 1\r\ndecr n 100\r\nincr n 18446744073709551615\r\nincr n 1\r\nincr a 1\r\n");
     text_print(t, "incr none 1\r\nincr n x\r\nget a b c n d e f g h i j k l m\r\n");
     text_print(t, "delete a\r\ndelete a\r\nget a\r\nget b\r\n");
 }
 
 static void mc_errors(struct text *t)
 {
-    text_print(t, "bogus\r\nget\r\n\r\nset\r\nset a b c\r\nset k 0 0 3\r\nabcd\r\nget k\r\nset k 0 0 3\r\nabc\r\nget k\r\n");
+    text_print(
+        t, "bogus\r\nget\r\n\r\nset\r\nset a b c\r\nset k 0 0 3\r\nabcd\r\nget k\r\nset k 0 0 3\r\nabc\r\nget k\r\n");
     text_print(t, "set k2 0 0 -1\r\nget k k2\r\nset big 0 0 300000\r\n");
     text_pattern(t, 300000, 1);
     text_print(t, "\r\nget big\r\nset k 0 0 262145\r\n");
@@ -55,8 +58,10 @@ static void mc_errors(struct text *t)
 static void mc_noreply(struct text *t)
 {
     text_print(t, "set a 0 0 1 noreply\r\n1\r\nincr a 5 noreply\r\nget a\r\nset b 0 0 2 noreply\r\nbbb\r\nget b\r\n");
-    text_print(t, "add c 0 0 1 noreply\r\nc\r\nappend c 0 0 1 noreply\r\nd\r\nget c a\r\ndelete c noreply\r\nget c\r\n");
-    text_print(t, "touch a 100 noreply\r\nflush_all noreply\r\nget a\r\nset z 0 0 1\r\nz\r\nflush_all\r\nget z\r\nquit\r\nget z\r\n");
+    text_print(t,
+               "add c 0 0 1 noreply\r\nc\r\nappend c 0 0 1 noreply\r\nd\r\nget c a\r\ndelete c noreply\r\nget c\r\n");
+    text_print(t, "touch a 100 noreply\r\nflush_all noreply\r\nget a\r\nset z 0 0 1\r\nz\r\nflush_all\r\nget "
+                  "z\r\nquit\r\nget z\r\n");
 }
 
 static void mc_values(struct text *t)
@@ -79,16 +84,70 @@ static void mc_values(struct text *t)
 
 static void resp_small(struct text *t)
 {
-    static const char *const commands[] = {
-        "PING", "SET a 1", "GET a", "INCR a", "INCRBY a 40", "DECR a", "DECRBY a 5", "INCRBYFLOAT a 0.5", "GET a",
-        "INCR a", "SET b @300", "GET b", "APPEND b @20", "STRLEN b", "GET b", "APPEND new x", "SETNX new y",
-        "SETNX newer y", "GETSET newer z", "SET c v EX 100", "TTL c", "SET c w KEEPTTL", "TTL c", "SET c x NX",
-        "SET c x XX GET", "SET nope x XX", "SET c x EX 0", "SET c x EX a", "SET c x WHAT", "SET c x EX", "PERSIST c",
-        "TTL c", "EXPIRE c 100 GT", "EXPIRE c 100 NX", "EXPIRE c 50 LT", "EXPIRE c 1 HM", "TYPE c", "TYPE no",
-        "MSET k1 @10 k2 @400 k3 @3 k4 @0 k5 @5000 k6 @1", "MGET k1 k2 k3 none k4 k5 k6 k7", "EXISTS k1 k2 no k3",
-        "DEL k1 k2 k3 no", "DEL k1", "MSET k1", "MGET", "NOSUCH x y", "SETEX s 100 v", "SETEX s 0 v", "PSETEX s 5 v",
-        "TTL s", "ECHO @100", "SELECT 0", "SELECT 1", "CLIENT ID", "HELLO 3", "GET none", "MGET none a", "HELLO 2",
-        "GET none", "COMMAND COUNT", "DBSIZE", "FLUSHALL", "DBSIZE", "MGET a b c"};
+    static const char *const commands[] = {"PING",
+                                           "SET a 1",
+                                           "GET a",
+                                           "INCR a",
+                                           "INCRBY a 40",
+                                           "DECR a",
+                                           "DECRBY a 5",
+                                           "INCRBYFLOAT a 0.5",
+                                           "GET a",
+                                           "INCR a",
+                                           "SET b @300",
+                                           "GET b",
+                                           "APPEND b @20",
+                                           "STRLEN b",
+                                           "GET b",
+                                           "APPEND new x",
+                                           "SETNX new y",
+                                           "SETNX newer y",
+                                           "GETSET newer z",
+                                           "SET c v EX 100",
+                                           "TTL c",
+                                           "SET c w KEEPTTL",
+                                           "TTL c",
+                                           "SET c x NX",
+                                           "SET c x XX GET",
+                                           "SET nope x XX",
+                                           "SET c x EX 0",
+                                           "SET c x EX a",
+                                           "SET c x WHAT",
+                                           "SET c x EX",
+                                           "PERSIST c",
+                                           "TTL c",
+                                           "EXPIRE c 100 GT",
+                                           "EXPIRE c 100 NX",
+                                           "EXPIRE c 50 LT",
+                                           "EXPIRE c 1 HM",
+                                           "TYPE c",
+                                           "TYPE no",
+                                           "MSET k1 @10 k2 @400 k3 @3 k4 @0 k5 @5000 k6 @1",
+                                           "MGET k1 k2 k3 none k4 k5 k6 k7",
+                                           "EXISTS k1 k2 no k3",
+                                           "DEL k1 k2 k3 no",
+                                           "DEL k1",
+                                           "MSET k1",
+                                           "MGET",
+                                           "NOSUCH x y",
+                                           "SETEX s 100 v",
+                                           "SETEX s 0 v",
+                                           "PSETEX s 5 v",
+                                           "TTL s",
+                                           "ECHO @100",
+                                           "SELECT 0",
+                                           "SELECT 1",
+                                           "CLIENT ID",
+                                           "HELLO 3",
+                                           "GET none",
+                                           "MGET none a",
+                                           "HELLO 2",
+                                           "GET none",
+                                           "COMMAND COUNT",
+                                           "DBSIZE",
+                                           "FLUSHALL",
+                                           "DBSIZE",
+                                           "MGET a b c"};
     for (unsigned i = 0; i < sizeof commands / sizeof *commands; i++) text_resp(t, commands[i]);
 }
 
@@ -97,19 +156,47 @@ static void resp_inline_lines(struct text *t)
     text_print(t, "PING\r\nSET a 1\r\nSET b \"two words\\r\\n\"\nGET b\r\nGET a\r\nSET c 1\r\nSET d 2\r\nSET e 3\r\n");
     text_resp(t, "SET f @600");
     text_resp(t, "SET g @601");
-    text_print(t, "MSET a 1 b 2 c 3 d 4 e 5 f 6 g 7\r\nMGET a b c d e f g h\r\nDEL a b c d\r\nSET a 1 EX\r\nSET a 1 NX\r\n");
+    text_print(
+        t, "MSET a 1 b 2 c 3 d 4 e 5 f 6 g 7\r\nMGET a b c d e f g h\r\nDEL a b c d\r\nSET a 1 EX\r\nSET a 1 NX\r\n");
     text_print(t, "SET x @\r\n\r\n*0\r\nINCR a\r\nEXISTS a a a zz\r\nSET q 'open\r\nGET a\r\n");
 }
 
 static void resp_values(struct text *t)
 {
-    static const char *const commands[] = {
-        "SET a @40000", "GET a", "SET b @40000 EX 100", "TTL b", "GET b", "SET b @40001 KEEPTTL GET", "TTL b",
-        "SET b @50000 WHAT", "STRLEN b", "SET b @50000 NX", "STRLEN b", "GETSET b @200000", "STRLEN b",
-        "MSET a @33000 b @33001 c @200000 d @1 e @40000", "MGET a b c d e", "APPEND a @40000", "STRLEN a", "GET a",
-        "SET big @300000", "SET big @300000 EX 10", "GET big", "MSET x @1 big @300000 y @2", "MGET x big y",
-        "SETEX s 100 @60000", "STRLEN s", "SETEX s 0 @60000", "STRLEN s", "SETNX s @50000", "SETNX t @50000",
-        "PING", "SET u @50000 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17", "PING", "BAD @50000", "GET @100000"};
+    static const char *const commands[] = {"SET a @40000",
+                                           "GET a",
+                                           "SET b @40000 EX 100",
+                                           "TTL b",
+                                           "GET b",
+                                           "SET b @40001 KEEPTTL GET",
+                                           "TTL b",
+                                           "SET b @50000 WHAT",
+                                           "STRLEN b",
+                                           "SET b @50000 NX",
+                                           "STRLEN b",
+                                           "GETSET b @200000",
+                                           "STRLEN b",
+                                           "MSET a @33000 b @33001 c @200000 d @1 e @40000",
+                                           "MGET a b c d e",
+                                           "APPEND a @40000",
+                                           "STRLEN a",
+                                           "GET a",
+                                           "SET big @300000",
+                                           "SET big @300000 EX 10",
+                                           "GET big",
+                                           "MSET x @1 big @300000 y @2",
+                                           "MGET x big y",
+                                           "SETEX s 100 @60000",
+                                           "STRLEN s",
+                                           "SETEX s 0 @60000",
+                                           "STRLEN s",
+                                           "SETNX s @50000",
+                                           "SETNX t @50000",
+                                           "PING",
+                                           "SET u @50000 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17",
+                                           "PING",
+                                           "BAD @50000",
+                                           "GET @100000"};
     for (unsigned i = 0; i < sizeof commands / sizeof *commands; i++) text_resp(t, commands[i]);
 }
 
@@ -134,7 +221,8 @@ static unsigned start(struct fixture *x, enum fixture_protocol protocol)
     return fixture_connect(x, 0, protocol);
 }
 
-/* Ends the connection as a client does, checks that nothing is left, and compares with the answer or keeps it as such. */
+/* Ends the connection as a client does, checks that nothing is left, and compares with the answer or keeps it as such.
+ */
 static void finish(struct fixture *x, unsigned stream, struct answer *expected, const char *how, size_t at)
 {
     struct fake_stream *f = &x->streams[stream];
@@ -174,7 +262,8 @@ static void run_split(struct fixture *x, enum fixture_protocol protocol, const s
     finish(x, s, expected, "split at", at);
 }
 
-static void run_bytewise(struct fixture *x, enum fixture_protocol protocol, const struct text *t, struct answer *expected)
+static void run_bytewise(struct fixture *x, enum fixture_protocol protocol, const struct text *t,
+                         struct answer *expected)
 {
     unsigned s = start(x, protocol);
     for (size_t i = 0; i < t->len; i++) {
@@ -197,8 +286,10 @@ static void run_random(struct fixture *x, enum fixture_protocol protocol, const 
         fake_stream_feed(&x->streams[s], t->data + i, n, room);
         i += n;
         for (unsigned turns = random_below(4); turns; turns--) {
-            if (random_below(2)) fixture_turn(x);
-            else fixture_turn_core(x, random_below(x->config.core_count));
+            if (random_below(2))
+                fixture_turn(x);
+            else
+                fixture_turn_core(x, random_below(x->config.core_count));
         }
         if (buf_pools_in_use(&x->rx) > 12000) fixture_settle(x);
     }
@@ -258,9 +349,9 @@ static int tear_down(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mc_small),   cmocka_unit_test(test_mc_errors),         cmocka_unit_test(test_mc_noreply),
-        cmocka_unit_test(test_mc_values),  cmocka_unit_test(test_resp_small),        cmocka_unit_test(test_resp_inline_lines),
-        cmocka_unit_test(test_resp_values), cmocka_unit_test(test_resp_nonsense)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_mc_small),    cmocka_unit_test(test_mc_errors),
+                                       cmocka_unit_test(test_mc_noreply),  cmocka_unit_test(test_mc_values),
+                                       cmocka_unit_test(test_resp_small),  cmocka_unit_test(test_resp_inline_lines),
+                                       cmocka_unit_test(test_resp_values), cmocka_unit_test(test_resp_nonsense)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
