@@ -1,9 +1,11 @@
 #include "server/lease.h"
 
 #include <rte_mbuf.h>
+#include <rte_prefetch.h>
 #include "server/core.h"
 
 #define LEASE_CHUNK 256u
+#define LEASE_PREFETCH 8192u /* bytes of a piece */
 #define LEASE_PIECE (UINT16_MAX & ~63u) /* an external buffer's length is 16 bits */
 
 /* The transport let go of the last buffer: called on the session's core, where all its buffers are freed. */
@@ -36,6 +38,15 @@ static struct lease *lease_alloc(struct core *core)
     return lease;
 }
 
+/*
+ * The transport reads the value soon, for its checksum and the copy into the wire: what memory takes to bring it passes
+ * while the rest of the batch is executed.
+ */
+static void prefetch_piece(const uint8_t *data, uint32_t len)
+{
+    for (uint32_t off = 0; off < RTE_MIN(len, LEASE_PREFETCH); off += RTE_CACHE_LINE_SIZE) rte_prefetch0(data + off);
+}
+
 /* One external buffer for at most LEASE_PIECE bytes of a fragment. */
 static struct rte_mbuf *lease_piece(struct core *core, struct lease *lease, const uint8_t *data, uint32_t len)
 {
@@ -43,6 +54,7 @@ static struct rte_mbuf *lease_piece(struct core *core, struct lease *lease, cons
     if (!m) return NULL;
     rte_pktmbuf_attach_extbuf(m, (void *)(uintptr_t)data, (rte_iova_t)(uintptr_t)data, (uint16_t)len, &lease->shared);
     m->data_off = 0;
+    prefetch_piece(data, len);
     m->data_len = (uint16_t)len;
     m->pkt_len = len;
     return m;
