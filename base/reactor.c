@@ -168,7 +168,7 @@ static void fds_collect(struct reactor *r, uint64_t timeout_ns)
 static bool fds_due(const struct reactor *r)
 {
     if (r->fd_count == 0) return false;
-    if (!r->naps || r->last_turn_idle || r->last_collect_found) return true;
+    if (!r->naps || r->last_collect_found) return true;
     return r->now.ns - r->last_collect_ns >= r->config.fd_interval_us * NS_PER_US;
 }
 

@@ -6,7 +6,8 @@
  *
  * Idle: with REACTOR_ADAPTIVE the thread sleeps in epoll when a turn found nothing: at once when no poller needs naps,
  * after idle_spin_us and in naps of nap_us when one does (a DPDK port that cannot interrupt). With REACTOR_BUSY it
- * never sleeps. While a poller with naps is busy, fds are looked at only every fd_interval_us.
+ * never sleeps. Where a poller needs naps, fds are looked at only every fd_interval_us while the core is awake, but again at
+ * once after a look that found something.
  */
 #ifndef POLAR_BASE_REACTOR_H
 #define POLAR_BASE_REACTOR_H

@@ -12,6 +12,7 @@
 #define GAUGE_NS 1000000000u
 #define KERNEL_ROOM 8192u       /* without a port: what a kernel socket reads into one buffer */
 #define FRAME_OVERHEAD 320u     /* mbuf, headroom, mempool header */
+#define FD_INTERVAL_US 50u       /* a look at kernel sockets costs a busy port's core a system call */
 #define SMALL_BYTES 704u
 #define REF_BYTES 256u
 
@@ -97,7 +98,7 @@ static int create_reactor(struct core *core)
                                      .poll = strcmp(config->poll, "busy") == 0 ? REACTOR_BUSY : REACTOR_ADAPTIVE,
                                      .idle_spin_us = (uint32_t)(config->idle_spin / 1000),
                                      .nap_us = (uint32_t)(config->nap / 1000),
-                                     .fd_interval_us = 20,
+                                     .fd_interval_us = FD_INTERVAL_US,
                                      .clock = &core->clock.clock};
     return reactor_create(&core->reactor, &reactor);
 }

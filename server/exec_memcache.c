@@ -1,5 +1,6 @@
 #include "server/exec_memcache.h"
 
+#include <string.h>
 #include "protocol/memcache/reply.h"
 #include "server/reply.h"
 #include "server/session.h"
@@ -25,6 +26,37 @@ static void reply_get_end(struct session *s)
     s->memcache.get_failed = false;
 }
 
+/* The usual answer, a small value in one piece, in one go. False: it is not that. */
+static bool reply_get_small(struct session *s, struct op *op)
+{
+    uint32_t len = op->value.len, need = MC_VALUE_HEADER_MAX - MC_KEY_MAX + op->key.len + len + 7;
+    if (len > s->core->config->inline_value || op->value.data_len != len || need > BUF_SMALL_ROOM) return false;
+    uint8_t *dst = reply_room(s, need);
+    if (!dst) return true;
+    bool with_cas = op->kind == OP_GETS || (op->flags & OP_WITH_CAS), end = (op->flags & OP_LAST) && !s->memcache.get_failed;
+    uint32_t n = mc_value_header(dst, (struct slice){op->key.data, op->key.len}, op->value.meta.flags, len, with_cas,
+                                 op->value.cas);
+    memcpy(dst + n, op->value.data, len);
+    memcpy(dst + n + len, "\r\nEND\r\n", 7);
+    reply_wrote(s, n + len + (end ? 7 : 2));
+    metric_add(&s->core->metrics.get_value_bytes_inline, len);
+    if ((op->flags & OP_LAST) && !end) reply_get_end(s);
+    return true;
+}
+
+static void reply_get_value(struct session *s, struct op *op)
+{
+    if (reply_get_small(s, op)) return;
+    uint8_t *dst = reply_room(s, MC_VALUE_HEADER_MAX);
+    if (!dst) return;
+    struct slice key = {op->key.data, op->key.len};
+    bool with_cas = op->kind == OP_GETS || (op->flags & OP_WITH_CAS);
+    reply_wrote(s, mc_value_header(dst, key, op->value.meta.flags, op->value.len, with_cas, op->value.cas));
+    reply_value(s, op);
+    REPLY_LITERAL(s, "\r\n");
+    if (op->flags & OP_LAST) reply_get_end(s);
+}
+
 static void reply_get(struct session *s, struct op *op)
 {
     struct server_metrics *m = metrics_of(s);
@@ -32,14 +64,7 @@ static void reply_get(struct session *s, struct op *op)
     bool touch = op->kind == OP_EXPIRE;
     if (touch) metric_add(&m->cmd_touch, 1);
     if (op->status == STORE_OK) {
-        uint8_t *dst = reply_room(s, MC_VALUE_HEADER_MAX);
-        if (!dst) return;
-        struct slice key = {op->key.data, op->key.len};
-        bool with_cas = op->kind == OP_GETS || (op->flags & OP_WITH_CAS);
-        reply_wrote(s, mc_value_header(dst, key, op->value.meta.flags, op->value.len, with_cas, op->value.cas));
-        reply_value(s, op);
-        REPLY_LITERAL(s, "\r\n");
-        if (op->flags & OP_LAST) reply_get_end(s);
+        reply_get_value(s, op);
         metric_add(&m->get_hits, 1);
         if (touch) metric_add(&m->touch_hits, 1);
         return;
