@@ -2,13 +2,13 @@
 
 die() # MESSAGE...: one line, exit 1
 {
-    echo "$(basename "$0"): $*" >&2
+    echo "deploy/$(basename "$0"): $*" >&2
     exit 1
 }
 
 usage_error() # MESSAGE...: one line, exit 2
 {
-    echo "$(basename "$0"): $*" >&2
+    echo "deploy/$(basename "$0"): $*" >&2
     exit 2
 }
 
@@ -79,7 +79,7 @@ progress_ninja()
             fifth=$((BASH_REMATCH[1] * 5 / BASH_REMATCH[2]))
             [ "$fifth" = "$shown" ] || echo "    ${BASH_REMATCH[1]} of ${BASH_REMATCH[2]}"
             shown=$fifth
-        else
+        elif [ "$line" != "ninja: no work to do." ]; then
             echo "$line"
         fi
     done
