@@ -78,15 +78,19 @@ static bool frame_right(const struct rte_mbuf *m, uint32_t i)
     return at == frame_len(i) && m->pkt_len == at;
 }
 
-/* Sends all frames, at most 32 on their way, and counts those that come back as they were. */
+#define ON_THEIR_WAY 32u
+
+_Static_assert(ON_THEIR_WAY >= PORT_BURST, "room for a receive burst");
+
+/* Sends all frames, at most ON_THEIR_WAY at once, and counts those that come back as they were. */
 static uint32_t exchange(struct port *port, bool *linear)
 {
     uint32_t sent = 0, got = 0, right = 0;
     uint64_t end = now_ns() + UINT64_C(10000000000);
     while (got < FRAMES && now_ns() < end) {
-        struct rte_mbuf *frames[PORT_BURST];
+        struct rte_mbuf *frames[ON_THEIR_WAY];
         uint16_t n = 0;
-        while (sent < FRAMES && sent - got < 32) frames[n++] = frame_make(sent++);
+        while (sent < FRAMES && sent - got < ON_THEIR_WAY) frames[n++] = frame_make(sent++);
         if (n > 0) port_tx(port, 0, frames, n);
         n = port_rx(port, 0, frames, PORT_BURST);
         for (uint16_t k = 0; k < n; k++, got++) {
