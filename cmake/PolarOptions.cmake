@@ -18,6 +18,7 @@ target_compile_options(polar_flags INTERFACE -Wall -Wextra -Werror -Wshadow -Wst
 option(POLAR_LTO "Optimise the programs at link time (Release, gcc)" ON)
 if(POLAR_LTO AND CMAKE_C_COMPILER_ID STREQUAL GNU)
   target_compile_options(polar_flags INTERFACE $<$<CONFIG:Release>:-flto=auto> $<$<CONFIG:Release>:-ffat-lto-objects>)
+  string(APPEND CMAKE_EXE_LINKER_FLAGS_RELEASE " -flto=auto") # all processors; a target's own -fno-lto comes after
 endif()
 if(POLAR_SANITIZE)
   # What sanitizers insert makes gcc see uninitialised variables where there are none; the release build looks for them.
