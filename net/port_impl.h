@@ -17,6 +17,7 @@ struct port {
     uint16_t id;
     uint16_t queue_count;
     bool linear_only; /* chained or foreign buffers have to be copied */
+    bool trusted;     /* port_config.no_tcp_checksum */
     bool tx_prepare;  /* checksums are offloaded: the driver readies the headers */
     struct port_caps caps;
     struct port_queue queues[];

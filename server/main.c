@@ -42,7 +42,8 @@ static int create_port(struct server *server)
     struct buf_pools pools[CONFIG_CORES_MAX];
     for (unsigned i = 0; i < config->core_count; i++) pools[i] = server->cores[i].pools;
     struct port_config port = {
-        .device = config->port, .queues = (uint16_t)config->core_count, .mtu = (uint16_t)config->mtu, .pools = pools};
+        .device = config->port, .queues = (uint16_t)config->core_count, .mtu = (uint16_t)config->mtu,
+        .no_tcp_checksum = !config->port_checksums, .pools = pools};
     int rc = port_open(&server->port, &port, text, sizeof text);
     if (rc != 0) log_error("option 'port': %s", text);
     return rc;
