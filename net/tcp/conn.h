@@ -124,6 +124,7 @@ struct tcp_conn {
     uint32_t undo_cwnd, undo_ssthresh, undo_ts;
     uint16_t rcv_mss;        /* longest segment seen */
     uint16_t peer_mss;
+    uint32_t retransmits;    /* segments sent again */
 };
 
 _Static_assert(sizeof(struct tcp_conn) <= TCP_CONN_BYTES, "fits its slot of the pool");
