@@ -62,7 +62,7 @@ static void conn_read(const struct tcp_conn *c, struct net_tcp_info *out)
         .rcv_scale = c->rcv_scale,
         .backoff = c->retries,
         .probes = c->probes,
-        .congestion = c->cc->name,
+        .congestion = tcp_cc_of(c)->name,
         .snd_mss = c->mss,
         .rcv_mss = c->rcv_mss,
         .rx_queue = c->rx_held,

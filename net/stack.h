@@ -19,6 +19,8 @@ struct net_stack;
 /* Sends frames; takes all of them. */
 typedef void net_tx_fn(void *arg, struct rte_mbuf **frames, uint16_t n);
 
+enum net_tcp_cc { NET_TCP_NEWRENO, NET_TCP_CC_COUNT };
+
 struct net_stack_config {
     unsigned core;
     uint8_t mac[6];
@@ -38,6 +40,7 @@ struct net_stack_config {
     uint64_t rto_min_ns, rto_max_ns, rto_initial_ns;
     uint64_t time_wait_ns;
     uint64_t delayed_ack_ns;
+    enum net_tcp_cc tcp_cc; /* congestion control */
     struct buf_pools *pools;
     struct stream_loop *loop;
     net_tx_fn *tx;

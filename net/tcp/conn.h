@@ -60,6 +60,7 @@ enum tcp_conn_flag {
 
 #define TCP_NEVER UINT64_MAX
 #define TCP_CONN_BYTES 512u
+#define TCP_CC_WORDS 6u
 #define TCP_HEADER_TEMPLATE 38u /* Ethernet, IPv4, the two ports */
 
 struct tcp_listener;
@@ -113,7 +114,6 @@ struct tcp_conn {
 
     /* seldom used */
     struct wheel_node timer;
-    const struct tcp_cc *cc;
     struct tcp_listener *listener;
     uint64_t linger_at;      /* ns: an orphan is reset, an active open fails */
     struct rte_mbuf *ooo_head, *ooo_hint; /* out of order, sorted; hash.usr is the sequence number */
@@ -125,6 +125,8 @@ struct tcp_conn {
     uint16_t rcv_mss;        /* longest segment seen */
     uint16_t peer_mss;
     uint32_t retransmits;    /* segments sent again */
+    uint8_t cc;              /* enum net_tcp_cc */
+    uint32_t cc_state[TCP_CC_WORDS]; /* the algorithm's own */
 };
 
 _Static_assert(sizeof(struct tcp_conn) <= TCP_CONN_BYTES, "fits its slot of the pool");
