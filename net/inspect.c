@@ -57,7 +57,7 @@ static void conn_read(const struct tcp_conn *c, struct net_tcp_info *out)
         .state = state_numbers[c->state],
         .options =
             (uint8_t)((c->flags & TCPF_TS ? NET_INFO_TIMESTAMPS : 0) | (c->flags & TCPF_SACK ? NET_INFO_SACK : 0) |
-                      (c->flags & TCPF_SCALE ? NET_INFO_WSCALE : 0)),
+                      (c->flags & TCPF_SCALE ? NET_INFO_WSCALE : 0) | (c->flags & TCPF_ECN ? NET_INFO_ECN : 0)),
         .snd_scale = c->snd_scale,
         .rcv_scale = c->rcv_scale,
         .backoff = c->retries,

@@ -167,7 +167,7 @@ static bool segment_parse(struct net_stack *st, struct rte_mbuf *m, uint32_t at,
     s->hash = tcp_table_hash(&st->table, s->key);
     s->seq = load_be32(tcp + 4);
     s->ack = load_be32(tcp + 8);
-    s->flags = tcp[13] & 0x3f;
+    s->flags = tcp[13] | ((frame[sizeof(struct rte_ether_hdr) + 1] & 3) == 3 ? TCP_CE : 0);
     s->wnd = (uint16_t)(tcp[14] << 8 | tcp[15]);
     s->payload_off = (uint16_t)(at + header);
     s->len = m->pkt_len - at - header;

@@ -56,6 +56,9 @@ enum tcp_conn_flag {
     TCPF_PASSIVE = 1u << 14,      /* opened by the peer */
     TCPF_SCALE = 1u << 15,        /* window scale negotiated */
     TCPF_FIN_SEEN = 1u << 16,     /* the peer's FIN came out of order; fin_seq is its number */
+    TCPF_ECN = 1u << 24,          /* see tcp_ecn.h */
+    TCPF_ECE = 1u << 25,
+    TCPF_CWR = 1u << 26,
 };
 
 #define TCP_NEVER UINT64_MAX
@@ -125,6 +128,7 @@ struct tcp_conn {
     uint16_t rcv_mss;        /* longest segment seen */
     uint16_t peer_mss;
     uint32_t retransmits;    /* segments sent again */
+    tcp_seq cwr_seq;         /* snd_max when cwnd last came down, with TCPF_ECN */
     uint8_t cc;              /* enum net_tcp_cc */
     uint32_t cc_state[TCP_CC_WORDS]; /* the algorithm's own */
 };

@@ -5,6 +5,7 @@
 #include <rte_ip.h>
 #include "net/tcp/tcp.h"
 #include "net/tcp/tcp_cc.h"
+#include "net/tcp/tcp_ecn.h"
 
 static uint16_t mss_local(const struct net_stack *st)
 {
@@ -85,6 +86,7 @@ static void syn_take(struct net_stack *st, struct tcp_conn *c, const struct tcp_
     }
     c->snd_wnd = c->snd_wnd_max = s->wnd; /* not scaled in a SYN */
     c->snd_wl1 = s->seq;
+    tcp_ecn_syn_rx(st, c, s->flags);
     tcp_cc_init(c);
 }
 
