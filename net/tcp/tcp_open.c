@@ -5,6 +5,7 @@
 #include <rte_ip.h>
 #include "net/tcp/tcp.h"
 #include "net/tcp/tcp_cc.h"
+#include "net/tcp/tcp_ecn.h"
 
 static uint16_t mss_local(const struct net_stack *st)
 {
@@ -51,7 +52,7 @@ struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key)
     memset(c, 0, sizeof *c);
     c->key = key;
     c->stack = st;
-    c->cc = &tcp_cc_newreno;
+    c->cc = (uint8_t)st->config.tcp_cc;
     c->stream.ops = &tcp_stream_ops;
     c->stream.loop = st->config.loop;
     c->iss = tcp_isn(st, key);
@@ -87,14 +88,14 @@ static void handshake_apply(struct net_stack *st, struct tcp_conn *c, const stru
     }
     c->snd_wnd = c->snd_wnd_max = hs->wnd;
     c->snd_wl1 = hs->irs;
-    c->cc->init(c);
+    tcp_cc_init(c);
 }
 
 struct tcp_conn *tcp_open_passive(struct net_stack *st, const struct tcp_segment *s, const struct tcp_handshake *hs)
 {
     struct tcp_conn *c = tcp_conn_alloc(st, s->key);
     c->state = TCPS_SYN_RCVD;
-    c->flags |= TCPF_PASSIVE;
+    c->flags |= TCPF_PASSIVE | (hs->flags & TCP_HS_ECN ? TCPF_ECN : 0);
     c->iss = c->snd_una = hs->iss;
     c->snd_nxt = c->snd_max = hs->iss + 1;
     tcp_frame_template(st, c, s->frame + 6); /* answers go where the SYN came from: no neighbour look-up */
@@ -149,6 +150,7 @@ void tcp_syn_sent_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
         metric_add(&st->metrics.drop_tcp_header, 1);
         return;
     }
+    tcp_ecn_syn_rx(st, c, s->flags);
     handshake_apply(st, c, &hs);
     tcp_frame_set_mac(c, s->frame + 6);
     if (!ack) { /* simultaneous open */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "net/region.h"
 #include "net/tcp/tcp.h"
+#include "net/tcp/tcp_ecn.h"
 
 #define TIMERS_MAX 256u /* entries a call of the timer */
 
@@ -108,6 +109,7 @@ void tcp_syncache_open(struct net_stack *st, const struct tcp_segment *s, const 
         metric_add(&st->metrics.drop_tcp_header, 1);
         return;
     }
+    if (tcp_ecn_syn_accepts(st, s->flags)) hs.flags |= TCP_HS_ECN;
     if (tcp_conns_full(st)) {
         metric_add(&st->metrics.drop_tcp_limit, 1);
         return;
