@@ -3,7 +3,8 @@
 #include <string.h>
 #include "net/tcp/tcp.h"
 
-#define TS_MAX_AGE (24u * 24 * 3600) /* about seconds: an older ts_recent says nothing: RFC 7323 5.5 */
+/* 24 days of clock_seconds, which are 2^30 ns each: an older ts_recent says nothing: RFC 7323 5.5. */
+#define TS_MAX_AGE (uint32_t)(UINT64_C(24) * 24 * 3600 * 1000000000 >> 30)
 
 #define FAST_PATH_NOT (TCPF_SLOW | TCPF_PERSIST | TCPF_RTO_UNDO | TCPF_FIN_QUEUED | TCPF_FIN_SEEN)
 
