@@ -48,7 +48,7 @@ static bool config_valid(const struct net_stack_config *k)
 {
     return k->mtu >= MTU_LEAST && k->prefix_len <= 32 && k->max_connections > 0 &&
            k->max_connections < TCP_REF_TIME_WAIT / 2 && k->port_first > 0 && k->port_first <= k->port_last &&
-           k->rx_window >= RX_WINDOW_LEAST && k->rx_window >> TCP_SCALE_MAX <= UINT16_MAX && k->rto_min_ns > 0 &&
+           k->rx_window >= RX_WINDOW_LEAST && k->rx_window >> TCP_SCALE_MAX <= UINT16_MAX && k->rto_min_ns > 0 && k->tcp_cc < NET_TCP_CC_COUNT &&
            k->rto_min_ns <= k->rto_max_ns && k->pools && k->loop && k->tx &&
            k->tx_inline + TCP_FRAME_HEADER + TCP_OPTIONS_MAX <= BUF_SMALL_ROOM;
 }
@@ -167,7 +167,7 @@ static bool segment_parse(struct net_stack *st, struct rte_mbuf *m, uint32_t at,
     s->hash = tcp_table_hash(&st->table, s->key);
     s->seq = load_be32(tcp + 4);
     s->ack = load_be32(tcp + 8);
-    s->flags = tcp[13] & 0x3f;
+    s->flags = tcp[13] | ((frame[sizeof(struct rte_ether_hdr) + 1] & 3) == 3 ? TCP_CE : 0);
     s->wnd = (uint16_t)(tcp[14] << 8 | tcp[15]);
     s->payload_off = (uint16_t)(at + header);
     s->len = m->pkt_len - at - header;

@@ -5,6 +5,7 @@
 #include <rte_ip.h>
 #include "net/tcp/tcp.h"
 #include "net/tcp/tcp_cc.h"
+#include "net/tcp/tcp_ecn.h"
 
 static uint16_t mss_local(const struct net_stack *st)
 {
@@ -49,7 +50,7 @@ struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key)
     memset(c, 0, sizeof *c);
     c->key = key;
     c->stack = st;
-    c->cc = &tcp_cc_newreno;
+    c->cc = (uint8_t)st->config.tcp_cc;
     c->stream.ops = &tcp_stream_ops;
     c->stream.loop = st->config.loop;
     c->iss = tcp_isn(st, key);
@@ -85,7 +86,8 @@ static void syn_take(struct net_stack *st, struct tcp_conn *c, const struct tcp_
     }
     c->snd_wnd = c->snd_wnd_max = s->wnd; /* not scaled in a SYN */
     c->snd_wl1 = s->seq;
-    c->cc->init(c);
+    tcp_ecn_syn_rx(st, c, s->flags);
+    tcp_cc_init(c);
 }
 
 static void passive_open(struct net_stack *st, struct tcp_listener *l, struct tcp_segment *s)

@@ -2,11 +2,12 @@
 #include <errno.h>
 #include <string.h>
 #include "net/tcp/tcp.h"
+#include "net/tcp/tcp_ecn.h"
 
 /* 24 days of clock_seconds, which are 2^30 ns each: an older ts_recent says nothing: RFC 7323 5.5. */
 #define TS_MAX_AGE (uint32_t)(UINT64_C(24) * 24 * 3600 * 1000000000 >> 30)
 
-#define FAST_PATH_NOT (TCPF_SLOW | TCPF_PERSIST | TCPF_RTO_UNDO | TCPF_FIN_QUEUED | TCPF_FIN_SEEN)
+#define FAST_PATH_NOT (TCPF_SLOW | TCPF_PERSIST | TCPF_RTO_UNDO | TCPF_FIN_QUEUED | TCPF_FIN_SEEN | TCPF_ECE)
 
 static uint32_t clock_seconds(const struct net_stack *st) { return (uint32_t)(st->now >> 30); }
 
@@ -122,7 +123,7 @@ static bool rx_syn_again(struct net_stack *st, struct tcp_conn *c, struct tcp_se
 {
     if (!(s->flags & TCP_SYN) || s->seq != c->irs) return true;
     if (s->flags & TCP_ACK) {
-        s->flags &= (uint8_t)~TCP_SYN;
+        s->flags &= (uint16_t) ~(TCP_SYN | TCP_ECE | TCP_CWR);
         s->seq++;
         return true;
     }
@@ -188,6 +189,7 @@ static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
     if (c->state == TCPS_SYN_RCVD && !rx_handshake_ack(st, c, s)) return;
     peer_mac(c, s);
     ts_take(st, c, s);
+    if (c->flags & TCPF_ECN) tcp_ecn_rx(st, c, s);
     if (!tcp_ack_rx(st, c, s)) return;
     tcp_seq fin_seq = s->seq + s->len;
     if (!(c->flags & TCPF_EOF)) tcp_payload_rx(st, c, s);
