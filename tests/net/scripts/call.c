@@ -76,7 +76,8 @@ static void call_read(struct run *r, char **words, unsigned n)
         uint8_t byte;
         if (buf_cursor_read(&at, &byte, 1) != 1) run_fail(r, "the chain of received buffers ends early");
         if (byte != packet_pattern(r->peer->read_at))
-            run_fail(r, "byte %u of what was received is %02x, not %02x", r->peer->read_at, byte, packet_pattern(r->peer->read_at));
+            run_fail(r, "byte %u of what was received is %02x, not %02x", r->peer->read_at, byte,
+                     packet_pattern(r->peer->read_at));
         r->peer->read_at++;
     }
     run_trace(r, "  read %u", len);
@@ -129,15 +130,19 @@ static void call_abort(struct run *r, char **words, unsigned n)
 static const struct {
     const char *name;
     uint32_t bit;
-} events[] = {{"connected", STREAM_CONNECTED}, {"readable", STREAM_READABLE}, {"writable", STREAM_WRITABLE},
-              {"eof", STREAM_EOF}, {"error", STREAM_ERROR}};
+} events[] = {{"connected", STREAM_CONNECTED},
+              {"readable", STREAM_READABLE},
+              {"writable", STREAM_WRITABLE},
+              {"eof", STREAM_EOF},
+              {"error", STREAM_ERROR}};
 
 static const struct {
     const char *name;
     int value;
-} errors[] = {{"ECONNRESET", ECONNRESET}, {"ECONNREFUSED", ECONNREFUSED}, {"ETIMEDOUT", ETIMEDOUT},
-              {"EHOSTUNREACH", EHOSTUNREACH}, {"ENETUNREACH", ENETUNREACH}, {"EPROTO", EPROTO}, {"EACCES", EACCES},
-              {"ENOBUFS", ENOBUFS}};
+} errors[] = {{"ECONNRESET", ECONNRESET},   {"ECONNREFUSED", ECONNREFUSED},
+              {"ETIMEDOUT", ETIMEDOUT},     {"EHOSTUNREACH", EHOSTUNREACH},
+              {"ENETUNREACH", ENETUNREACH}, {"EPROTO", EPROTO},
+              {"EACCES", EACCES},           {"ENOBUFS", ENOBUFS}};
 
 static const char *error_name(int value)
 {
@@ -184,7 +189,8 @@ static void call_event(struct run *r, char **words, unsigned n)
     r->peer->events_seen = 0;
     events_text(want, wanted, sizeof wanted);
     events_text(seen, came, sizeof came);
-    if (want != seen) run_fail(r, "the application has been told otherwise\n      expected:%s\n      came:    %s", wanted, came);
+    if (want != seen)
+        run_fail(r, "the application has been told otherwise\n      expected:%s\n      came:    %s", wanted, came);
 }
 
 static void call_want_writable(struct run *r, char **words, unsigned n)

@@ -90,7 +90,8 @@ static void check_metric(struct run *r, char **words, unsigned n)
         int64_t came = (int64_t)(growth ? value - *seen : value);
         struct packet_range want = run_range(r, words[2] + (growth ? 1 : 0));
         *seen = value;
-        if (came < want.lo || came > want.hi) run_fail(r, "%s: %s%" PRId64 ", not %s", words[1], growth ? "+" : "", came, words[2]);
+        if (came < want.lo || came > want.hi)
+            run_fail(r, "%s: %s%" PRId64 ", not %s", words[1], growth ? "+" : "", came, words[2]);
         return;
     }
     run_fail(r, "no metric: %s", words[1]);

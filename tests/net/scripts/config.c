@@ -8,7 +8,10 @@ struct setting {
     size_t offset, size;
 };
 
-#define SETTING(name, field) {name, offsetof(struct net_stack_config, field), sizeof((struct net_stack_config){0}.field)}
+#define SETTING(name, field)                                                                                           \
+    {                                                                                                                  \
+        name, offsetof(struct net_stack_config, field), sizeof((struct net_stack_config){0}.field)                     \
+    }
 
 static const struct setting settings[] = {
     SETTING("mtu", mtu),
@@ -47,6 +50,14 @@ static bool set_special(struct run *r, const char *name, const char *value)
         r->pool_count = (uint32_t)run_value(r, value);
     } else if (strcmp(name, "tolerance") == 0) {
         r->tolerance = (uint64_t)run_value(r, value);
+    } else if (strcmp(name, "cc") == 0) {
+        int cc = net_tcp_cc_find(value);
+        if (cc < 0) return false;
+        r->config.tcp_cc = (enum net_tcp_cc)cc;
+    } else if (strcmp(name, "ecn") == 0) {
+        int ecn = net_tcp_ecn_find(value);
+        if (ecn < 0) return false;
+        r->config.tcp_ecn = (enum net_tcp_ecn)ecn;
     } else if (strcmp(name, "gateway") == 0) {
         if (!parse_word('a', value, text) || sscanf(text, "%u.%u.%u.%u", &b[0], &b[1], &b[2], &b[3]) != 4) return false;
         r->config.gateway = b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3];

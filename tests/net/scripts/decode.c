@@ -19,8 +19,14 @@ static bool bad(struct in *in, const char *what)
     return false;
 }
 
-static uint32_t get16(const uint8_t *p) { return (uint32_t)p[0] << 8 | p[1]; }
-static uint32_t get32(const uint8_t *p) { return get16(p) << 16 | get16(p + 2); }
+static uint32_t get16(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 8 | p[1];
+}
+static uint32_t get32(const uint8_t *p)
+{
+    return get16(p) << 16 | get16(p + 2);
+}
 
 static void mac_text(const uint8_t *p, char *out)
 {
@@ -57,8 +63,10 @@ static bool tcp_option(struct in *in, const uint8_t *p, uint32_t len)
         packet_set(out, PACKET_TSECR, get32(p + 6));
         return true;
     case 34:
-        if (len == 2) strcpy(out->word[PACKET_W_FO], "00");
-        else hex_text(p + 2, len - 2, out->word[PACKET_W_FO]);
+        if (len == 2)
+            strcpy(out->word[PACKET_W_FO], "00");
+        else
+            hex_text(p + 2, len - 2, out->word[PACKET_W_FO]);
         return true;
     default: return bad(in, "an option that is none of ours");
     }
@@ -94,8 +102,10 @@ static void syn_learn(struct peer *peer, uint32_t seq, const struct packet *out)
     if (!peer->stack_iss_known) peer->stack_iss = seq;
     peer->stack_iss_known = true;
     bool ts = out->number[PACKET_TSVAL].set;
-    if (out->flags & A) peer->ts = peer->ts_offered && ts;
-    else peer->ts_offered = ts;
+    if (out->flags & A)
+        peer->ts = peer->ts_offered && ts;
+    else
+        peer->ts_offered = ts;
 }
 
 static bool tcp_decode(struct in *in, const uint8_t *p, uint32_t len)
@@ -118,8 +128,10 @@ static bool tcp_decode(struct in *in, const uint8_t *p, uint32_t len)
     uint32_t seq = get32(p + 4);
     packet_set(out, PACKET_SEQ, peer->stack_iss_known ? (int32_t)(seq - peer->stack_iss) : (int64_t)seq);
     packet_set(out, PACKET_LEN, len - header);
-    if (out->flags & A) packet_set(out, PACKET_ACK, (int32_t)(get32(p + 8) - peer->iss));
-    else if (get32(p + 8)) return bad(in, "an acknowledgement number without the flag");
+    if (out->flags & A)
+        packet_set(out, PACKET_ACK, (int32_t)(get32(p + 8) - peer->iss));
+    else if (get32(p + 8))
+        return bad(in, "an acknowledgement number without the flag");
     packet_set(out, PACKET_WIN, get16(p + 14));
     packet_set(out, PACKET_URG, get16(p + 18));
     return payload_check(in, p + header, len - header);
@@ -163,12 +175,13 @@ static bool icmp_decode(struct in *in, const uint8_t *p, uint32_t len, bool v6)
     return true;
 }
 
-static bool l4_decode(struct in *in, unsigned proto, const uint8_t *p, uint32_t len, const uint8_t *src, const uint8_t *dst,
-                      bool v6)
+static bool l4_decode(struct in *in, unsigned proto, const uint8_t *p, uint32_t len, const uint8_t *src,
+                      const uint8_t *dst, bool v6)
 {
     uint64_t sum = checksum_sum(p, len);
     if (proto != 1)
-        sum += checksum_sum(src, v6 ? 16 : 4) + checksum_sum(dst, v6 ? 16 : 4) + htons((uint16_t)proto) + htons((uint16_t)len);
+        sum += checksum_sum(src, v6 ? 16 : 4) + checksum_sum(dst, v6 ? 16 : 4) + htons((uint16_t)proto) +
+               htons((uint16_t)len);
     if (!in->unchecked && checksum_fold(sum) != 0xffff) return bad(in, "wrong TCP or ICMP checksum");
     if (proto == 6) return tcp_decode(in, p, len);
     if (proto == 1 || proto == 58) return icmp_decode(in, p, len, v6);

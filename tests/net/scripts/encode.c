@@ -14,7 +14,10 @@ struct out {
     uint32_t len;
 };
 
-static void put8(struct out *o, int64_t v) { o->p[o->len++] = (uint8_t)v; }
+static void put8(struct out *o, int64_t v)
+{
+    o->p[o->len++] = (uint8_t)v;
+}
 
 static void put16(struct out *o, int64_t v)
 {
@@ -123,7 +126,8 @@ static void tcp_encode(struct peer *peer, const struct packet *p, uint32_t now_m
     put32(o, p->number[PACKET_ACK].set ? peer->stack_iss + p->number[PACKET_ACK].lo : 0);
     put8(o, packet_get(p, PACKET_DOFF, (20 + options.len) / 4) << 4);
     put8(o, p->flags);
-    put16(o, packet_get(p, PACKET_WIN, 65535));
+    peer->win = (uint16_t)packet_get(p, PACKET_WIN, peer->win);
+    put16(o, peer->win);
     put16(o, 0);
     put16(o, packet_get(p, PACKET_URG, 0));
     put(o, bytes, options.len);
@@ -266,13 +270,16 @@ static unsigned proto_of(const struct packet *p)
     }
 }
 
-static void l4_checksum(const struct packet *p, const uint8_t *src, const uint8_t *dst, bool v6, uint8_t *at, uint32_t len)
+static void l4_checksum(const struct packet *p, const uint8_t *src, const uint8_t *dst, bool v6, uint8_t *at,
+                        uint32_t len)
 {
-    static const uint32_t place[] = {[PACKET_TCP] = 16, [PACKET_UDP] = 6, [PACKET_ICMP] = 2, [PACKET_ICMP6] = 2, [PACKET_ND] = 2};
+    static const uint32_t place[] = {
+        [PACKET_TCP] = 16, [PACKET_UDP] = 6, [PACKET_ICMP] = 2, [PACKET_ICMP6] = 2, [PACKET_ND] = 2};
     if (p->kind > PACKET_ND || p->kind == PACKET_ARP || len < place[p->kind] + 2) return;
     uint64_t sum = checksum_sum(at, len);
     if (p->kind != PACKET_ICMP)
-        sum += checksum_sum(src, v6 ? 16 : 4) + checksum_sum(dst, v6 ? 16 : 4) + htons((uint16_t)proto_of(p)) + htons((uint16_t)len);
+        sum += checksum_sum(src, v6 ? 16 : 4) + checksum_sum(dst, v6 ? 16 : 4) + htons((uint16_t)proto_of(p)) +
+               htons((uint16_t)len);
     uint16_t checksum = (uint16_t)~checksum_fold(sum);
     if (p->bad_checksum) checksum ^= 0x5555;
     memcpy(at + place[p->kind], &checksum, 2);
@@ -332,7 +339,8 @@ static void ip6_encode(struct peer *peer, const struct packet *p, uint32_t now_m
     word_ip(p->word[PACKET_W_DST], peer->stack_ip, dst);
     uint32_t at = o->len;
     bool ext = p->word[PACKET_W_EXT][0]; /* its first byte is the header's type, then the header itself */
-    put32(o, packet_get(p, PACKET_VERSION, 6) << 28 | packet_get(p, PACKET_DSCP, 0) << 22 | packet_get(p, PACKET_ECN, 0) << 20);
+    put32(o, packet_get(p, PACKET_VERSION, 6) << 28 | packet_get(p, PACKET_DSCP, 0) << 22 |
+                 packet_get(p, PACKET_ECN, 0) << 20);
     put16(o, 0);
     put8(o, packet_get(p, PACKET_PROTO, proto_of(p)));
     put8(o, packet_get(p, PACKET_TTL, p->kind == PACKET_ND ? ND_HOP_LIMIT : 64));
@@ -363,9 +371,12 @@ uint32_t frame_encode(struct peer *peer, const struct packet *p, uint32_t now_ms
     put(&o, mac, 6);
     if (p->number[PACKET_VLAN].set) put32(&o, 0x81000000 | p->number[PACKET_VLAN].lo);
     put16(&o, packet_get(p, PACKET_ETHERTYPE, p->kind == PACKET_ARP ? 0x0806 : v6 ? 0x86dd : 0x0800));
-    if (p->kind == PACKET_ARP) arp_encode(peer, p, &o);
-    else if (v6) ip6_encode(peer, p, now_ms, &o);
-    else ip4_encode(peer, p, now_ms, &o);
+    if (p->kind == PACKET_ARP)
+        arp_encode(peer, p, &o);
+    else if (v6)
+        ip6_encode(peer, p, now_ms, &o);
+    else
+        ip4_encode(peer, p, now_ms, &o);
     for (int64_t i = 0; i < packet_get(p, PACKET_PAD, 0); i++) put8(&o, 0xaa);
     if (p->number[PACKET_CUT].set && p->number[PACKET_CUT].lo < o.len) o.len = (uint32_t)p->number[PACKET_CUT].lo;
     return o.len;

@@ -28,9 +28,12 @@ __attribute__((format(printf, 3, 4))) static void add(char *text, size_t cap, co
 static void add_range(char *text, size_t cap, const char *name, const struct packet_range *r)
 {
     if (!r->set) return;
-    if (r->lo == INT64_MIN) add(text, cap, " %s *", name);
-    else if (r->lo == r->hi) add(text, cap, " %s %" PRId64, name, r->lo);
-    else add(text, cap, " %s %" PRId64 "..%" PRId64, name, r->lo, r->hi);
+    if (r->lo == INT64_MIN)
+        add(text, cap, " %s *", name);
+    else if (r->lo == r->hi)
+        add(text, cap, " %s %" PRId64, name, r->lo);
+    else
+        add(text, cap, " %s %" PRId64 "..%" PRId64, name, r->lo, r->hi);
 }
 
 static void flags_format(const struct packet *p, char *text, size_t cap)
@@ -75,20 +78,26 @@ void packet_format(const struct packet *p, bool brief, char *text, size_t cap)
     for (unsigned i = 0; i < p->sacks; i++)
         add(text, cap, "%s%" PRId64 "-%" PRId64, i ? "," : " sack ", p->sack[i].lo, p->sack[i].hi);
     for (unsigned i = 0; i < PACKET_WORD_COUNT; i++)
-        if (p->word[i][0] && !(brief && p->kind == PACKET_TCP)) add(text, cap, " %s %s", packet_word_names[i], p->word[i]);
+        if (p->word[i][0] && !(brief && p->kind == PACKET_TCP))
+            add(text, cap, " %s %s", packet_word_names[i], p->word[i]);
     if (p->more) add(text, cap, " ...");
     if (p->no_ts) add(text, cap, " nots");
     if (p->junk) add(text, cap, " junk");
 }
 
-static bool differ(char *why, size_t cap, const char *name, const struct packet_range *want, const struct packet_range *got)
+static bool differ(char *why, size_t cap, const char *name, const struct packet_range *want,
+                   const struct packet_range *got)
 {
     why[0] = '\0';
     add(why, cap, "%s:", name);
-    if (want->set) add_range(why, cap, "expected", want);
-    else add(why, cap, " expected none");
-    if (got->set) add_range(why, cap, "came", got);
-    else add(why, cap, " came none");
+    if (want->set)
+        add_range(why, cap, "expected", want);
+    else
+        add(why, cap, " expected none");
+    if (got->set)
+        add_range(why, cap, "came", got);
+    else
+        add(why, cap, " came none");
     return false;
 }
 

@@ -94,17 +94,17 @@ struct packet_range {
 struct packet {
     enum packet_kind kind;
     bool v6;
-    uint16_t flags;       /* TCP's, low nine bits */
-    bool flags_any;       /* expected: whatever the flags are */
+    uint16_t flags; /* TCP's, low nine bits */
+    bool flags_any; /* expected: whatever the flags are */
     struct packet_range number[PACKET_NUMBER_COUNT];
     char word[PACKET_WORD_COUNT][PACKET_WORD]; /* addresses and bytes as canonical text; empty: not set */
     struct packet_range sack[PACKET_SACKS];    /* left and right edge */
     unsigned sacks;
-    bool more;            /* expected: other options may be there too */
-    bool no_ts;           /* no timestamp although negotiated */
+    bool more;  /* expected: other options may be there too */
+    bool no_ts; /* no timestamp although negotiated */
     bool bad_checksum, bad_ip_checksum;
-    bool junk;            /* payload that is not the pattern */
-    bool new_isn;         /* expected: the stack's SYN begins a new sequence */
+    bool junk;    /* payload that is not the pattern */
+    bool new_isn; /* expected: the stack's SYN begins a new sequence */
 };
 
 enum { F = 0x01, S = 0x02, R = 0x04, P = 0x08, A = 0x10, U = 0x20, E = 0x40, C = 0x80 };
@@ -129,6 +129,9 @@ void packet_format(const struct packet *p, bool brief, char *text, size_t cap);
 /* True: came is what was expected. Otherwise why holds the first field that differs. */
 bool packet_match(const struct packet *expected, const struct packet *came, char *why, size_t cap);
 /* Byte number i of either direction's data. */
-static inline uint8_t packet_pattern(uint32_t i) { return (uint8_t)(i * 7 + (i >> 8)); }
+static inline uint8_t packet_pattern(uint32_t i)
+{
+    return (uint8_t)(i * 7 + (i >> 8));
+}
 
 #endif

@@ -43,13 +43,18 @@ static bool file_run(const char *path, bool must_fail)
 {
     int rc = run_file(&run, path);
     bool good = must_fail ? fails_as_said(&run, rc) : rc == 0;
-    if (!good && !must_fail) report(&run);
-    else if (good) printf("ok %s\n", path);
+    if (!good && !must_fail)
+        report(&run);
+    else if (good)
+        printf("ok %s\n", path);
     run_free(&run);
     return good;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 /* The scripts of a folder, or the one file. Returns how many; names are the caller's to free. */
 static unsigned files_of(const char *path, char **names)

@@ -93,19 +93,32 @@ static bool ts_parse(struct words *w, const char *text, struct packet *out)
 
 static bool flag_word(const char *word, struct packet *out)
 {
-    if (strcmp(word, "...") == 0) out->more = true;
-    else if (strcmp(word, "nots") == 0) out->no_ts = true;
-    else if (strcmp(word, "badsum") == 0) out->bad_checksum = true;
-    else if (strcmp(word, "badipsum") == 0) out->bad_ip_checksum = true;
-    else if (strcmp(word, "junk") == 0) out->junk = true;
-    else if (strcmp(word, "newisn") == 0) out->new_isn = true;
-    else if (strcmp(word, "sackok") == 0) packet_set(out, PACKET_SACKOK, 1);
-    else if (strcmp(word, "df") == 0) packet_set(out, PACKET_DF, 1);
-    else if (strcmp(word, "mf") == 0) packet_set(out, PACKET_MF, 1);
-    else if (strcmp(word, "ect0") == 0) packet_set(out, PACKET_ECN, 2);
-    else if (strcmp(word, "ect1") == 0) packet_set(out, PACKET_ECN, 1);
-    else if (strcmp(word, "ce") == 0) packet_set(out, PACKET_ECN, 3);
-    else return false;
+    if (strcmp(word, "...") == 0)
+        out->more = true;
+    else if (strcmp(word, "nots") == 0)
+        out->no_ts = true;
+    else if (strcmp(word, "badsum") == 0)
+        out->bad_checksum = true;
+    else if (strcmp(word, "badipsum") == 0)
+        out->bad_ip_checksum = true;
+    else if (strcmp(word, "junk") == 0)
+        out->junk = true;
+    else if (strcmp(word, "newisn") == 0)
+        out->new_isn = true;
+    else if (strcmp(word, "sackok") == 0)
+        packet_set(out, PACKET_SACKOK, 1);
+    else if (strcmp(word, "df") == 0)
+        packet_set(out, PACKET_DF, 1);
+    else if (strcmp(word, "mf") == 0)
+        packet_set(out, PACKET_MF, 1);
+    else if (strcmp(word, "ect0") == 0)
+        packet_set(out, PACKET_ECN, 2);
+    else if (strcmp(word, "ect1") == 0)
+        packet_set(out, PACKET_ECN, 1);
+    else if (strcmp(word, "ce") == 0)
+        packet_set(out, PACKET_ECN, 3);
+    else
+        return false;
     return true;
 }
 
@@ -151,7 +164,8 @@ static bool seq_parse(struct words *w, struct packet *out)
     if (w->at == w->n) return fail(w, "expected SEQ(LEN) behind the flags", "end of line");
     const char *word = w->word[w->at++], *p = word;
     if (strcmp(word, "*") == 0)
-        return value_range(w->scope, "*", &out->number[PACKET_SEQ]) && value_range(w->scope, "*", &out->number[PACKET_LEN]);
+        return value_range(w->scope, "*", &out->number[PACKET_SEQ]) &&
+               value_range(w->scope, "*", &out->number[PACKET_LEN]);
     int64_t seq;
     char len[PACKET_WORD];
     if (!value_parse(w->scope, &p, &seq) || *p++ != '(' || strcspn(p, ")") >= sizeof len)

@@ -12,14 +12,15 @@ struct peer {
     bool v6;
     uint8_t ip[16], stack_ip[16]; /* network order; the first 4 bytes of IPv4 */
     uint8_t mac[6], stack_mac[6];
-    uint16_t port, stack_port;    /* stack_port 0: learned from the stack's SYN */
+    uint16_t port, stack_port; /* stack_port 0: learned from the stack's SYN */
     uint32_t iss, stack_iss;
     bool stack_iss_known;
-    bool ts_offered, ts;          /* the peer's SYN, and both SYNs, carried a timestamp */
-    uint32_t ts_recent;           /* the stack's last value */
-    uint32_t ts_start;            /* the peer's clock: this and a tick each millisecond */
-    uint32_t read_at, write_at;   /* bytes that the application has read and written */
-    struct stream *stream;        /* NULL: not accepted, or given back */
+    bool ts_offered, ts;        /* the peer's SYN, and both SYNs, carried a timestamp */
+    uint16_t win;               /* as last sent */
+    uint32_t ts_recent;         /* the stack's last value */
+    uint32_t ts_start;          /* the peer's clock: this and a tick each millisecond */
+    uint32_t read_at, write_at; /* bytes that the application has read and written */
+    struct stream *stream;      /* NULL: not accepted, or given back */
     bool accepted;
     uint32_t events_seen;
 };

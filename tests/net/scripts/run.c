@@ -48,7 +48,8 @@ static void capture(void *arg, struct rte_mbuf **frames, uint16_t n)
     for (uint16_t i = 0; i < n; i++) {
         struct rte_mbuf *m = frames[i];
         struct run_frame *f = &r->frames[r->tail % RUN_FRAMES];
-        if (r->tail - r->head == RUN_FRAMES) run_fail(r, "the stack sent more than %u frames that no line expects", RUN_FRAMES);
+        if (r->tail - r->head == RUN_FRAMES)
+            run_fail(r, "the stack sent more than %u frames that no line expects", RUN_FRAMES);
         *f = (struct run_frame){.bytes = malloc(m->pkt_len), .len = m->pkt_len, .at = r->now};
         f->unchecked = m->ol_flags & (RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_IP_CKSUM);
         const void *linear = f->bytes ? rte_pktmbuf_read(m, 0, m->pkt_len, f->bytes) : NULL;
@@ -64,7 +65,8 @@ static struct packet decoded(struct run *r, const struct run_frame *f)
     struct packet p;
     char why[RUN_TEXT];
     uint32_t most = r->config.mtu + 14u + (f->len > 14 && f->bytes[12] == 0x81 ? 4u : 0u);
-    if (!frame_decode(r->peer, f->bytes, f->len, f->unchecked, &p, why, sizeof why)) run_fail(r, "the stack sent a bad frame: %s", why);
+    if (!frame_decode(r->peer, f->bytes, f->len, f->unchecked, &p, why, sizeof why))
+        run_fail(r, "the stack sent a bad frame: %s", why);
     if (f->len > most) run_fail(r, "the stack sent a frame of %u bytes at an MTU of %u", f->len, r->config.mtu);
     return p;
 }
@@ -129,11 +131,14 @@ static bool chatter_take(struct run *r, struct packet *out)
 
 void run_turn(struct run *r)
 {
+    if (r->hold) return;
     net_stack_output(r->stack, r->now);
     struct packet p;
     while (!r->manual_neighbours && chatter_take(r, &p)) {
-        if (p.kind == PACKET_ARP) arp_answer(r, &p);
-        else nd_answer(r, &p);
+        if (p.kind == PACKET_ARP)
+            arp_answer(r, &p);
+        else
+            nd_answer(r, &p);
     }
 }
 
@@ -141,7 +146,8 @@ static struct rte_mbuf *device_buffer(struct run *r)
 {
     struct rte_mbuf *m = rte_pktmbuf_alloc(r->pools.frame);
     if (m || r->taken_count[0] == 0) return m;
-    rte_pktmbuf_free(r->taken[0][--r->taken_count[0]]); /* the device has a buffer left where the script has taken all */
+    rte_pktmbuf_free(
+        r->taken[0][--r->taken_count[0]]); /* the device has a buffer left where the script has taken all */
     return rte_pktmbuf_alloc(r->pools.frame);
 }
 
@@ -204,7 +210,8 @@ static struct peer *peer_of(struct run *r, const struct stream *s)
     const char *colon = strrchr(text, ':');
     unsigned long port = colon ? strtoul(colon + 1, NULL, 10) : 0;
     for (unsigned i = 0; i < r->peer_count; i++)
-        if (r->peers[i].port == port && (strchr(text, '[') || strchr(text, '.') != colon) && !r->peers[i].accepted) return &r->peers[i];
+        if (r->peers[i].port == port && (strchr(text, '[') || strchr(text, '.') != colon) && !r->peers[i].accepted)
+            return &r->peers[i];
     return NULL;
 }
 
@@ -237,6 +244,7 @@ static void peer_init(struct run *r, struct peer *peer, const char *name)
     memcpy(peer->stack_mac, r->config.mac, 6);
     peer->port = (uint16_t)(4000 + (peer - r->peers));
     peer->stack_port = 7;
+    peer->win = 65535;
     peer->iss = 0xfffff000u; /* so that the numbers wrap early */
 }
 
@@ -314,7 +322,8 @@ static void no_stray(struct run *r)
     char text[PACKET_TEXT];
     struct packet p = decoded(r, f);
     packet_format(&p, true, text, sizeof text);
-    run_fail(r, "the stack sent what no line expects, at %.6f ms:\n      came:    >%s", (double)(f->at - RUN_START_NS) / 1e6, text);
+    run_fail(r, "the stack sent what no line expects, at %.6f ms:\n      came:    >%s",
+             (double)(f->at - RUN_START_NS) / 1e6, text);
 }
 
 static void command_in(struct run *r, char **words, unsigned n)
@@ -339,8 +348,10 @@ static void expectation_complete(const struct run *r, struct packet *p)
     if (!p->number[PACKET_SPORT].set && peer->stack_port) packet_set(p, PACKET_SPORT, peer->stack_port);
     if (!p->number[PACKET_DPORT].set) packet_set(p, PACKET_DPORT, peer->port);
     if (!p->number[PACKET_TSVAL].set && !p->no_ts && !p->flags_any && !p->more && !(p->flags & (S | R))) {
-        if (peer->ts) value_range(&r->scope, "*", &p->number[PACKET_TSVAL]);
-        else p->no_ts = true;
+        if (peer->ts)
+            value_range(&r->scope, "*", &p->number[PACKET_TSVAL]);
+        else
+            p->no_ts = true;
     }
     if (!p->number[PACKET_TSVAL].set && !p->more && p->flags & (S | R)) p->no_ts = !(p->flags & R);
     mac_write(peer->mac, mac);
@@ -364,7 +375,8 @@ static void command_out(struct run *r, char **words, unsigned n)
         run_fail(r, "%s\n      expected: >%s\n      came:     >%s at %.6f ms", why, want, got, at);
     if (r->window_to && (f.at < r->window_from || f.at > r->window_to))
         run_fail(r, "it came at %.6f ms, not within %.6f to %.6f ms\n      expected: >%s", at,
-                 (double)(int64_t)(r->window_from - RUN_START_NS) / 1e6, (double)(r->window_to - RUN_START_NS) / 1e6, want);
+                 (double)(int64_t)(r->window_from - RUN_START_NS) / 1e6, (double)(r->window_to - RUN_START_NS) / 1e6,
+                 want);
     run_trace(r, ">%s", got);
     free(f.bytes);
     r->head++;
@@ -384,14 +396,19 @@ static void command_use(struct run *r, char **words, unsigned n)
     for (unsigned i = 2; i + 1 < n; i += 2) {
         char text[PACKET_WORD];
         bool address = strcmp(words[i], "ip") == 0 || strcmp(words[i], "to") == 0;
-        if (strcmp(words[i], "port") == 0) peer->port = (uint16_t)run_value(r, words[i + 1]);
-        else if (strcmp(words[i], "listener") == 0) peer->stack_port = (uint16_t)run_value(r, words[i + 1]);
-        else if (strcmp(words[i], "iss") == 0) peer->iss = (uint32_t)run_value(r, words[i + 1]);
-        else if (strcmp(words[i], "mac") == 0 && parse_mac(words[i + 1], peer->mac)) continue;
+        if (strcmp(words[i], "port") == 0)
+            peer->port = (uint16_t)run_value(r, words[i + 1]);
+        else if (strcmp(words[i], "listener") == 0)
+            peer->stack_port = (uint16_t)run_value(r, words[i + 1]);
+        else if (strcmp(words[i], "iss") == 0)
+            peer->iss = (uint32_t)run_value(r, words[i + 1]);
+        else if (strcmp(words[i], "mac") == 0 && parse_mac(words[i + 1], peer->mac))
+            continue;
         else if (address && parse_word('a', words[i + 1], text)) {
             peer->v6 = strchr(text, ':') != NULL;
             inet_pton(peer->v6 ? AF_INET6 : AF_INET, text, words[i][0] == 'i' ? peer->ip : peer->stack_ip);
-        } else run_fail(r, "use: %s %s", words[i], words[i + 1]);
+        } else
+            run_fail(r, "use: %s %s", words[i], words[i + 1]);
     }
     r->peer = peer;
 }
@@ -402,7 +419,10 @@ static void command_neighbours(struct run *r, char **words, unsigned n)
     r->manual_neighbours = strcmp(words[1], "manual") == 0;
 }
 
-int run_listen(struct run *r, uint16_t port) { return net_listen(r->stack, port, accepted, r); }
+int run_listen(struct run *r, uint16_t port)
+{
+    return net_listen(r->stack, port, accepted, r);
+}
 
 static void command_listen(struct run *r, char **words, unsigned n)
 {
@@ -471,7 +491,9 @@ static void words_run(struct run *r, char **words, unsigned n)
     const struct run_command *command = command_find(words[0]);
     if (!command) run_fail(r, "unknown command: %s", words[0]);
     if (r->burst_count && words[0][0] != '<') run_fail(r, "a burst ends with <");
-    command->fn(r, words, n);
+    r->hold = n > 1 && strcmp(words[n - 1], "&") == 0;
+    command->fn(r, words, r->hold ? n - 1 : n);
+    r->hold = false;
 }
 
 static unsigned split(char *text, char **words)
@@ -564,7 +586,8 @@ static int lines_read(struct run *r, const char *path)
 
 static void script_run(struct run *r)
 {
-    if (r->line_count == 0 || !cites(r->lines[0].text)) run_fail(r, "the first line cites no RFC section (\"# RFC 9293 3.5: ...\")");
+    if (r->line_count == 0 || !cites(r->lines[0].text))
+        run_fail(r, "the first line cites no RFC section (\"# RFC 9293 3.5: ...\")");
     lines_run(r, 1, r->line_count);
     r->at = r->line_count - 1;
     if (!r->stack) run_fail(r, "the script does nothing");

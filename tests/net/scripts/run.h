@@ -1,6 +1,6 @@
 /*
- * A script at work: a stack, peers, virtual time. A line's command is a row of a table; it fails the script by run_fail,
- * which does not return.
+ * A script at work: a stack, peers, virtual time. A line's command is a row of a table; it fails the script by
+ * run_fail, which does not return.
  */
 #ifndef POLAR_TESTS_NET_SCRIPTS_RUN_H
 #define POLAR_TESTS_NET_SCRIPTS_RUN_H
@@ -31,7 +31,7 @@ struct run_frame {
 };
 
 struct run_line {
-    char *text;   /* as in the file */
+    char *text; /* as in the file */
     unsigned number;
 };
 
@@ -50,9 +50,10 @@ struct run {
     uint64_t now, tolerance;
     uint64_t window_from, window_to; /* when the line's frame is to come; window_to 0: at once */
     bool manual_neighbours;
+    bool hold; /* this line's call and the next are of one turn */
     struct peer peers[RUN_PEERS];
     unsigned peer_count;
-    struct peer *peer;       /* the one that lines speak of */
+    struct peer *peer;                   /* the one that lines speak of */
     struct run_frame frames[RUN_FRAMES]; /* sent and not yet looked for */
     uint32_t head, tail;
     struct rte_mbuf *burst[RUN_BURST];

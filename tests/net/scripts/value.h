@@ -13,8 +13,8 @@ struct value_scope {
 };
 
 /*
- * An expression: decimal or 0x numbers with a unit (ns us ms s: in nanoseconds; k: 1000; K: 1024), $i, and + - * between
- * them, no blanks. Advances *text behind it. False: none stands there.
+ * An expression: decimal or 0x numbers with a unit (ns us ms s: in nanoseconds; k: 1000; K: 1024), $i, and + - *
+ * between them, no blanks. Advances *text behind it. False: none stands there.
  */
 bool value_parse(const struct value_scope *scope, const char **text, int64_t *out);
 /* The whole of text: an expression, "low..high", or "*" for any. */
