@@ -229,6 +229,29 @@ bool tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c)
     return true;
 }
 
+bool tcp_frame_send_syn_ack(struct net_stack *st, const uint8_t *mac, uint64_t key, const struct tcp_handshake *hs,
+                            uint32_t ts_val)
+{
+    struct rte_mbuf *m = rte_pktmbuf_alloc(st->config.pools->small);
+    if (!m) return false;
+    uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *);
+    struct tcp_options o = {
+        .mss = (uint16_t)(st->config.mtu - sizeof(struct rte_ipv4_hdr) - TCP_HEADER_BYTES),
+        .scale = st->rcv_scale,
+        .has_scale = hs->flags & TCP_HS_SCALE,
+        .has_ts = hs->flags & TCP_HS_TS,
+        .sack_permitted = hs->flags & TCP_HS_SACK,
+        .ts_val = ts_val,
+        .ts_ecr = hs->ts_val,
+    };
+    header_write(st, p, mac, key);
+    uint32_t options_len = tcp_options_write_syn(p + TCP_FRAME_HEADER, &o);
+    uint8_t flags = (uint8_t)(TCP_SYN | TCP_ACK | (hs->flags & TCP_HS_ECN ? TCP_ECE : 0));
+    control_finish(st, m, key, hs->iss, hs->irs + 1, flags, tcp_syn_window(st), options_len);
+    stack_send(st, m);
+    return true;
+}
+
 bool tcp_frame_send_bare(struct net_stack *st, const uint8_t *mac, uint64_t key, tcp_seq seq, tcp_seq ack,
                          uint8_t flags, const uint32_t *ts)
 {
