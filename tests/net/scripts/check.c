@@ -31,7 +31,7 @@ static const struct tcp_conn *conn_of(struct run *r)
 {
     if (r->peer->stream) return tcp_conn_of(r->peer->stream);
     uint32_t ref = ref_of(r);
-    if (ref >= TCP_REF_TIME_WAIT) run_fail(r, "there is no connection with %s", r->peer->name);
+    if (ref >= TCP_REF_SYN) run_fail(r, "there is no connection with %s", r->peer->name);
     return stack_conn(r->stack, ref);
 }
 
@@ -42,6 +42,7 @@ static const char *state_of(struct run *r)
     uint32_t ref = ref_of(r);
     if (ref == TCP_TABLE_NONE) return r->peer->stream ? "CLOSED" : "none";
     if (ref & TCP_REF_TIME_WAIT) return "TIME-WAIT";
+    if (ref & TCP_REF_SYN) return "SYN-RECEIVED";
     return state_names[stack_conn(r->stack, ref)->state];
 }
 

@@ -25,6 +25,7 @@ static const struct setting settings[] = {
     SETTING("delayed-ack", delayed_ack_ns),
     SETTING("connections", max_connections),
     SETTING("half-open", max_half_open),
+    SETTING("cookies", syn_cookies), /* 0 when the cache is full, 1 never, 2 always */
     SETTING("port-first", port_first),
     SETTING("port-last", port_last),
     SETTING("tx-ip-checksum", tx_ip_checksum),
