@@ -5,7 +5,7 @@
  * States and who moves them (RFC 9293 3.3.2):
  *
  *   (none) -> SYN_SENT                   net_connect             tcp_open.c
- *   (none) -> SYN_RCVD                   a SYN for a listener    tcp_open.c
+ *   (none) -> SYN_RCVD                   the ACK of a handshake  tcp_syncache.c, tcp_cookie.c (half-open ones are theirs)
  *   SYN_SENT -> ESTABLISHED | SYN_RCVD   tcp_syn_sent_rx         tcp_open.c
  *   SYN_RCVD -> ESTABLISHED              tcp_established         tcp_open.c
  *   ESTABLISHED -> FIN_WAIT_1, CLOSE_WAIT -> LAST_ACK            tcp_close_send     tcp_close.c
@@ -55,10 +55,13 @@ enum tcp_conn_flag {
     TCPF_PASSIVE = 1u << 14,      /* opened by the peer */
     TCPF_SCALE = 1u << 15,        /* window scale negotiated */
     TCPF_FIN_SEEN = 1u << 16,     /* the peer's FIN came out of order; fin_seq is its number */
-    TCPF_BOARD = 1u << 24,        /* the board knows what is in flight */
-    TCPF_PTO = 1u << 25,          /* rexmt_at is the tail loss probe's */
-    TCPF_REO = 1u << 26,          /* rexmt_at is when RACK looks again */
-    TCPF_TLP_DUE = 1u << 27,      /* a tail loss probe to be sent */
+    TCPF_ECN = 1u << 24,          /* see tcp_ecn.h */
+    TCPF_ECE = 1u << 25,
+    TCPF_CWR = 1u << 26,
+    TCPF_BOARD = 1u << 27,        /* the board knows what is in flight */
+    TCPF_PTO = 1u << 28,          /* rexmt_at is the tail loss probe's */
+    TCPF_REO = 1u << 29,          /* rexmt_at is when RACK looks again */
+    TCPF_TLP_DUE = 1u << 30,      /* a tail loss probe to be sent */
 };
 
 #define TCP_NEVER UINT64_MAX
@@ -67,7 +70,6 @@ enum tcp_conn_flag {
 #define TCP_TS_SHIFT 20u           /* a tick of our timestamp clock is 2^20 ns */
 #define TCP_HEADER_TEMPLATE 38u /* Ethernet, IPv4, the two ports */
 
-struct tcp_listener;
 struct net_stack;
 
 struct tcp_conn {
@@ -118,7 +120,6 @@ struct tcp_conn {
 
     /* seldom used */
     struct wheel_node timer;
-    struct tcp_listener *listener;
     uint64_t linger_at;      /* ns: an orphan is reset, an active open fails */
     struct tcp_ooo *ooo;     /* received out of order or twice; NULL: nothing */
     struct tcp_board *board; /* what is in flight, once something is amiss (TCPF_BOARD), or only what to undo; or NULL */
@@ -127,6 +128,8 @@ struct tcp_conn {
     uint32_t ts_recent_age;  /* about seconds, when ts_recent was taken */
     uint16_t rcv_mss;        /* longest segment seen */
     uint16_t peer_mss;
+    uint32_t retransmits;    /* segments sent again */
+    tcp_seq cwr_seq;         /* snd_max when cwnd last came down, with TCPF_ECN */
     uint8_t cc;              /* enum net_tcp_cc */
     uint32_t cc_state[TCP_CC_WORDS]; /* the algorithm's own */
 };

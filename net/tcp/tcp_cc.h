@@ -39,7 +39,7 @@ struct tcp_cc_saved {
     uint32_t state[TCP_CC_WORDS];
 };
 
-extern const struct tcp_cc tcp_cc_newreno;
+extern const struct tcp_cc tcp_cc_cubic, tcp_cc_newreno, tcp_cc_dctcp;
 extern const struct tcp_cc *const tcp_cc_table[]; /* by enum net_tcp_cc */
 
 static inline const struct tcp_cc *tcp_cc_of(const struct tcp_conn *c) { return tcp_cc_table[c->cc]; }

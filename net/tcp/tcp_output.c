@@ -117,6 +117,7 @@ static bool resend(struct net_stack *st, struct tcp_conn *c, uint32_t off, const
     if (!tcp_frame_send(st, c, c->snd_una + off, flags, m, m_off, data)) return false;
     c->flags &= ~TCPF_TIMING;
     metric_add(&st->metrics.retransmits, 1);
+    c->retransmits++;
     ack_carried(c);
     return true;
 }
@@ -186,6 +187,7 @@ static void data_sent(struct net_stack *st, struct tcp_conn *c, uint32_t len, bo
     if (unlikely(c->flags & TCPF_BOARD)) tcp_loss_sent(st, c, c->snd_max - c->snd_una - before);
     if (unlikely(again)) {
         metric_add(&st->metrics.retransmits, 1);
+        c->retransmits++;
         return;
     }
     c->sent_at = st->now;
