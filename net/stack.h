@@ -16,8 +16,23 @@
 
 struct net_stack;
 
+/* When a SYN is answered by a cookie (RFC 4987 3.6) instead of an entry of the SYN cache. */
+enum net_syn_cookies {
+    NET_SYN_COOKIES_FULL,  /* when the cache is full */
+    NET_SYN_COOKIES_NEVER, /* the oldest entry makes room */
+    NET_SYN_COOKIES_ALWAYS,
+};
+
 /* Sends frames; takes all of them. */
 typedef void net_tx_fn(void *arg, struct rte_mbuf **frames, uint16_t n);
+
+enum net_tcp_cc { NET_TCP_CUBIC, NET_TCP_NEWRENO, NET_TCP_DCTCP, NET_TCP_CC_COUNT };
+
+/* Explicit congestion notification: agreed to when the peer asks, never, asked for. DCTCP always asks. */
+enum net_tcp_ecn { NET_TCP_ECN_PASSIVE, NET_TCP_ECN_OFF, NET_TCP_ECN_ON };
+
+/* A port is to be listened on (claim), or is no more: whoever shares our address with us is told. 0 or -errno. */
+typedef int net_claim_fn(void *arg, uint16_t port, bool claim);
 
 struct net_stack_config {
     unsigned core;
@@ -32,14 +47,19 @@ struct net_stack_config {
     uint64_t secret[2];    /* keys for the connection hash, initial sequence numbers, ports: random, or a test's seed */
     uint16_t port_first, port_last; /* source ports for active opens */
     uint32_t max_connections;
-    uint32_t max_half_open;
+    uint32_t max_half_open; /* entries of the SYN cache, of about 64 bytes */
+    enum net_syn_cookies syn_cookies;
     uint32_t rx_window;    /* bytes of receive buffer a connection, at most */
     uint32_t tx_inline;    /* payloads up to so many bytes are copied beside the header instead of referenced */
     uint64_t rto_min_ns, rto_max_ns, rto_initial_ns;
     uint64_t time_wait_ns;
     uint64_t delayed_ack_ns;
+    enum net_tcp_cc tcp_cc; /* congestion control */
+    enum net_tcp_ecn tcp_ecn;
     struct buf_pools *pools;
     struct stream_loop *loop;
+    net_claim_fn *claim;   /* may be NULL */
+    void *claim_arg;
     net_tx_fn *tx;
     void *tx_arg;
 };
@@ -61,7 +81,8 @@ uint64_t net_stack_deadline(const struct net_stack *stack);
 
 /* 0, -EADDRINUSE. accept is called when the handshake is complete. */
 int net_listen(struct net_stack *stack, uint16_t port, stream_accept_fn *accept, void *arg);
-/* No more connections on this port: those in their handshake are reset, others stay. */
+/* No more connections on this port: those in their handshake are reset, others stay, and for their sake the claim on the
+ * port is kept. */
 void net_unlisten(struct net_stack *stack, uint16_t port);
 /* Starts an active open; the stream is the caller's at once (set user before the next input); STREAM_CONNECTED or
  * STREAM_ERROR follows. 0, -EADDRNOTAVAIL (no free port), -ENOMEM. */
@@ -69,6 +90,10 @@ int net_connect(struct net_stack *stack, uint32_t ip, uint16_t port, uint64_t no
 /* The same from a port of the caller's choice (0: any). -EADDRNOTAVAIL too when that port is so connected already. */
 int net_connect_from(struct net_stack *stack, uint16_t local_port, uint32_t ip, uint16_t port, uint64_t now_ns,
                      struct stream **out);
+
+/* enum values of "cubic" and the like, of "passive", "off", "on"; -EINVAL: no such name. */
+int net_tcp_cc_find(const char *name);
+int net_tcp_ecn_find(const char *name);
 
 const struct net_metrics *net_stack_metrics(const struct net_stack *stack);
 /* Connections in any state but TIME-WAIT and half-open. */

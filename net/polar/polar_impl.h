@@ -236,15 +236,6 @@ void sock_info(const struct polar_sock *s, struct tcp_info *out);
 
 /* polar_stack.c: what the library needs to know of a connection beyond its stream. */
 void stream_names(const struct stream *s, struct polar_name *local, struct polar_name *peer);
-struct stream_facts {
-    uint8_t state; /* enum tcp_state */
-    bool timestamps, sack, scale;
-    uint8_t snd_scale, rcv_scale, retries, probes;
-    uint16_t mss, rcv_mss, peer_mss, mtu;
-    uint32_t cwnd, ssthresh, flight, rcv_window; /* bytes */
-    uint64_t rto_ns, srtt_ns, rttvar_ns;
-};
-void stream_facts(const struct stream *s, struct stream_facts *out);
 /* Payload bytes of a full segment. */
 uint16_t stream_mss(const struct stream *s);
 /* Bytes that were put behind what is queued, into the room of its last buffer; 0: they need one of their own. */

@@ -1,31 +1,29 @@
 /* What the library needs to know of a connection beyond its stream: the one file here that looks into the TCP. */
 #include <string.h>
+#include <rte_ip.h>
+#include "net/inspect.h"
 #include "net/polar/polar_impl.h"
 #include "net/tcp/tcp.h"
-#include "net/tcp/tcp_cc.h"
 
 #define TAIL_APPEND_MOST 512u /* bytes: more is better off in buffers of its own */
-#define IP_SOURCE 26u
-#define IP_DESTINATION 30u
 
 static const struct tcp_conn *conn_of(const struct stream *s)
 {
     return (const struct tcp_conn *)(const void *)((const char *)s - offsetof(struct tcp_conn, stream));
 }
 
-static uint32_t load32(const uint8_t *p)
+static struct polar_name name_of(const struct net_endpoint *e)
 {
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+    const uint8_t *a = e->addr;
+    return (struct polar_name){.ip = RTE_IPV4(a[0], a[1], a[2], a[3]), .port = e->port};
 }
 
-static uint16_t load16(const uint8_t *p) { return (uint16_t)(p[0] << 8 | p[1]); }
-
-/* From the header template: it outlives the connection's place in the table. */
 void stream_names(const struct stream *s, struct polar_name *local, struct polar_name *peer)
 {
-    const uint8_t *h = conn_of(s)->header;
-    *local = (struct polar_name){.ip = load32(h + IP_SOURCE), .port = load16(h + TCP_OFFSET)};
-    *peer = (struct polar_name){.ip = load32(h + IP_DESTINATION), .port = load16(h + TCP_OFFSET + 2)};
+    struct net_tcp_info info;
+    net_stream_info(s, &info);
+    *local = name_of(&info.local);
+    *peer = name_of(&info.remote);
 }
 
 uint16_t stream_mss(const struct stream *s) { return conn_of(s)->mss; }
@@ -59,30 +57,4 @@ bool stream_acked(const struct stream_mark *mark)
 int stream_mark_error(const struct stream_mark *mark)
 {
     return conn_of(mark->stream)->iss == mark->identity ? mark->stream->error : 0;
-}
-
-void stream_facts(const struct stream *s, struct stream_facts *out)
-{
-    const struct tcp_conn *c = conn_of(s);
-    *out = (struct stream_facts){
-        .state = c->state,
-        .timestamps = c->flags & TCPF_TS,
-        .sack = c->flags & TCPF_SACK,
-        .scale = c->flags & TCPF_SCALE,
-        .snd_scale = c->snd_scale,
-        .rcv_scale = c->rcv_scale,
-        .retries = c->retries,
-        .probes = c->probes,
-        .mss = c->mss ? c->mss : 1,
-        .rcv_mss = c->rcv_mss,
-        .peer_mss = c->peer_mss,
-        .mtu = c->stack->config.mtu,
-        .cwnd = c->cwnd,
-        .ssthresh = c->ssthresh,
-        .flight = c->snd_max - c->snd_una,
-        .rcv_window = c->rcv_adv - c->rcv_nxt,
-        .rto_ns = c->rto,
-        .srtt_ns = c->srtt,
-        .rttvar_ns = c->rttvar,
-    };
 }

@@ -5,7 +5,7 @@
  * States and who moves them (RFC 9293 3.3.2):
  *
  *   (none) -> SYN_SENT                   net_connect             tcp_open.c
- *   (none) -> SYN_RCVD                   a SYN for a listener    tcp_open.c
+ *   (none) -> SYN_RCVD                   the ACK of a handshake  tcp_syncache.c, tcp_cookie.c (half-open ones are theirs)
  *   SYN_SENT -> ESTABLISHED | SYN_RCVD   tcp_syn_sent_rx         tcp_open.c
  *   SYN_RCVD -> ESTABLISHED              tcp_established         tcp_open.c
  *   ESTABLISHED -> FIN_WAIT_1, CLOSE_WAIT -> LAST_ACK            tcp_close_send     tcp_close.c
@@ -56,13 +56,16 @@ enum tcp_conn_flag {
     TCPF_PASSIVE = 1u << 14,      /* opened by the peer */
     TCPF_SCALE = 1u << 15,        /* window scale negotiated */
     TCPF_FIN_SEEN = 1u << 16,     /* the peer's FIN came out of order; fin_seq is its number */
+    TCPF_ECN = 1u << 24,          /* see tcp_ecn.h */
+    TCPF_ECE = 1u << 25,
+    TCPF_CWR = 1u << 26,
 };
 
 #define TCP_NEVER UINT64_MAX
 #define TCP_CONN_BYTES 512u
+#define TCP_CC_WORDS 6u
 #define TCP_HEADER_TEMPLATE 38u /* Ethernet, IPv4, the two ports */
 
-struct tcp_listener;
 struct net_stack;
 
 struct tcp_conn {
@@ -113,8 +116,6 @@ struct tcp_conn {
 
     /* seldom used */
     struct wheel_node timer;
-    const struct tcp_cc *cc;
-    struct tcp_listener *listener;
     uint64_t linger_at;      /* ns: an orphan is reset, an active open fails */
     struct rte_mbuf *ooo_head, *ooo_hint; /* out of order, sorted; hash.usr is the sequence number */
     uint32_t ooo_count, ooo_bytes;
@@ -124,6 +125,10 @@ struct tcp_conn {
     uint32_t undo_cwnd, undo_ssthresh, undo_ts;
     uint16_t rcv_mss;        /* longest segment seen */
     uint16_t peer_mss;
+    uint32_t retransmits;    /* segments sent again */
+    tcp_seq cwr_seq;         /* snd_max when cwnd last came down, with TCPF_ECN */
+    uint8_t cc;              /* enum net_tcp_cc */
+    uint32_t cc_state[TCP_CC_WORDS]; /* the algorithm's own */
 };
 
 _Static_assert(sizeof(struct tcp_conn) <= TCP_CONN_BYTES, "fits its slot of the pool");

@@ -7,6 +7,7 @@
 #include <rte_mbuf.h>
 #include "net/stack_impl.h"
 #include "net/tcp/conn.h"
+#include "net/tcp/tcp_syncache.h"
 
 #define TCP_FIN 0x01u
 #define TCP_SYN 0x02u
@@ -14,6 +15,9 @@
 #define TCP_PSH 0x08u
 #define TCP_ACK 0x10u
 #define TCP_URG 0x20u
+#define TCP_ECE 0x40u
+#define TCP_CWR 0x80u
+#define TCP_CE 0x100u                 /* not of the header: the packet met a congestion mark (RFC 3168 5) */
 
 #define TCP_HEADER_BYTES 20u
 #define TCP_OFFSET 34u                 /* of the TCP header in a frame that we send */
@@ -39,7 +43,7 @@ struct tcp_segment {
     uint32_t ts_val, ts_ecr; /* valid with has_ts */
     uint16_t wnd;          /* as in the header, not scaled */
     uint16_t payload_off;  /* in m */
-    uint8_t flags;
+    uint16_t flags;        /* and TCP_CE */
     uint8_t options_len;
     bool has_ts;
     const uint8_t *frame;  /* Ethernet header */
@@ -100,6 +104,9 @@ void tcp_frame_set_mac(struct tcp_conn *c, const uint8_t *mac);
 bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8_t flags, const struct rte_mbuf *m,
                     uint32_t off, uint32_t len);
 bool tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c);
+/* The answer to a SYN before there is a connection. ts_val: our timestamp, where the peer has them too. */
+bool tcp_frame_send_syn_ack(struct net_stack *st, const uint8_t *mac, uint64_t key, const struct tcp_handshake *hs,
+                            uint32_t ts_val);
 /* A segment without connection: key as in a connection. ts: NULL, or val and ecr. */
 bool tcp_frame_send_bare(struct net_stack *st, const uint8_t *mac, uint64_t key, tcp_seq seq, tcp_seq ack,
                          uint8_t flags, const uint32_t *ts);
@@ -127,11 +134,22 @@ static inline void tcp_timer_by(struct net_stack *st, struct tcp_conn *c, uint64
 /* tcp_open.c */
 /* NULL: none free. */
 struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key);
-void tcp_listen_rx(struct net_stack *st, struct tcp_segment *s);
+bool tcp_conns_full(const struct net_stack *st);
+/* A segment of no connection. Not NULL: it completes a handshake; the connection, in SYN_RCVD, is to process it. */
+struct tcp_conn *tcp_listen_rx(struct net_stack *st, struct tcp_segment *s);
+/* A listener's connection, in SYN_RCVD, for the ACK s of a handshake. There is room: tcp_conns_full has said so. */
+struct tcp_conn *tcp_open_passive(struct net_stack *st, const struct tcp_segment *s, const struct tcp_handshake *hs);
 void tcp_syn_sent_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s);
 /* The handshake is complete. False: the connection is gone. */
 bool tcp_established(struct net_stack *st, struct tcp_conn *c);
 struct tcp_listener *tcp_listener_find(struct net_stack *st, uint16_t port);
+/* The listener for the local port of key, or NULL. */
+struct tcp_listener *tcp_listener_of(struct net_stack *st, uint64_t key);
+/* The window of our SYN or SYN-ACK, which is never scaled: RFC 7323 2.2. */
+static inline uint16_t tcp_syn_window(const struct net_stack *st)
+{
+    return (uint16_t)RTE_MIN(st->config.rx_window, (uint32_t)UINT16_MAX);
+}
 
 /* tcp_isn.c. RFC 6528. */
 tcp_seq tcp_isn(const struct net_stack *st, uint64_t key);

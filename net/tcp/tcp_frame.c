@@ -9,6 +9,7 @@
 #include <rte_ip.h>
 #include "net/checksum.h"
 #include "net/tcp/tcp.h"
+#include "net/tcp/tcp_ecn.h"
 
 #define IP_OFFSET 14u
 #define TTL 64
@@ -153,6 +154,8 @@ bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8
         sum += checksum_sum(p + header, n);
         header += n;
     }
+    uint32_t ip_sum = c->ip_sum;
+    if (c->flags & TCPF_ECN) flags |= tcp_ecn_tx(c, seq, len, p + IP_OFFSET, &ip_sum);
     uint16_t window = tcp_window_offer(st, c, c->rcv_scale);
     uint32_t seq_be = rte_cpu_to_be_32(seq), ack_be = rte_cpu_to_be_32(c->rcv_nxt);
     uint32_t word = rte_cpu_to_be_32((header - TCP_OFFSET) / 4 << 28 | (uint32_t)flags << 16 | window);
@@ -177,8 +180,9 @@ bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8
         }
         sum += payload;
     }
-    header_finish(st, m, p, header, c->ip_sum, c->pseudo_sum, sum);
+    header_finish(st, m, p, header, ip_sum, c->pseudo_sum, sum);
     c->last_ack = c->rcv_nxt;
+    if (flags & TCP_CWR) c->flags &= ~TCPF_CWR;
     stack_send(st, m);
     return true;
 }
@@ -217,11 +221,34 @@ bool tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c)
     memcpy(p, c->header, TCP_HEADER_TEMPLATE);
     uint32_t options_len = tcp_options_write_syn(p + TCP_FRAME_HEADER, &o);
     uint16_t window = tcp_window_offer(st, c, 0); /* the window of a SYN is never scaled: RFC 7323 2.2 */
-    control_finish(st, m, c->key, c->iss, answer ? c->rcv_nxt : 0, answer ? TCP_SYN | TCP_ACK : TCP_SYN, window,
-                   options_len);
+    uint8_t flags = (uint8_t)(TCP_SYN | (answer ? TCP_ACK : 0) | tcp_ecn_syn_flags(st, c));
+    control_finish(st, m, c->key, c->iss, answer ? c->rcv_nxt : 0, flags, window, options_len);
     c->last_ack = c->rcv_nxt;
     if (c->flags & TCPF_PASSIVE || answer) stack_send(st, m);
     else arp_send(st, (uint32_t)c->key, m);
+    return true;
+}
+
+bool tcp_frame_send_syn_ack(struct net_stack *st, const uint8_t *mac, uint64_t key, const struct tcp_handshake *hs,
+                            uint32_t ts_val)
+{
+    struct rte_mbuf *m = rte_pktmbuf_alloc(st->config.pools->small);
+    if (!m) return false;
+    uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *);
+    struct tcp_options o = {
+        .mss = (uint16_t)(st->config.mtu - sizeof(struct rte_ipv4_hdr) - TCP_HEADER_BYTES),
+        .scale = st->rcv_scale,
+        .has_scale = hs->flags & TCP_HS_SCALE,
+        .has_ts = hs->flags & TCP_HS_TS,
+        .sack_permitted = hs->flags & TCP_HS_SACK,
+        .ts_val = ts_val,
+        .ts_ecr = hs->ts_val,
+    };
+    header_write(st, p, mac, key);
+    uint32_t options_len = tcp_options_write_syn(p + TCP_FRAME_HEADER, &o);
+    uint8_t flags = (uint8_t)(TCP_SYN | TCP_ACK | (hs->flags & TCP_HS_ECN ? TCP_ECE : 0));
+    control_finish(st, m, key, hs->iss, hs->irs + 1, flags, tcp_syn_window(st), options_len);
+    stack_send(st, m);
     return true;
 }
 
