@@ -20,12 +20,14 @@
 
 /* What was received and could not yet be sent on. */
 struct session {
+    struct session *prev, *next;
     int fd;
     size_t at, len;
     char data[CHUNK];
 };
 
 static volatile sig_atomic_t stopped;
+static struct session *sessions;
 
 static void on_signal(int number)
 {
@@ -66,18 +68,34 @@ static void watch(int set, int operation, int fd, uint32_t events, void *data)
     if (polar_poll_ctl(set, operation, fd, &event) != 0) die("polar_poll_ctl");
 }
 
+static void session_open(int set, int fd)
+{
+    struct session *s = malloc(sizeof *s);
+    if (!s) {
+        polar_close(fd);
+        return;
+    }
+    s->fd = fd;
+    s->at = s->len = 0;
+    s->prev = NULL;
+    s->next = sessions;
+    if (sessions) sessions->prev = s;
+    sessions = s;
+    watch(set, EPOLL_CTL_ADD, fd, EPOLLIN, s);
+}
+
+static void session_close(struct session *s)
+{
+    polar_close(s->fd);
+    if (s->next) s->next->prev = s->prev;
+    if (s->prev) s->prev->next = s->next;
+    else sessions = s->next;
+    free(s);
+}
+
 static void accept_all(int set, int listener)
 {
-    for (int fd; (fd = polar_accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0;) {
-        struct session *s = malloc(sizeof *s);
-        if (!s) {
-            polar_close(fd);
-            continue;
-        }
-        s->fd = fd;
-        s->at = s->len = 0;
-        watch(set, EPOLL_CTL_ADD, fd, EPOLLIN, s);
-    }
+    for (int fd; (fd = polar_accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0;) session_open(set, fd);
 }
 
 /* Sends what is there; false: the connection is over. */
@@ -108,8 +126,7 @@ static void handle(int set, struct session *s)
 {
     size_t waited = s->len;
     if (!serve(s)) {
-        polar_close(s->fd);
-        free(s);
+        session_close(s);
     } else if ((s->len != 0) != (waited != 0)) {
         watch(set, EPOLL_CTL_MOD, s->fd, s->len ? EPOLLOUT : EPOLLIN, s);
     }
@@ -136,6 +153,7 @@ int main(int argc, char **argv)
             else accept_all(set, listener);
         }
     }
+    while (sessions) session_close(sessions);
     polar_thread_fini();
     polar_fini();
     return 0;

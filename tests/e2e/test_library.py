@@ -49,7 +49,7 @@ class AfXdp:
 
     @classmethod
     def link_up(cls):
-        if os.path.exists("/sys/class/net/pl-server"):
+        if "pl-server" in (name for _, name in socket.if_nameindex()):
             network.ip("link", "delete", "pl-server")
         network.veth("pl-server", "pl-client", "10.79.0.2/24")
 
