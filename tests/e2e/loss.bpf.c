@@ -12,7 +12,7 @@ static __always_inline int wire(struct __sk_buff *skb, __u64 flags)
 {
     if (skb->mark == COPY_MARK) return TC_ACT_OK;
     __u32 dice = bpf_get_prandom_u32() % 1000;
-    if (dice < LOSS) return TC_ACT_SHOT;
+    if (dice < LOSS) return TC_ACT_STOLEN; /* a frame that is shot is told to its sender, who then knows at once */
     if (dice < LOSS + TWICE) {
         skb->mark = COPY_MARK;
         bpf_clone_redirect(skb, skb->ifindex, flags);

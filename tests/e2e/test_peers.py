@@ -78,6 +78,7 @@ class PeerTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         network.veth(SERVER, CLIENT, "10.81.0.2/24")
+        network.ip("link", "set", CLIENT, "gso_max_segs", "1")  # tc is to see frames, not what becomes many of them later
         cls.server = Process([os.path.join(EXAMPLES, "echo"), "--vdev", f"net_af_xdp0,iface={SERVER}", "--address",
                               f"{ADDRESS}/24", "--listen", str(PORT)])
         cls.addClassCleanup(cls.end)
