@@ -47,6 +47,10 @@ struct polar_config {
     uint32_t receive_buffer; /* bytes: the largest window that a connection offers */
     uint32_t nap_us;         /* a waiting call sleeps so long between looks when nothing comes; 0: it never sleeps */
     uint32_t linger_ms;      /* polar_thread_fini waits so long, at most, for what was sent before a close to arrive */
+    uint32_t port_first, port_last; /* source ports of active opens; where the address is shared, not the kernel's too */
+    const char *share_address; /* with the kernel, which then has all that is not ours: "yes", "no", "auto" or NULL: where
+                                * net_af_xdp's interface has the address in the kernel */
+    const char *tap;           /* name of the TAP device where sharing needs one; NULL: some */
     bool huge_pages;
 };
 

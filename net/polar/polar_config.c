@@ -24,6 +24,8 @@ void polar_config_default(struct polar_config *config)
         .receive_buffer = 256 << 10,
         .nap_us = 50,
         .linger_ms = 1000,
+        .port_first = 20000, /* below Linux's own range */
+        .port_last = 29999,
     };
 }
 

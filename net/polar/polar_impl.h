@@ -236,6 +236,8 @@ void sock_info(const struct polar_sock *s, struct tcp_info *out);
 
 /* polar_stack.c: what the library needs to know of a connection beyond its stream. */
 void stream_names(const struct stream *s, struct polar_name *local, struct polar_name *peer);
+/* Frames to this port are ours, where the kernel shares the address; until the end. 0 or -errno. */
+int stack_claim(struct net_stack *st, uint16_t port);
 /* Payload bytes of a full segment. */
 uint16_t stream_mss(const struct stream *s);
 /* Bytes that were put behind what is queued, into the room of its last buffer; 0: they need one of their own. */

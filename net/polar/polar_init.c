@@ -10,6 +10,7 @@
 #include "net/addr.h"
 #include "net/netcore.h"
 #include "net/polar/polar_impl.h"
+#include "net/polar/polar_share.h"
 
 #define NAME_BYTES 64u
 #define BUFFERS_LEAST 4096u /* the receive ring holds a thousand */
@@ -32,6 +33,8 @@ static struct {
     uint32_t ip;
     uint8_t prefix_len;
     struct port *port;
+    struct polar_share share;
+    struct clock_tsc clock;        /* of the share */
     struct process_core *cores;    /* [config.threads] */
     char error[256];
 } process = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -62,6 +65,8 @@ static int config_check(const struct polar_config *c)
     if (c->max_sockets < 1 || c->max_sockets > POLAR_SOCKETS_MOST)
         return refuse(-EINVAL, "max_sockets %u is not in 1..%u", c->max_sockets, POLAR_SOCKETS_MOST);
     if (c->mtu > UINT16_MAX) return refuse(-EINVAL, "mtu %u is above %u", c->mtu, UINT16_MAX);
+    if (c->port_first < 1 || c->port_first > c->port_last || c->port_last > UINT16_MAX)
+        return refuse(-EINVAL, "port_first..port_last %u..%u is no range of ports", c->port_first, c->port_last);
     if (c->nap_us > 1000000) return refuse(-EINVAL, "nap_us %u is above a second", c->nap_us);
     return 0;
 }
@@ -77,21 +82,20 @@ static uint32_t memory_needed(const struct polar_config *c)
 
 static int environment_start(const struct polar_config *c)
 {
-    if (process.used) return refuse(-EPERM, "the environment starts once in a process");
+    const char *vdev = share_vdev(&process.share, c);
     struct eal_config eal = {
         .program = "polarnet",
         .memory_mib = c->memory_mib ? c->memory_mib : memory_needed(c),
         .huge_pages = c->huge_pages,
         .pci = c->pci != NULL,
-        .vdevs = &c->vdev,
-        .vdev_count = c->vdev != NULL,
+        .vdevs = &vdev,
+        .vdev_count = vdev != NULL,
         .allow = &c->pci,
         .allow_count = c->pci != NULL,
     };
-    int rc = c->vdev ? port_check_vdev(c->vdev, (uint16_t)c->mtu, process.error, sizeof process.error) : 0;
-    if (rc != 0) return rc;
     process.used = true;
-    if ((rc = eal_start(&eal)) != 0) refuse(rc, "DPDK does not start: %s (its log says more)", strerror(-rc));
+    int rc = eal_start(&eal);
+    if (rc != 0) refuse(rc, "DPDK does not start: %s (its log says more)", strerror(-rc));
     return rc;
 }
 
@@ -112,36 +116,64 @@ static void pools_stop(const struct polar_config *c)
         if (process.cores[i].pools.frame) buf_pools_destroy(&process.cores[i].pools);
 }
 
+static const char *device_of(const struct polar_config *c, char text[NAME_BYTES])
+{
+    if (c->port) snprintf(text, NAME_BYTES, "%s", c->port);
+    else if (c->vdev) snprintf(text, NAME_BYTES, "%.*s", (int)strcspn(c->vdev, ","), c->vdev);
+    else snprintf(text, NAME_BYTES, "%s", c->pci);
+    return text;
+}
+
 static int port_start(const struct polar_config *c)
 {
     char device[NAME_BYTES];
     struct buf_pools pools[POLAR_THREADS_MAX];
+    struct process_core *first = &process.cores[0];
     for (uint32_t i = 0; i < c->threads; i++) pools[i] = process.cores[i].pools;
-    if (c->port) snprintf(device, sizeof device, "%s", c->port);
-    else if (c->vdev) snprintf(device, sizeof device, "%.*s", (int)strcspn(c->vdev, ","), c->vdev);
-    else snprintf(device, sizeof device, "%s", c->pci);
-    struct port_config port = {.device = device, .queues = (uint16_t)c->threads, .mtu = (uint16_t)c->mtu, .pools = pools};
-    return port_open(&process.port, &port, process.error, sizeof process.error);
+    struct port_config port = {.device = device_of(c, device), .queues = (uint16_t)c->threads, .mtu = (uint16_t)c->mtu,
+                               .isolate = exception_wants_isolation(process.share.exception), .pools = pools};
+    int rc = port_open(&process.port, &port, process.error, sizeof process.error);
+    if (rc != 0) return rc;
+    clock_tsc_init(&process.clock);
+    rc = share_attach(&process.share, process.port, &process.clock.clock, &first->pools,
+                      &first->netcore.exception_metrics, process.error, sizeof process.error);
+    if (rc != 0) port_close(&process.port);
+    return rc;
+}
+
+/* What must be known before the environment starts. */
+static int share_start(const struct polar_config *c)
+{
+    char device[NAME_BYTES];
+    if (process.used) return refuse(-EPERM, "the environment starts once in a process");
+    int rc = c->vdev ? port_check_vdev(c->vdev, (uint16_t)c->mtu, process.error, sizeof process.error) : 0;
+    if (rc != 0) return rc;
+    net_addr_parse_prefix(c->address, &process.ip, &process.prefix_len);
+    return share_open(&process.share, c, device_of(c, device), process.ip, process.prefix_len, process.error,
+                      sizeof process.error);
 }
 
 static int process_start(const struct polar_config *c)
 {
     int rc = config_check(c);
-    if (rc != 0 || (rc = environment_start(c)) != 0) return rc;
+    if (rc != 0 || (rc = share_start(c)) != 0) return rc;
+    if ((rc = environment_start(c)) != 0) goto close_share;
+    rc = -ENOMEM;
     process.cores = calloc(c->threads, sizeof *process.cores);
-    if (!process.cores) return refuse(-ENOMEM, "no memory");
+    if (!process.cores) goto close_share;
     if ((rc = pools_start(c)) != 0) goto stop_pools;
     if ((rc = port_start(c)) != 0) goto stop_pools;
     process.config = *c;
     snprintf(process.address, sizeof process.address, "%s", c->address);
     snprintf(process.gateway, sizeof process.gateway, "%s", c->gateway ? c->gateway : "");
-    net_addr_parse_prefix(process.address, &process.ip, &process.prefix_len);
     process.started = true;
     return 0;
 stop_pools:
     pools_stop(c);
     free(process.cores);
     process.cores = NULL;
+close_share:
+    share_close(&process.share);
     return rc;
 }
 
@@ -159,6 +191,7 @@ static int process_stop(void)
     for (uint32_t i = 0; i < process.config.threads; i++)
         if (process.cores[i].thread) return -EBUSY;
     port_close(&process.port);
+    share_close(&process.share);
     pools_stop(&process.config);
     free(process.cores);
     process.cores = NULL;
@@ -179,14 +212,23 @@ static int netcore_start(struct process_core *core, uint32_t index)
 {
     const struct polar_config *c = &process.config;
     struct netcore_config config = {
-        .port = process.port, .queue = (uint16_t)index, .address = process.address, .gateway = process.gateway};
+        .port = process.port, .queue = (uint16_t)index, .exception = process.share.exception,
+        .address = process.address, .gateway = process.gateway};
     net_stack_config_default(&config.stack);
     config.stack.core = index;
     config.stack.rx_window = c->receive_buffer;
+    config.stack.port_first = (uint16_t)c->port_first;
+    config.stack.port_last = (uint16_t)c->port_last;
     config.stack.max_connections = 2 * c->max_sockets;
     config.stack.pools = &core->pools;
     config.stack.loop = &core->loop;
     return netcore_init(&core->netcore, &config, process.error, sizeof process.error);
+}
+
+/* polar_link's, of the thread with queue 0 where the kernel shares the address. */
+static unsigned shared_rx(void *arg, const struct tick *now)
+{
+    return share_turn(&process.share) + netcore_rx(arg, now);
 }
 
 static int core_start(struct process_core *core, uint32_t index)
@@ -197,12 +239,13 @@ static int core_start(struct process_core *core, uint32_t index)
     clock_tsc_init(&core->clock);
     int rc = netcore_start(core, index);
     if (rc != 0) goto unregister;
+    bool shared = index == 0 && process.share.reactor;
     struct polar_thread_config thread = {
         .index = index,
         .stack = core->netcore.stack,
         .pools = &core->pools,
         .loop = &core->loop,
-        .link = {.rx = netcore_rx, .tx = netcore_tx, .arg = &core->netcore},
+        .link = {.rx = shared ? shared_rx : netcore_rx, .tx = netcore_tx, .arg = &core->netcore},
         .clock = &core->clock.clock,
         .local_ip = process.ip,
         .prefix_len = process.prefix_len,

@@ -28,6 +28,11 @@ void stream_names(const struct stream *s, struct polar_name *local, struct polar
 
 uint16_t stream_mss(const struct stream *s) { return conn_of(s)->mss; }
 
+int stack_claim(struct net_stack *st, uint16_t port)
+{
+    return st->config.claim ? st->config.claim(st->config.claim_arg, port, true) : 0;
+}
+
 uint32_t stream_tail_append(struct stream *s, const void *data, uint32_t len)
 {
     struct tcp_conn *c = tcp_conn_of(s);

@@ -174,7 +174,13 @@ static void test_configurations_that_cannot_be(void **state)
     c.mtu = 70000;
     refused(&c, "mtu 70000");
     c.mtu = 1500;
+    c.port_first = 5, c.port_last = 4;
+    refused(&c, "5..4");
+    c.port_last = 6;
     refused(&c, "zero-copy"); /* what port_check_vdev says */
+    c.vdev = "net_ring0";
+    c.share_address = "perhaps";
+    refused(&c, "share_address perhaps");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, pair_set_up, pair_tear_down)
