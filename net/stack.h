@@ -41,6 +41,9 @@ struct net_tcp_tuning {
     uint64_t user_timeout_ns;  /* bytes unacknowledged, or probes unanswered, for so long: given up; 0: no such bound */
 };
 
+/* A port is to be listened on (claim), or is no more: whoever shares our address with us is told. 0 or -errno. */
+typedef int net_claim_fn(void *arg, uint16_t port, bool claim);
+
 struct net_stack_config {
     unsigned core;
     uint8_t mac[6];
@@ -66,6 +69,8 @@ struct net_stack_config {
     enum net_tcp_ecn tcp_ecn;
     struct buf_pools *pools;
     struct stream_loop *loop;
+    net_claim_fn *claim;   /* may be NULL */
+    void *claim_arg;
     net_tx_fn *tx;
     void *tx_arg;
 };

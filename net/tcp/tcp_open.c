@@ -27,6 +27,8 @@ int net_listen(struct net_stack *st, uint16_t port, stream_accept_fn *accept, vo
     if (tcp_listener_find(st, port)) return -EADDRINUSE;
     struct tcp_listener *l = tcp_listener_find(st, 0);
     if (!l) return -ENOSPC;
+    int rc = st->config.claim ? st->config.claim(st->config.claim_arg, port, true) : 0;
+    if (rc != 0) return rc;
     *l = (struct tcp_listener){.port = port, .accept = accept, .arg = arg};
     return 0;
 }
