@@ -52,7 +52,6 @@ enum tcp_conn_flag {
     TCPF_ORPHAN = 1u << 10,       /* the handler has closed the stream */
     TCPF_EOF = 1u << 11,          /* the peer's FIN is in */
     TCPF_TIMING = 1u << 12,       /* rtt_seq is being timed */
-    TCPF_RTO_UNDO = 1u << 13,     /* undo_* hold what the timeout took away */
     TCPF_PASSIVE = 1u << 14,      /* opened by the peer */
     TCPF_SCALE = 1u << 15,        /* window scale negotiated */
     TCPF_FIN_SEEN = 1u << 16,     /* the peer's FIN came out of order; fin_seq is its number */
@@ -60,6 +59,10 @@ enum tcp_conn_flag {
     TCPF_ECN = 1u << 24,          /* see tcp_ecn.h */
     TCPF_ECE = 1u << 25,
     TCPF_CWR = 1u << 26,
+    TCPF_BOARD = 1u << 27,        /* the board knows what is in flight */
+    TCPF_PTO = 1u << 28,          /* rexmt_at is the tail loss probe's */
+    TCPF_REO = 1u << 29,          /* rexmt_at is when RACK looks again */
+    TCPF_TLP_DUE = 1u << 30,      /* a tail loss probe to be sent */
 };
 
 #define TCP_NEVER UINT64_MAX
@@ -109,7 +112,7 @@ struct tcp_conn {
 
     /* round trip and congestion */
     uint64_t rtt_start;      /* ns */
-    uint64_t sent_at;        /* ns of the last data segment */
+    uint64_t sent_at;        /* ns of the last data segment sent for the first time */
     uint64_t srtt, rttvar, rto; /* ns */
     struct net_stack *stack;
     tcp_seq snd_wl1;         /* of the last window update; its ACK was at most snd_una: RFC 9293's SND.WL2 would say no more */
@@ -120,12 +123,11 @@ struct tcp_conn {
     /* seldom used */
     struct wheel_node timer;
     uint64_t linger_at;      /* ns: an orphan is reset; another is looked at (tcp_keepalive.c) */
-    struct rte_mbuf *ooo_head, *ooo_hint; /* out of order, sorted; hash.usr is the sequence number */
-    uint32_t ooo_count, ooo_bytes;
+    struct tcp_ooo *ooo;     /* received out of order or twice; NULL: nothing */
+    struct tcp_board *board; /* what is in flight, once something is amiss (TCPF_BOARD), or only what to undo; or NULL */
     uint32_t snd_wnd_max;
     tcp_seq iss, irs, fin_seq;
     uint32_t ts_recent_age;  /* about seconds, when ts_recent was taken */
-    uint32_t undo_cwnd, undo_ssthresh, undo_ts;
     uint16_t rcv_mss;        /* longest segment seen */
     uint16_t peer_mss;
     uint32_t retransmits;    /* segments sent again */
