@@ -125,7 +125,7 @@ static bool rx_syn(struct net_stack *st, struct tcp_conn *c, const struct tcp_se
 /* The peer's SYN once more: our SYN-ACK was lost, or (with an ACK) both sides open and this ends the handshake. */
 static bool rx_syn_again(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s)
 {
-    if (!(s->flags & TCP_SYN) || s->seq != c->irs) return true;
+    if (!(s->flags & TCP_SYN) || s->seq + 1 != c->rcv_nxt) return true;
     if (s->flags & TCP_ACK) {
         s->flags &= (uint16_t) ~(TCP_SYN | TCP_ECE | TCP_CWR);
         s->seq++;
