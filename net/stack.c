@@ -99,7 +99,7 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     tcp_cookies_init(&st->cookies);
     tcp_tunings_init(st);
     if (!config->rx_memory) st->config.rx_memory = rx_memory_default(config->pools);
-    st->rx_memory_scarce = st->config.rx_memory / 4 * 3;
+    st->rx_memory_scarce = st->config.rx_memory / 2;
     int rc = -ENOMEM;
     st->conns = net_region_map((size_t)config->max_connections * TCP_CONN_BYTES);
     if (!st->conns) goto free_stack;

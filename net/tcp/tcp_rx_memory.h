@@ -10,33 +10,45 @@
 
 #include "net/tcp/tcp.h"
 
+/* The pool nears its end: less is offered, and a small slice is worth a copy lest it hold a large buffer. */
+static inline bool tcp_rx_memory_scarce(const struct net_stack *st) { return st->rx_memory > st->rx_memory_scarce; }
+
 static inline uint32_t tcp_rx_memory_max(const struct net_stack *st) { return 2 * st->config.rx_window; }
+
+uint32_t tcp_rx_room_left(const struct net_stack *st, const struct tcp_conn *c);
 
 /* Bytes that may still be offered beyond rcv_nxt. */
 static inline uint32_t tcp_rx_room(const struct net_stack *st, const struct tcp_conn *c)
 {
-    uint32_t window = st->config.rx_window, most = tcp_rx_memory_max(st);
-    uint32_t bytes = window > c->rx_held ? window - c->rx_held : 0;
-    uint32_t memory = most > c->rx_memory ? most - c->rx_memory : 0;
-    if (unlikely(st->rx_memory > st->rx_memory_scarce)) bytes = c->rx_held ? 0 : RTE_MIN(bytes, TCP_SCARCE_WINDOW);
-    return RTE_MIN(bytes, memory);
+    if (likely(c->rx_held == 0 && !tcp_rx_memory_scarce(st))) return st->config.rx_window;
+    return tcp_rx_room_left(st, c);
 }
 
 /* m, a run of segments, now belongs to the stream's chain. */
 static inline void tcp_rx_memory_add(struct net_stack *st, struct tcp_conn *c, const struct rte_mbuf *m)
 {
-    uint32_t bytes = 0;
-    for (; m; m = m->next) bytes += m->buf_len;
+    uint32_t bytes = m->buf_len;
+    while (unlikely((m = m->next) != NULL)) bytes += m->buf_len;
     c->rx_memory += bytes;
     st->rx_memory += bytes;
-    if (unlikely(c->rx_memory > tcp_rx_memory_max(st) || st->rx_memory > st->config.rx_memory)) c->flags |= TCPF_RX_FULL;
+    if (unlikely(c->rx_memory > tcp_rx_memory_max(st) || tcp_rx_memory_scarce(st))) c->flags |= TCPF_RX_FULL;
 }
 
-/* The application has consumed bytes; what is left is rx_held. */
-void tcp_rx_memory_consumed(struct net_stack *st, struct tcp_conn *c, uint32_t before);
-/* With TCPF_RX_FULL: whether a segment has room after all. */
+/* With TCPF_RX_FULL, which says only that it is worth a look: whether a segment has room. */
 bool tcp_rx_memory_fits(struct net_stack *st, struct tcp_conn *c);
-/* Buffers are scarce: a small slice is worth a copy, so that it does not hold a large buffer. */
-static inline bool tcp_rx_memory_scarce(const struct net_stack *st) { return st->rx_memory > st->rx_memory_scarce / 2; }
+
+void tcp_rx_memory_share(struct net_stack *st, struct tcp_conn *c, uint32_t before);
+
+/* The application has consumed some of `before` bytes; what is left is rx_held. */
+static inline void tcp_rx_memory_consumed(struct net_stack *st, struct tcp_conn *c, uint32_t before)
+{
+    if (unlikely(c->rx_held)) {
+        tcp_rx_memory_share(st, c, before);
+        return;
+    }
+    st->rx_memory -= c->rx_memory;
+    c->rx_memory = 0;
+    c->flags &= ~TCPF_RX_FULL;
+}
 
 #endif
