@@ -15,14 +15,14 @@
 
 #define DESCRIPTORS 1024u
 #define RSS_TYPES (RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_TCP)
-#define RX_CHECKSUMS (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
+#define RX_OFFLOADS (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_RSS_HASH)
 
 /* What a driver does not say of itself. */
 struct driver_traits {
     const char *driver;
     bool gathers;      /* takes chained frames without saying so */
     bool linear_only;  /* sends chained and external buffers wrong */
-    bool no_checksums; /* sums chained frames wrong where a piece has an odd length */
+    bool odd_pieces;   /* sums chained frames wrong where a piece but the last has an odd length */
     bool any_length;   /* takes longer frames than it says */
     bool peer_spreads; /* the other end picks the queue */
     bool drops_rings;  /* its interrupt handler takes rings away under a running burst */
@@ -36,9 +36,9 @@ static const struct driver_traits drivers[] = {
     {.driver = "net_memif", .gathers = true, .any_length = true, .peer_spreads = true, .drops_rings = true},
     {.driver = "net_af_xdp", .linear_only = true, .page_buffers = true, .headroom = 256, .mtu_most = 3438},
     {.driver = "net_ring", .gathers = true, .peer_spreads = true},
-    {.driver = "net_tap", .no_checksums = true},
-    {.driver = "net_vhost", .peer_spreads = true},
-    {.driver = "net_virtio_user", .peer_spreads = true},
+    {.driver = "net_tap", .odd_pieces = true},
+    {.driver = "net_vhost", .odd_pieces = true, .peer_spreads = true},
+    {.driver = "net_virtio_user", .peer_spreads = true, .drops_rings = true},
 };
 
 /* One port_open on its way. */
@@ -159,9 +159,10 @@ static int buffers_check(const struct opening *o)
 static void offloads_choose(struct opening *o)
 {
     uint64_t checksums = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
-    if (!o->traits.no_checksums) o->conf.txmode.offloads = o->info.tx_offload_capa & checksums;
+    o->conf.txmode.offloads = o->info.tx_offload_capa & checksums;
     if (!o->traits.linear_only) o->conf.txmode.offloads |= o->info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-    if ((o->info.rx_offload_capa & RX_CHECKSUMS) == RX_CHECKSUMS) o->conf.rxmode.offloads |= RX_CHECKSUMS;
+    o->conf.rxmode.offloads = o->info.rx_offload_capa & RX_OFFLOADS;
+    if (o->conf.rxmode.mq_mode != RTE_ETH_MQ_RX_RSS) o->conf.rxmode.offloads &= ~RTE_ETH_RX_OFFLOAD_RSS_HASH;
 }
 
 static int queues_set_up(const struct opening *o)
@@ -205,13 +206,14 @@ static void caps_fill(struct port *port, const struct opening *o)
     caps->tx_tcp_checksum = tx & RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
     caps->tx_multi_segment = (tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) || o->traits.gathers;
     caps->tx_external = !o->traits.linear_only;
-    caps->rx_checksum = (o->conf.rxmode.offloads & RX_CHECKSUMS) == RX_CHECKSUMS;
+    caps->rx_checksum = o->conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
     caps->rss = o->conf.rxmode.mq_mode == RTE_ETH_MQ_RX_RSS;
     caps->mtu = o->mtu;
     struct rte_ether_addr mac;
     if (rte_eth_macaddr_get(o->id, &mac) == 0) memcpy(caps->mac, mac.addr_bytes, sizeof caps->mac);
     port->linear_only = !caps->tx_multi_segment || !caps->tx_external;
     port->tx_prepare = caps->tx_ip_checksum || caps->tx_tcp_checksum;
+    port->odd_pieces = o->traits.odd_pieces && caps->tx_tcp_checksum;
 }
 
 int port_open(struct port **out, const struct port_config *config, char *err_text, size_t err_cap)

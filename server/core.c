@@ -145,7 +145,7 @@ int core_create_net(struct core *core, char *err_text, size_t err_cap)
 {
     const struct config *config = core->config;
     struct netcore_config net = {
-        .port = core->server->port, .queue = (uint16_t)core->index, .address = config->ip, .gateway = config->gateway};
+        .port = core->server->port, .spread = core->server->spread, .address = config->ip, .gateway = config->gateway};
     net_stack_config_default(&net.stack);
     net.stack.core = core->index;
     net.stack.pools = &core->pools;
@@ -177,7 +177,7 @@ static int listen_kernel(struct core *core, uint16_t port, stream_accept_fn *acc
 static int listen_port(struct core *core, uint16_t port, stream_accept_fn *accept)
 {
     if (port == 0 || !core->net) return 0;
-    return net_listen(core->net->stack, port, accept, core);
+    return netcore_listen(core->net, port, accept, core);
 }
 
 int core_listen(struct core *core)
@@ -214,7 +214,7 @@ int core_start(struct core *core)
 {
     int rc = register_metrics(core);
     if (rc != 0) return rc;
-    if (core->net) add_poller(core, "net-rx", netcore_rx, netcore_deadline, core->net, true);
+    if (core->net) add_poller(core, "net-rx", netcore_rx, netcore_deadline, core->net, core->net->owns_queue);
     if (core->config->core_count > 1) add_poller(core, "mailbox", mailbox_poll, NULL, core, false);
     add_poller(core, "sessions", session_poll, NULL, core, false);
     if (core->config->core_count > 1) add_poller(core, "mailbox-out", mailbox_flush, NULL, core, false);

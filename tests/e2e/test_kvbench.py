@@ -109,6 +109,24 @@ class MemifTest(Bench):
         return f"10.9.0.1:{(self.server.memcache_address if protocol == 'memcache' else self.server.resp_address)[1]}"
 
 
+class VhostTest(Bench):
+    """The other point-to-point wire, with its checksums and TSO."""
+
+    @classmethod
+    def start_server(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.socket = os.path.join(folder.name, "vhost")
+        return Polarkv("--vdev", f"net_vhost0,iface={cls.socket},queues=1,tso=1", "--port", "net_vhost0",
+                       "--ip", "10.9.0.1/24", "--protected=no")
+
+    def transport(self):
+        vdev = f"net_virtio_user0,path={self.socket},queues=1,queue_size=1024,mac=02:00:00:00:00:02"
+        return ["--transport", "tcp", "--vdev", vdev, "--ip", "10.9.0.2/24"]
+
+    target = MemifTest.target
+
+
 del Bench
 
 if __name__ == "__main__":

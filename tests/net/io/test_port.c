@@ -13,6 +13,7 @@
 #include <cmocka.h>
 #include "base/clock.h"
 #include "base/eal.h"
+#include "net/checksum.h"
 #include "net/port_impl.h"
 
 #define MTU 9000u
@@ -161,6 +162,42 @@ static void frees_and_counts_what_does_not_go(void **state)
     struct rte_mbuf *frames[PORT_BURST];
     for (uint16_t n; (n = port_rx(port, 0, frames, PORT_BURST)) > 0;) rte_pktmbuf_free_bulk(frames, n);
     assert_int_equal(buf_pools_in_use(&pools), before);
+}
+
+/* A chain with an odd piece in its middle, its checksum left to the device that would get it wrong. */
+static void sums_odd_pieces_itself(void **state)
+{
+    (void)state;
+    struct port *port = ring_open();
+    struct rte_mbuf *m = rte_pktmbuf_alloc(pools.small), *tail = m;
+    uint8_t *p = (uint8_t *)rte_pktmbuf_append(m, 54);
+    static const uint16_t pieces[] = {33, 100, 7};
+    uint16_t pseudo = 0x1234;
+    memset(p, 0x45, 54);
+    memcpy(p + 50, &pseudo, sizeof pseudo);
+    for (unsigned i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        struct rte_mbuf *piece = rte_pktmbuf_alloc(pools.small);
+        segment_fill(piece, i, i, pieces[i]);
+        rte_pktmbuf_chain(m, piece);
+        tail = piece;
+    }
+    assert_int_equal(tail->data_len, 7);
+    m->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_IPV4;
+    m->l2_len = 14;
+    m->l3_len = 20;
+    uint8_t flat[256];
+    uint32_t len = m->pkt_len;
+    const void *whole = rte_pktmbuf_read(m, 0, len, flat);
+    assert_ptr_equal(whole, flat);
+    uint16_t want = (uint16_t)~checksum_fold(checksum_sum(flat + 34, len - 34)), got;
+    port->odd_pieces = true;
+    port_tx(port, 0, &m, 1);
+    port->odd_pieces = false;
+    assert_int_equal(port_rx(port, 0, &m, 1), 1);
+    memcpy(&got, rte_pktmbuf_mtod_offset(m, uint8_t *, 50), sizeof got);
+    assert_int_equal(got, want);
+    assert_int_equal(m->ol_flags & RTE_MBUF_F_TX_L4_MASK, 0);
+    rte_pktmbuf_free(m);
 }
 
 static void registers_memory_once_or_twice(void **state)
@@ -324,6 +361,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(ring_gives_back_every_frame),
         cmocka_unit_test(copies_for_a_driver_that_cannot_gather),
         cmocka_unit_test(frees_and_counts_what_does_not_go),
+        cmocka_unit_test(sums_odd_pieces_itself),
         cmocka_unit_test(registers_memory_once_or_twice),
         cmocka_unit_test(refuses_in_one_line),
         cmocka_unit_test(checks_memif_arguments),
