@@ -42,6 +42,14 @@ static void transmit(void *arg, struct rte_mbuf **frames, uint16_t n)
     metric_add(&nc->metrics.tx_bursts, 1);
 }
 
+/* net_claim_fn: a port that is listened on is neither the kernel's nor one of the clients' that the cores divide. */
+static int claim(void *arg, uint16_t port, bool claimed)
+{
+    struct netcore *nc = arg;
+    if (nc->spread && claimed) steer_listen(spread_steer(nc->spread), port);
+    return nc->shared ? exception_claim(nc->shared, port, claimed) : 0;
+}
+
 static uint64_t stage_begin(struct netcore *nc)
 {
     nc->tx_burst_tsc = 0;
@@ -68,6 +76,7 @@ static uint16_t receive(struct netcore *nc, struct rte_mbuf **frames, unsigned *
 {
     uint16_t n = nc->owns_queue ? port_rx(nc->port, nc->queue, frames, PORT_BURST) : 0;
     *work = n;
+    if (nc->exception && n > 0) n = exception_divert(nc->exception, frames, n, &nc->exception_metrics);
     if (!nc->spread) return n;
     struct spread_counts counts = counts_of(nc);
     if (n > 0) n = spread_split(nc->spread, nc->core, frames, n, nc->frames, &counts);
@@ -150,6 +159,8 @@ int netcore_init(struct netcore *nc, const struct netcore_config *config, char *
         nc->queue = (uint16_t)spread_queue(nc->spread, nc->core);
         steer_ports(spread_steer(nc->spread), (uint16_t)nc->core, &stack.port_first, &stack.port_last);
     }
+    nc->shared = config->exception;
+    if (exception_diverts(config->exception)) nc->exception = config->exception;
     int rc = addresses_parse(&stack, config, err_text, err_cap);
     if (rc != 0) return rc;
     if ((rc = secret_draw(stack.secret)) != 0) {
@@ -161,17 +172,12 @@ int netcore_init(struct netcore *nc, const struct netcore_config *config, char *
     stack.tx_ip_checksum = caps->tx_ip_checksum;
     stack.tx_tcp_checksum = caps->tx_tcp_checksum;
     stack.rx_checksum = caps->rx_checksum;
+    stack.claim = claim;
+    stack.claim_arg = nc;
     stack.tx = transmit;
     stack.tx_arg = nc;
     if ((rc = net_stack_create(&nc->stack, &stack)) != 0)
         snprintf(err_text, err_cap, "TCP on core %u: %s", stack.core, strerror(-rc));
-    return rc;
-}
-
-int netcore_listen(struct netcore *nc, uint16_t port, stream_accept_fn *accept, void *arg)
-{
-    int rc = net_listen(nc->stack, port, accept, arg);
-    if (rc == 0 && nc->spread) steer_listen(spread_steer(nc->spread), port);
     return rc;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "net/exception.h"
 #include "net/port.h"
 #include "net/spread.h"
 #include "net/stack.h"
@@ -27,14 +28,18 @@ struct netcore {
     bool owns_queue;         /* else another core receives and sends for this one */
     struct rte_mempool *frames;
     struct net_stack *stack; /* owned */
+    struct exception *exception; /* frames pass it before the stack; NULL: all are the stack's */
+    struct exception *shared;    /* who is told what we listen on; NULL: the address is ours alone */
     uint64_t tx_burst_tsc;   /* cycles of transmit bursts inside the running call of the stack */
     struct netcore_metrics metrics;
+    struct exception_metrics exception_metrics;
 };
 
 struct netcore_config {
     struct port *port;   /* borrowed; mac, mtu and offloads of the stack are set from its capabilities */
     uint16_t queue;      /* with spread: the core's there */
     struct spread *spread; /* borrowed; NULL: this core alone uses the port, or the cores' connections do not meet */
+    struct exception *exception; /* shares the address with the kernel; NULL: we have it alone. Borrowed */
     const char *address; /* "10.9.0.1/24" */
     const char *gateway; /* "10.9.0.254"; NULL or "": none */
     /* The rest, from net_stack_config_default: core, pools, loop, ports, limits. A secret of 0,0 is drawn at random. */
@@ -44,8 +49,6 @@ struct netcore_config {
 /* Borrows what config points to only for the call, but for port, pools and loop. 0 or -errno; on failure one line in
  * err_text. nc is the caller's memory and must stay where it is. */
 int netcore_init(struct netcore *nc, const struct netcore_config *config, char *err_text, size_t err_cap);
-/* net_listen on every core that shares the port, or frames for this port number may be led astray. 0 or -errno. */
-int netcore_listen(struct netcore *nc, uint16_t port, stream_accept_fn *accept, void *arg);
 /* Destroys the stack with every connection. Before port_close. */
 void netcore_fini(struct netcore *nc);
 

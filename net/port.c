@@ -10,6 +10,7 @@
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <rte_flow.h>
 #include <rte_memory.h>
 #include "base/log.h"
 
@@ -25,6 +26,7 @@ struct driver_traits {
     bool odd_pieces;   /* sums chained frames wrong where a piece but the last has an odd length */
     bool any_length;   /* takes longer frames than it says */
     bool peer_spreads; /* the other end picks the queue */
+    bool memory_wire;  /* shared memory between two processes, without offloads of its own */
     bool drops_rings;  /* its interrupt handler takes rings away under a running burst */
     bool page_buffers; /* a whole receive buffer must fit a page */
     uint16_t headroom; /* bytes it keeps free in a receive buffer, beside DPDK's own headroom */
@@ -33,9 +35,14 @@ struct driver_traits {
 
 /* af_xdp: a page holds the heads of object and mbuf, DPDK's headroom and XDP's, and what rounding leaves of the rest. */
 static const struct driver_traits drivers[] = {
-    {.driver = "net_memif", .gathers = true, .any_length = true, .peer_spreads = true, .drops_rings = true},
+    {.driver = "net_memif",
+     .gathers = true,
+     .any_length = true,
+     .peer_spreads = true,
+     .memory_wire = true,
+     .drops_rings = true},
     {.driver = "net_af_xdp", .linear_only = true, .page_buffers = true, .headroom = 256, .mtu_most = 3438},
-    {.driver = "net_ring", .gathers = true, .peer_spreads = true},
+    {.driver = "net_ring", .gathers = true, .peer_spreads = true, .memory_wire = true},
     {.driver = "net_tap", .odd_pieces = true},
     {.driver = "net_vhost", .odd_pieces = true, .peer_spreads = true},
     {.driver = "net_virtio_user", .peer_spreads = true, .drops_rings = true},
@@ -52,6 +59,7 @@ struct opening {
     struct rte_eth_dev_info info;
     struct driver_traits traits;
     struct rte_eth_conf conf;
+    bool isolated;
 };
 
 __attribute__((format(printf, 3, 4))) static int refuse(const struct opening *o, int rc, const char *format, ...)
@@ -186,6 +194,8 @@ static int queues_set_up(const struct opening *o)
 
 static int device_start(struct opening *o)
 {
+    struct rte_flow_error error;
+    o->isolated = o->config->isolate && rte_flow_isolate(o->id, 1, &error) == 0; /* before all else: no frame slips in */
     int rc = rte_eth_dev_configure(o->id, o->queues, o->queues, &o->conf);
     if (rc != 0) return refuse(o, rc, "%u queues with MTU %u are refused: %s", o->queues, o->mtu, rte_strerror(-rc));
     /* Asks the device itself; drivers without an MTU of their own carry what they are given. */
@@ -196,6 +206,13 @@ static int device_start(struct opening *o)
     rc = rte_eth_dev_start(o->id);
     if (rc != 0) return refuse(o, rc, "does not start: %s (a memif client needs its server first)", rte_strerror(-rc));
     return 0;
+}
+
+static int trust_check(const struct opening *o)
+{
+    if (!o->config->no_tcp_checksum || o->traits.memory_wire) return 0;
+    return refuse(o, -EINVAL, "TCP checksums can be left out on a wire of shared memory only (net_memif, net_ring), not "
+                  "with %s", o->info.driver_name);
 }
 
 static void caps_fill(struct port *port, const struct opening *o)
@@ -209,10 +226,12 @@ static void caps_fill(struct port *port, const struct opening *o)
     caps->rx_checksum = o->conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
     caps->rss = o->conf.rxmode.mq_mode == RTE_ETH_MQ_RX_RSS;
     caps->mtu = o->mtu;
+    port->trusted = o->config->no_tcp_checksum;
+    port->tx_prepare = caps->tx_ip_checksum || caps->tx_tcp_checksum;
+    if (port->trusted) caps->tx_tcp_checksum = caps->rx_checksum = true;
     struct rte_ether_addr mac;
     if (rte_eth_macaddr_get(o->id, &mac) == 0) memcpy(caps->mac, mac.addr_bytes, sizeof caps->mac);
     port->linear_only = !caps->tx_multi_segment || !caps->tx_external;
-    port->tx_prepare = caps->tx_ip_checksum || caps->tx_tcp_checksum;
     port->odd_pieces = o->traits.odd_pieces && caps->tx_tcp_checksum;
 }
 
@@ -221,6 +240,7 @@ int port_open(struct port **out, const struct port_config *config, char *err_tex
     struct opening o = {.config = config, .err_text = err_text, .err_cap = err_cap};
     int rc = device_find(&o);
     if (rc != 0) return rc;
+    if ((rc = trust_check(&o)) != 0) return rc;
     queues_choose(&o);
     offloads_choose(&o);
     if ((rc = mtu_choose(&o)) != 0) return rc;
@@ -240,6 +260,7 @@ int port_open(struct port **out, const struct port_config *config, char *err_tex
         return rc;
     }
     caps_fill(port, &o);
+    port->isolated = o.isolated;
     *out = port;
     return 0;
 }
@@ -256,6 +277,8 @@ void port_close(struct port **port)
 
 const struct port_caps *port_caps(const struct port *port) { return &port->caps; }
 uint16_t port_queue_count(const struct port *port) { return port->queue_count; }
+uint16_t port_number(const struct port *port) { return port->id; }
+bool port_isolated(const struct port *port) { return port->isolated; }
 
 bool port_link_up(const struct port *port)
 {

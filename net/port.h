@@ -20,10 +20,11 @@
 /* What the device does for us; what it does not is done in software. */
 struct port_caps {
     bool tx_ip_checksum;
-    bool tx_tcp_checksum;  /* of IPv4; port_tx readies the frames as the driver wants them */
+    bool tx_tcp_checksum;  /* of IPv4; port_tx readies the frames as the driver wants them, or nobody looks at it */
     bool tx_multi_segment; /* else port_tx copies a chained frame into one linear buffer */
     bool tx_external;      /* false: the driver mishandles indirect or external buffers (af_xdp): linearise */
-    bool rx_checksum;      /* the device verifies what it can (TCP at least) and says so in ol_flags */
+    bool rx_checksum;      /* the device verifies what it can (TCP at least) and says so in ol_flags, or is trusted: port_rx
+                            * then says so */
     bool rss;
     uint16_t mtu;          /* IP bytes */
     uint8_t mac[6];
@@ -38,6 +39,12 @@ struct port_config {
      */
     uint16_t queues;
     uint16_t mtu;          /* IP bytes; 0: the device's own */
+    /*
+     * TCP checksums are neither filled in nor verified. Only for a wire of shared memory (memif, ring), which cannot
+     * corrupt, with the same said at its other end; the kernel's loopback and virtio leave them out the same way.
+     */
+    bool no_tcp_checksum;
+    bool isolate;          /* take only what flow rules send here, if the driver can: see port_isolated */
     struct buf_pools *pools; /* [queues]: receive buffers of each queue come from its core's frame pool. Borrowed. */
 };
 
@@ -51,6 +58,8 @@ static inline uint32_t port_frame_room(uint16_t mtu)
     return room <= 2048u ? 2048u : (room + 63u) / 64u * 64u;
 }
 
+#define PORT_HEADER_MOST 18u /* bytes before the IP packet: Ethernet with a VLAN tag */
+
 struct port;
 
 /* 0 or -errno; on failure one line in err_text (cap bytes) that names what, what it got, what it takes. */
@@ -59,6 +68,8 @@ int port_open(struct port **out, const struct port_config *config, char *err_tex
 void port_close(struct port **port);
 const struct port_caps *port_caps(const struct port *port);
 uint16_t port_queue_count(const struct port *port);
+uint16_t port_number(const struct port *port);  /* DPDK's */
+bool port_isolated(const struct port *port);    /* all but what flow rules send here stays in the kernel's driver */
 bool port_link_up(const struct port *port);
 uint16_t port_rx(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t max);
 /* Takes all n frames: what the device does not take after a few tries is freed and counted as tx_dropped. */

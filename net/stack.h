@@ -16,6 +16,13 @@
 
 struct net_stack;
 
+/* When a SYN is answered by a cookie (RFC 4987 3.6) instead of an entry of the SYN cache. */
+enum net_syn_cookies {
+    NET_SYN_COOKIES_FULL,  /* when the cache is full */
+    NET_SYN_COOKIES_NEVER, /* the oldest entry makes room */
+    NET_SYN_COOKIES_ALWAYS,
+};
+
 /* Sends frames; takes all of them. */
 typedef void net_tx_fn(void *arg, struct rte_mbuf **frames, uint16_t n);
 
@@ -23,6 +30,9 @@ enum net_tcp_cc { NET_TCP_CUBIC, NET_TCP_NEWRENO, NET_TCP_DCTCP, NET_TCP_CC_COUN
 
 /* Explicit congestion notification: agreed to when the peer asks, never, asked for. DCTCP always asks. */
 enum net_tcp_ecn { NET_TCP_ECN_PASSIVE, NET_TCP_ECN_OFF, NET_TCP_ECN_ON };
+
+/* A port is to be listened on (claim), or is no more: whoever shares our address with us is told. 0 or -errno. */
+typedef int net_claim_fn(void *arg, uint16_t port, bool claim);
 
 struct net_stack_config {
     unsigned core;
@@ -37,16 +47,22 @@ struct net_stack_config {
     uint64_t secret[2];    /* keys for the connection hash, initial sequence numbers, ports: random, or a test's seed */
     uint16_t port_first, port_last; /* source ports for active opens */
     uint32_t max_connections;
-    uint32_t max_half_open;
+    uint32_t max_half_open; /* entries of the SYN cache, of about 64 bytes */
+    enum net_syn_cookies syn_cookies;
+    uint32_t max_boards;   /* connections in loss recovery at a time that get a scoreboard; 0: by max_connections */
     uint32_t rx_window;    /* bytes of receive buffer a connection, at most */
     uint32_t tx_inline;    /* payloads up to so many bytes are copied beside the header instead of referenced */
     uint64_t rto_min_ns, rto_max_ns, rto_initial_ns;
+    uint64_t tlp_min_ns;       /* least time until a probe of the tail: far below rto_min_ns */
+    uint64_t tlp_ack_delay_ns; /* how long peers hold back an ACK: a lone segment is probed so much later */
     uint64_t time_wait_ns;
     uint64_t delayed_ack_ns;
     enum net_tcp_cc tcp_cc; /* congestion control */
     enum net_tcp_ecn tcp_ecn;
     struct buf_pools *pools;
     struct stream_loop *loop;
+    net_claim_fn *claim;   /* may be NULL */
+    void *claim_arg;
     net_tx_fn *tx;
     void *tx_arg;
 };

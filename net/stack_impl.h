@@ -6,6 +6,9 @@
 #include "net/rate.h"
 #include "net/stack.h"
 #include "net/tcp/conn.h"
+#include "net/tcp/tcp_cookie.h"
+#include "net/tcp/tcp_pools.h"
+#include "net/tcp/tcp_syncache.h"
 #include "net/tcp/tcp_table.h"
 #include "net/tcp/tcp_time_wait.h"
 #include "net/tcp/wheel.h"
@@ -35,11 +38,15 @@ struct net_stack {
 
     uint8_t *conns;         /* slots of TCP_CONN_BYTES */
     uint32_t conn_used;     /* slots ever used */
+    uint32_t conn_count;    /* slots in use */
     uint32_t conn_free;     /* index + 1 of a free slot, linked by next_dirty */
     uint32_t dirty_head, dirty_tail; /* index + 1 */
     struct tcp_table table;
     struct tcp_time_wait time_wait;
+    struct tcp_syncache syncache;
+    struct tcp_cookies cookies;
     struct wheel wheel;
+    struct tcp_pools pools;
     struct tcp_listener listeners[STACK_LISTENERS];
     struct arp arp;
     uint64_t random;
@@ -80,7 +87,7 @@ static inline void stack_send(struct net_stack *st, struct rte_mbuf *m)
 static inline void stack_set_now(struct net_stack *st, uint64_t now_ns)
 {
     st->now = now_ns;
-    st->ts_now = (uint32_t)(now_ns >> 20) + st->ts_offset;
+    st->ts_now = (uint32_t)(now_ns >> TCP_TS_SHIFT) + st->ts_offset;
 }
 
 uint64_t stack_random(struct net_stack *st);

@@ -34,6 +34,7 @@ struct server {
     struct core *cores; /* [config->core_count] */
     struct port *port;  /* NULL: none */
     struct spread *spread; /* of the port between the cores; NULL: one core */
+    struct exception *exception; /* NULL: the port's address is ours alone */
     uint64_t start_unix_ms;
     uint64_t tsc_hz;
     uint64_t next_client_id; /* atomic, relaxed */

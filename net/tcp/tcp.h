@@ -7,6 +7,8 @@
 #include <rte_mbuf.h>
 #include "net/stack_impl.h"
 #include "net/tcp/conn.h"
+#include "net/tcp/tcp_reassembly.h"
+#include "net/tcp/tcp_syncache.h"
 
 #define TCP_FIN 0x01u
 #define TCP_SYN 0x02u
@@ -49,10 +51,6 @@ struct tcp_segment {
     const uint8_t *options;
 };
 
-struct tcp_range {
-    tcp_seq start, end;
-};
-
 struct tcp_options {
     uint16_t mss;          /* 0: not given */
     uint8_t scale;         /* valid with has_scale */
@@ -80,6 +78,8 @@ void tcp_rtt_sample(struct net_stack *st, struct tcp_conn *c, uint64_t rtt_ns);
 /* Payload of s, which begins at rcv_nxt or before and fits the window, goes to the stream. Takes s->m. */
 void tcp_deliver(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s);
 void tcp_payload_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s);
+/* A segment outside the window: what of it has come before is to be reported. RFC 2883 4. */
+void tcp_payload_old(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s);
 void tcp_ooo_free(struct tcp_conn *c);
 /* Ranges held out of order, the newest first (RFC 2018 4); returns how many. */
 unsigned tcp_ooo_ranges(const struct tcp_conn *c, struct tcp_range *out, unsigned max);
@@ -103,6 +103,9 @@ void tcp_frame_set_mac(struct tcp_conn *c, const uint8_t *mac);
 bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8_t flags, const struct rte_mbuf *m,
                     uint32_t off, uint32_t len);
 bool tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c);
+/* The answer to a SYN before there is a connection. ts_val: our timestamp, where the peer has them too. */
+bool tcp_frame_send_syn_ack(struct net_stack *st, const uint8_t *mac, uint64_t key, const struct tcp_handshake *hs,
+                            uint32_t ts_val);
 /* A segment without connection: key as in a connection. ts: NULL, or val and ecr. */
 bool tcp_frame_send_bare(struct net_stack *st, const uint8_t *mac, uint64_t key, tcp_seq seq, tcp_seq ack,
                          uint8_t flags, const uint32_t *ts);
@@ -113,6 +116,8 @@ void tcp_frame_refuse(struct net_stack *st, const struct tcp_segment *s);
 /* The connection's deadlines have changed. */
 void tcp_timer_rearm(struct net_stack *st, struct tcp_conn *c);
 unsigned tcp_timers(struct net_stack *st);
+/* Starts it anew: the timer for what is in flight, a tail loss probe's where one is allowed. */
+void tcp_rexmt_start(struct net_stack *st, struct tcp_conn *c);
 uint64_t tcp_rto(const struct net_stack *st, const struct tcp_conn *c); /* ns, with backoff */
 
 static inline uint64_t tcp_conn_deadline(const struct tcp_conn *c)
@@ -130,11 +135,22 @@ static inline void tcp_timer_by(struct net_stack *st, struct tcp_conn *c, uint64
 /* tcp_open.c */
 /* NULL: none free. */
 struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key);
-void tcp_listen_rx(struct net_stack *st, struct tcp_segment *s);
+bool tcp_conns_full(const struct net_stack *st);
+/* A segment of no connection. Not NULL: it completes a handshake; the connection, in SYN_RCVD, is to process it. */
+struct tcp_conn *tcp_listen_rx(struct net_stack *st, struct tcp_segment *s);
+/* A listener's connection, in SYN_RCVD, for the ACK s of a handshake. There is room: tcp_conns_full has said so. */
+struct tcp_conn *tcp_open_passive(struct net_stack *st, const struct tcp_segment *s, const struct tcp_handshake *hs);
 void tcp_syn_sent_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s);
 /* The handshake is complete. False: the connection is gone. */
 bool tcp_established(struct net_stack *st, struct tcp_conn *c);
 struct tcp_listener *tcp_listener_find(struct net_stack *st, uint16_t port);
+/* The listener for the local port of key, or NULL. */
+struct tcp_listener *tcp_listener_of(struct net_stack *st, uint64_t key);
+/* The window of our SYN or SYN-ACK, which is never scaled: RFC 7323 2.2. */
+static inline uint16_t tcp_syn_window(const struct net_stack *st)
+{
+    return (uint16_t)RTE_MIN(st->config.rx_window, (uint32_t)UINT16_MAX);
+}
 
 /* tcp_isn.c. RFC 6528. */
 tcp_seq tcp_isn(const struct net_stack *st, uint64_t key);

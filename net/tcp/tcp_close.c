@@ -12,6 +12,7 @@ static void queues_free(struct tcp_conn *c)
     c->tx_m = NULL;
     c->tx_off = 0;
     tcp_ooo_free(c);
+    tcp_board_put(c->stack, c);
 }
 
 /* Off the wire: no table entry, no timer, no queues. */
@@ -35,6 +36,7 @@ static void pool_put(struct net_stack *st, struct tcp_conn *c)
     if (c->flags & TCPF_DIRTY) return;
     c->next_dirty = st->conn_free;
     st->conn_free = stack_conn_index(st, c) + 1;
+    st->conn_count--;
 }
 
 void tcp_conn_free(struct net_stack *st, struct tcp_conn *c)

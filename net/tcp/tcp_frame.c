@@ -10,6 +10,7 @@
 #include "net/checksum.h"
 #include "net/tcp/tcp.h"
 #include "net/tcp/tcp_ecn.h"
+#include "net/tcp/tcp_sack.h"
 
 #define IP_OFFSET 14u
 #define TTL 64
@@ -118,11 +119,11 @@ static bool payload_refer(struct net_stack *st, struct rte_mbuf *m, const struct
     return true;
 }
 
-/* Blocks held out of order, as many as fit beside the timestamp. RFC 2018 3. */
-static uint32_t sack_write(const struct tcp_conn *c, uint8_t *p)
+/* Blocks that came twice or out of order, as many as fit beside the timestamp. RFC 2018 3. */
+static uint32_t sack_write(struct tcp_conn *c, uint8_t *p)
 {
-    struct tcp_range ranges[4];
-    unsigned n = tcp_ooo_ranges(c, ranges, c->flags & TCPF_TS ? 3 : 4);
+    struct tcp_range ranges[TCP_SACK_BLOCKS];
+    unsigned n = tcp_sack_blocks(c, ranges, c->flags & TCPF_TS ? 3 : 4);
     if (n == 0) return 0;
     put32(p, rte_cpu_to_be_32(SACK_PREFIX + 2 + 8 * n));
     for (unsigned i = 0; i < n; i++) {
@@ -149,7 +150,7 @@ bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8
         sum += (uint64_t)TS_PREFIX_BE + val + ecr;
         header += TCP_TS_BYTES;
     }
-    if (unlikely(c->ooo_head != NULL) && len == 0 && c->flags & TCPF_SACK) {
+    if (unlikely(c->ooo != NULL) && len == 0 && c->flags & TCPF_SACK) {
         uint32_t n = sack_write(c, p + header);
         sum += checksum_sum(p + header, n);
         header += n;
@@ -226,6 +227,29 @@ bool tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c)
     c->last_ack = c->rcv_nxt;
     if (c->flags & TCPF_PASSIVE || answer) stack_send(st, m);
     else arp_send(st, (uint32_t)c->key, m);
+    return true;
+}
+
+bool tcp_frame_send_syn_ack(struct net_stack *st, const uint8_t *mac, uint64_t key, const struct tcp_handshake *hs,
+                            uint32_t ts_val)
+{
+    struct rte_mbuf *m = rte_pktmbuf_alloc(st->config.pools->small);
+    if (!m) return false;
+    uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *);
+    struct tcp_options o = {
+        .mss = (uint16_t)(st->config.mtu - sizeof(struct rte_ipv4_hdr) - TCP_HEADER_BYTES),
+        .scale = st->rcv_scale,
+        .has_scale = hs->flags & TCP_HS_SCALE,
+        .has_ts = hs->flags & TCP_HS_TS,
+        .sack_permitted = hs->flags & TCP_HS_SACK,
+        .ts_val = ts_val,
+        .ts_ecr = hs->ts_val,
+    };
+    header_write(st, p, mac, key);
+    uint32_t options_len = tcp_options_write_syn(p + TCP_FRAME_HEADER, &o);
+    uint8_t flags = (uint8_t)(TCP_SYN | TCP_ACK | (hs->flags & TCP_HS_ECN ? TCP_ECE : 0));
+    control_finish(st, m, key, hs->iss, hs->irs + 1, flags, tcp_syn_window(st), options_len);
+    stack_send(st, m);
     return true;
 }
 

@@ -4,9 +4,10 @@
 #include "net/tcp/tcp.h"
 #include "net/tcp/tcp_ecn.h"
 
-#define TS_MAX_AGE (24u * 24 * 3600) /* about seconds: an older ts_recent says nothing: RFC 7323 5.5 */
+/* 24 days of clock_seconds, which are 2^30 ns each: an older ts_recent says nothing: RFC 7323 5.5. */
+#define TS_MAX_AGE (uint32_t)(UINT64_C(24) * 24 * 3600 * 1000000000 >> 30)
 
-#define FAST_PATH_NOT (TCPF_SLOW | TCPF_PERSIST | TCPF_RTO_UNDO | TCPF_FIN_QUEUED | TCPF_FIN_SEEN | TCPF_ECE)
+#define FAST_PATH_NOT (TCPF_SLOW | TCPF_PERSIST | TCPF_FIN_QUEUED | TCPF_FIN_SEEN | TCPF_ECE)
 
 static uint32_t clock_seconds(const struct net_stack *st) { return (uint32_t)(st->now >> 30); }
 
@@ -67,8 +68,8 @@ static inline bool rx_fast_path(struct net_stack *st, struct tcp_conn *c, struct
 static bool rx_sequence(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
 {
     bool rst = s->flags & TCP_RST;
-    if (s->has_ts && c->flags & TCPF_TS && (int32_t)(s->ts_val - c->ts_recent) < 0 && !rst &&
-        clock_seconds(st) - c->ts_recent_age < TS_MAX_AGE) {
+    bool older = s->has_ts && c->flags & TCPF_TS && (int32_t)(s->ts_val - c->ts_recent) < 0 && !rst;
+    if (older && clock_seconds(st) - c->ts_recent_age < TS_MAX_AGE) {
         metric_add(&st->metrics.drop_tcp_paws, 1);
         c->flags |= TCPF_ACK_NOW;
         stack_touch(st, c);
@@ -78,10 +79,14 @@ static bool rx_sequence(struct net_stack *st, struct tcp_conn *c, const struct t
     uint32_t window = c->rcv_adv - c->rcv_nxt;
     bool starts_before_end = window ? seq_lt(s->seq, c->rcv_adv) : s->seq == c->rcv_nxt && len == 0;
     bool ends_after_start = len ? seq_gt(s->seq + len, c->rcv_nxt) : seq_ge(s->seq, c->rcv_nxt);
-    if (starts_before_end && ends_after_start) return true;
+    if (starts_before_end && ends_after_start) {
+        if (unlikely(older)) c->ts_recent = s->ts_val; /* the outdated one would be echoed for ever */
+        return true;
+    }
     if (len == 0 && s->seq == c->rcv_adv) return true; /* an ACK from the very edge */
     metric_add(&st->metrics.drop_tcp_window, 1);
     if (rst) return false;
+    if (s->len) tcp_payload_old(st, c, s);
     if (len == 0 && !rate_take(&st->duplicate_rate, st->now)) return false; /* two such ACKs must not chase each other */
     c->flags |= TCPF_ACK_NOW;
     stack_touch(st, c);
@@ -152,8 +157,9 @@ static bool rx_handshake_ack(struct net_stack *st, struct tcp_conn *c, const str
 static void rx_fin(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s, tcp_seq fin_seq)
 {
     if (s->flags & TCP_FIN && !(c->flags & TCPF_EOF)) {
-        c->flags |= TCPF_FIN_SEEN;
+        c->flags |= TCPF_FIN_SEEN | TCPF_ACK_NOW; /* at once, also when it came before what precedes it */
         c->fin_seq = fin_seq;
+        stack_touch(st, c);
     }
     if (c->flags & TCPF_FIN_SEEN && c->rcv_nxt == c->fin_seq) {
         c->flags &= ~TCPF_FIN_SEEN;
@@ -161,18 +167,24 @@ static void rx_fin(struct net_stack *st, struct tcp_conn *c, const struct tcp_se
     }
 }
 
-static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s)
+/* A timestamp among other options. False: they are malformed. */
+static bool segment_options(struct net_stack *st, struct tcp_segment *s)
 {
     struct tcp_options o;
-    if (!s->has_ts && s->options_len) {
-        if (!tcp_options_parse(s->options, s->options_len, &o)) {
-            metric_add(&st->metrics.drop_tcp_header, 1);
-            return;
-        }
-        s->has_ts = o.has_ts;
-        s->ts_val = o.ts_val;
-        s->ts_ecr = o.ts_ecr;
+    if (s->has_ts || !s->options_len) return true;
+    if (!tcp_options_parse(s->options, s->options_len, &o)) {
+        metric_add(&st->metrics.drop_tcp_header, 1);
+        return false;
     }
+    s->has_ts = o.has_ts;
+    s->ts_val = o.ts_val;
+    s->ts_ecr = o.ts_ecr;
+    return true;
+}
+
+static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s)
+{
+    if (!segment_options(st, s)) return;
     if (c->state == TCPS_SYN_SENT) {
         tcp_syn_sent_rx(st, c, s);
         return;
@@ -197,22 +209,32 @@ static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
 
 static struct tcp_conn *segment_conn(struct net_stack *st, struct tcp_segment *s, uint32_t *ref)
 {
-    if (s->guess < TCP_REF_TIME_WAIT) {
+    if (s->guess < TCP_REF_SYN) {
         struct tcp_conn *c = stack_conn(st, s->guess);
         if (likely(c->key == s->key)) return c;
     }
     *ref = tcp_table_find(&st->table, s->key);
-    return *ref < TCP_REF_TIME_WAIT ? stack_conn(st, *ref) : NULL;
+    return *ref < TCP_REF_SYN ? stack_conn(st, *ref) : NULL;
+}
+
+/* A segment of no connection. Not NULL: it has completed a handshake, and the connection goes on with it. */
+static struct tcp_conn *rx_stranger(struct net_stack *st, struct tcp_segment *s, uint32_t ref)
+{
+    if (!segment_options(st, s)) return NULL;
+    if (ref == TCP_TABLE_NONE) return tcp_listen_rx(st, s);
+    if (ref & TCP_REF_SYN) return tcp_syncache_rx(st, ref, s);
+    tcp_time_wait_rx(st, ref, s);
+    return NULL;
 }
 
 void tcp_input(struct net_stack *st, struct tcp_segment *s)
 {
     uint32_t ref = TCP_TABLE_NONE;
     struct tcp_conn *c = segment_conn(st, s, &ref);
-    if (c) {
+    if (likely(c != NULL)) {
         if (!rx_fast_path(st, c, s)) rx_steps(st, c, s);
-    } else if (ref == TCP_TABLE_NONE || tcp_time_wait_rx(st, ref, s)) {
-        tcp_listen_rx(st, s);
+    } else if ((c = rx_stranger(st, s, ref)) != NULL) {
+        rx_steps(st, c, s);
     }
     if (s->m) rte_pktmbuf_free(s->m);
 }
