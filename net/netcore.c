@@ -50,6 +50,13 @@ static int claim(void *arg, uint16_t port, bool claimed)
     return nc->shared ? exception_claim(nc->shared, port, claimed) : 0;
 }
 
+static bool port_fits(void *arg, uint32_t remote_be, uint32_t local_be, uint16_t remote_port_be, uint16_t local_port_be)
+{
+    const struct netcore *nc = arg;
+    if (!rss_proved(nc->rss)) return true; /* the frames of our part of the ports then come by way of another core */
+    return rss_queue(nc->rss, remote_be, local_be, remote_port_be, local_port_be) == nc->queue;
+}
+
 static uint64_t stage_begin(struct netcore *nc)
 {
     nc->tx_burst_tsc = 0;
@@ -76,6 +83,7 @@ static uint16_t receive(struct netcore *nc, struct rte_mbuf **frames, unsigned *
 {
     uint16_t n = nc->owns_queue ? port_rx(nc->port, nc->queue, frames, PORT_BURST) : 0;
     *work = n;
+    if (unlikely(nc->rss != NULL) && n > 0 && !rss_settled(nc->rss)) rss_observe(nc->rss, nc->queue, frames, n);
     if (nc->exception && n > 0) n = exception_divert(nc->exception, frames, n, &nc->exception_metrics);
     if (!nc->spread) return n;
     struct spread_counts counts = counts_of(nc);
@@ -172,6 +180,12 @@ int netcore_init(struct netcore *nc, const struct netcore_config *config, char *
     stack.tx_ip_checksum = caps->tx_ip_checksum;
     stack.tx_tcp_checksum = caps->tx_tcp_checksum;
     stack.rx_checksum = caps->rx_checksum;
+    stack.tso_most = nc->owns_queue ? caps->tso_most : 0;
+    if (nc->spread && port_rss(nc->port)) {
+        nc->rss = port_rss(nc->port);
+        stack.port_fits = port_fits;
+        stack.port_fits_arg = nc;
+    }
     stack.claim = claim;
     stack.claim_arg = nc;
     stack.tx = transmit;

@@ -9,6 +9,7 @@
 #include "base/metrics.h"
 #include "net/exception.h"
 #include "net/port.h"
+#include "net/rss.h"
 #include "net/spread.h"
 #include "net/stack.h"
 
@@ -29,6 +30,7 @@ struct netcore {
     struct rte_mempool *frames;
     struct net_stack *stack; /* owned */
     struct exception *exception; /* frames pass it before the stack; NULL: all are the stack's */
+    struct rss *rss;             /* how the device spreads; NULL: not known */
     struct exception *shared;    /* who is told what we listen on; NULL: the address is ours alone */
     uint64_t tx_burst_tsc;   /* cycles of transmit bursts inside the running call of the stack */
     struct netcore_metrics metrics;

@@ -15,6 +15,7 @@
 #include "base/log.h"
 
 #define DESCRIPTORS 1024u
+#define TSO_MOST 65000u /* with its headers within the 65,535 bytes of an IP packet */
 #define RSS_TYPES (RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_TCP)
 #define RX_OFFLOADS (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_RSS_HASH)
 
@@ -164,13 +165,21 @@ static int buffers_check(const struct opening *o)
     return 0;
 }
 
-static void offloads_choose(struct opening *o)
+static void rx_offloads_choose(struct opening *o)
+{
+    o->conf.rxmode.offloads = o->info.rx_offload_capa & RX_OFFLOADS;
+    if (o->conf.rxmode.mq_mode != RTE_ETH_MQ_RX_RSS) o->conf.rxmode.offloads &= ~RTE_ETH_RX_OFFLOAD_RSS_HASH;
+}
+
+static void tx_offloads_choose(struct opening *o)
 {
     uint64_t checksums = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
     o->conf.txmode.offloads = o->info.tx_offload_capa & checksums;
-    if (!o->traits.linear_only) o->conf.txmode.offloads |= o->info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-    o->conf.rxmode.offloads = o->info.rx_offload_capa & RX_OFFLOADS;
-    if (o->conf.rxmode.mq_mode != RTE_ETH_MQ_RX_RSS) o->conf.rxmode.offloads &= ~RTE_ETH_RX_OFFLOAD_RSS_HASH;
+    if (o->traits.linear_only) return;
+    uint64_t gather = o->info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    o->conf.txmode.offloads |= gather;
+    if (gather && o->conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM && !o->traits.odd_pieces)
+        o->conf.txmode.offloads |= o->info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_TSO;
 }
 
 static int queues_set_up(const struct opening *o)
@@ -225,6 +234,8 @@ static void caps_fill(struct port *port, const struct opening *o)
     caps->tx_external = !o->traits.linear_only;
     caps->rx_checksum = o->conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
     caps->rss = o->conf.rxmode.mq_mode == RTE_ETH_MQ_RX_RSS;
+    caps->tso_most = tx & RTE_ETH_TX_OFFLOAD_TCP_TSO ? TSO_MOST : 0;
+    if (caps->rss) rss_read(&port->rss, port->id);
     caps->mtu = o->mtu;
     port->trusted = o->config->no_tcp_checksum;
     port->tx_prepare = caps->tx_ip_checksum || caps->tx_tcp_checksum;
@@ -242,7 +253,8 @@ int port_open(struct port **out, const struct port_config *config, char *err_tex
     if (rc != 0) return rc;
     if ((rc = trust_check(&o)) != 0) return rc;
     queues_choose(&o);
-    offloads_choose(&o);
+    rx_offloads_choose(&o);
+    tx_offloads_choose(&o);
     if ((rc = mtu_choose(&o)) != 0) return rc;
     if ((rc = buffers_check(&o)) != 0) return rc;
     size_t bytes = sizeof(struct port) + o.queues * sizeof(struct port_queue);
@@ -275,6 +287,7 @@ void port_close(struct port **port)
     *port = NULL;
 }
 
+struct rss *port_rss(struct port *port) { return port->rss.table_size ? &port->rss : NULL; }
 const struct port_caps *port_caps(const struct port *port) { return &port->caps; }
 uint16_t port_queue_count(const struct port *port) { return port->queue_count; }
 uint16_t port_number(const struct port *port) { return port->id; }

@@ -5,6 +5,7 @@
 #include <rte_ether.h>
 #include "net/port.h"
 #include "net/port_gate.h"
+#include "net/rss.h"
 
 #define PORT_FRAME_OVERHEAD (RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN) /* beside the MTU */
 #define PORT_DEFAULT_MTU 1500u
@@ -25,6 +26,7 @@ struct port {
     bool odd_pieces;  /* the driver sums chained frames with odd pieces wrong */
     bool gated;       /* the driver may take a queue's rings away at any time: bursts go through the gate */
     struct port_gate gate;
+    struct rss rss;
     struct port_caps caps;
     struct port_queue queues[];
 };

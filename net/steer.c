@@ -74,7 +74,7 @@ static uint16_t segment_home(const struct steer *s, const struct ends *e, bool s
     memcpy(ports, e->ports, sizeof ports);
     uint16_t theirs = ports[swap], ours = ports[!swap], local = rte_be_to_cpu_16(ours);
     if (local >= s->client_first && local <= s->client_last && !listens(s, local))
-        return s->client_anywhere ? here : (uint16_t)((uint32_t)(local - s->client_first) * s->cores / client_ports(s));
+        return (uint16_t)((uint32_t)(local - s->client_first) * s->cores / client_ports(s));
     if (!s->by_hash) return here;
     const uint8_t *from = e->addresses + (swap ? e->addr_bytes : 0);
     uint64_t hash = mix(s->secret ^ ((uint64_t)theirs << 16 | ours));

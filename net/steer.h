@@ -15,7 +15,6 @@ struct steer {
     uint64_t secret;           /* so that no peer can choose one core for all its connections */
     uint16_t cores;
     bool by_hash;              /* segments for listeners go by hash; else they stay where the device put them */
-    bool client_anywhere;      /* replies to active opens come home by themselves: the device's hash is proved */
     uint16_t client_first, client_last; /* source ports of active opens, divided between the cores */
     uint64_t listening[UINT16_MAX / 64 + 1]; /* bits: these ports are not the clients'. Atomic, relaxed */
 };

@@ -123,8 +123,6 @@ static void client_ports_are_divided(void **state)
     assert_int_equal(next, LAST + 1);
     steer.by_hash = false;
     assert_int_equal(tcp4(0x0a090002, 80, FIRST, 2), 0);
-    steer.client_anywhere = true;
-    assert_int_equal(tcp4(0x0a090002, 80, FIRST, 2), 2);
 }
 
 static void a_listener_among_client_ports_is_none_of_theirs(void **state)
