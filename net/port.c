@@ -25,6 +25,7 @@ struct driver_traits {
     bool gathers;      /* takes chained frames without saying so */
     bool linear_only;  /* sends chained and external buffers wrong */
     bool odd_pieces;   /* sums chained frames wrong where a piece but the last has an odd length */
+    bool own_memory;   /* its peer reads our buffers, and has only DPDK's memory */
     bool any_length;   /* takes longer frames than it says */
     bool peer_spreads; /* the other end picks the queue */
     bool memory_wire;  /* shared memory between two processes, without offloads of its own */
@@ -46,7 +47,7 @@ static const struct driver_traits drivers[] = {
     {.driver = "net_ring", .gathers = true, .peer_spreads = true, .memory_wire = true},
     {.driver = "net_tap", .odd_pieces = true},
     {.driver = "net_vhost", .odd_pieces = true, .peer_spreads = true},
-    {.driver = "net_virtio_user", .peer_spreads = true, .drops_rings = true},
+    {.driver = "net_virtio_user", .own_memory = true, .peer_spreads = true, .drops_rings = true},
 };
 
 /* One port_open on its way. */
@@ -243,6 +244,7 @@ static void caps_fill(struct port *port, const struct opening *o)
     struct rte_ether_addr mac;
     if (rte_eth_macaddr_get(o->id, &mac) == 0) memcpy(caps->mac, mac.addr_bytes, sizeof caps->mac);
     port->linear_only = !caps->tx_multi_segment || !caps->tx_external;
+    port->own_memory = o->traits.own_memory;
     port->odd_pieces = o->traits.odd_pieces && caps->tx_tcp_checksum;
 }
 

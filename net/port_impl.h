@@ -23,6 +23,7 @@ struct port {
     bool linear_only; /* chained or foreign buffers have to be copied */
     bool trusted;     /* port_config.no_tcp_checksum */
     bool tx_prepare;  /* checksums are offloaded: the driver readies the headers */
+    bool own_memory;  /* the device reaches DPDK's memory only: pieces elsewhere have to be copied */
     bool odd_pieces;  /* the driver sums chained frames with odd pieces wrong */
     bool gated;       /* the driver may take a queue's rings away at any time: bursts go through the gate */
     struct port_gate gate;

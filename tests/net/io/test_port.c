@@ -217,6 +217,54 @@ static void sums_odd_pieces_itself(void **state)
     rte_pktmbuf_free(m);
 }
 
+static unsigned let_go;
+
+static void on_free(void *address, void *arg)
+{
+    (void)address, (void)arg;
+    let_go++;
+}
+
+/* A value of the store between two pieces of our own: it alone is copied, and let go at once. */
+static void copies_what_the_peer_cannot_reach(void **state)
+{
+    (void)state;
+    static uint8_t item[30000];
+    static struct rte_mbuf_ext_shared_info info;
+    struct port *port = ring_open();
+    uint32_t before = buf_pools_in_use(&pools);
+    struct rte_mbuf *m = rte_pktmbuf_alloc(pools.small), *value = rte_pktmbuf_alloc(pools.ref);
+    struct rte_mbuf *last = rte_pktmbuf_alloc(pools.small);
+    for (unsigned at = 0; at < sizeof item; at++) item[at] = frame_byte(1, 54 + at);
+    info = (struct rte_mbuf_ext_shared_info){.free_cb = on_free};
+    rte_mbuf_ext_refcnt_set(&info, 1);
+    segment_fill(m, 1, 0, 54);
+    rte_pktmbuf_attach_extbuf(value, item, 0, sizeof item, &info);
+    rte_pktmbuf_append(value, sizeof item);
+    segment_fill(last, 1, 54 + sizeof item, 7);
+    rte_pktmbuf_chain(m, value);
+    rte_pktmbuf_chain(m, last);
+    let_go = 0;
+    port->own_memory = true;
+    port_tx(port, 0, &m, 1);
+    port->own_memory = false;
+    assert_int_equal(let_go, 1);
+    memset(item, 0, sizeof item);
+    assert_int_equal(port_rx(port, 0, &m, 1), 1);
+    assert_int_equal(m->pkt_len, 54 + sizeof item + 7);
+    unsigned segments = 0;
+    uint32_t at = 0;
+    for (const struct rte_mbuf *seg = m; seg; seg = seg->next, segments++) {
+        assert_false(RTE_MBUF_HAS_EXTBUF(seg));
+        for (uint32_t k = 0; k < seg->data_len; k++, at++)
+            assert_int_equal(rte_pktmbuf_mtod(seg, const uint8_t *)[k], frame_byte(1, at));
+    }
+    assert_int_equal(at, m->pkt_len);
+    assert_int_equal(segments, m->nb_segs);
+    rte_pktmbuf_free(m);
+    assert_int_equal(buf_pools_in_use(&pools), before);
+}
+
 static void registers_memory_once_or_twice(void **state)
 {
     (void)state;
@@ -380,6 +428,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_trusted_wire_vouches_for_its_frames),
         cmocka_unit_test(frees_and_counts_what_does_not_go),
         cmocka_unit_test(sums_odd_pieces_itself),
+        cmocka_unit_test(copies_what_the_peer_cannot_reach),
         cmocka_unit_test(registers_memory_once_or_twice),
         cmocka_unit_test(refuses_in_one_line),
         cmocka_unit_test(checks_memif_arguments),
