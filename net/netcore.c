@@ -33,6 +33,7 @@ static void transmit_by_owner(struct netcore *nc, struct rte_mbuf **frames, uint
 static void transmit(void *arg, struct rte_mbuf **frames, uint16_t n)
 {
     struct netcore *nc = arg;
+    if (unlikely(nc->capture)) capture_frames(nc->capture, frames, n, true);
     uint64_t start = rte_rdtsc();
     if (nc->owns_queue) port_tx(nc->port, nc->queue, frames, n);
     else transmit_by_owner(nc, frames, n);
@@ -103,6 +104,7 @@ unsigned netcore_rx(void *arg, const struct tick *now)
     uint16_t n = receive(nc, frames, &work);
     if (n > 0) {
         uint64_t received = rte_rdtsc();
+        if (unlikely(nc->capture)) capture_frames(nc->capture, frames, n, false);
         metric_add(&nc->metrics.rx_bursts, 1);
         metric_add(&nc->metrics.cycles_rx_burst, received - start);
         net_stack_input(nc->stack, frames, n, now->ns);

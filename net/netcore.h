@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "net/capture.h"
 #include "net/exception.h"
 #include "net/port.h"
 #include "net/rss.h"
@@ -32,6 +33,7 @@ struct netcore {
     struct exception *exception; /* frames pass it before the stack; NULL: all are the stack's */
     struct rss *rss;             /* how the device spreads; NULL: not known */
     struct exception *shared;    /* who is told what we listen on; NULL: the address is ours alone */
+    struct capture *capture; /* where frames are written as they come and go; NULL: nowhere */
     uint64_t tx_burst_tsc;   /* cycles of transmit bursts inside the running call of the stack */
     struct netcore_metrics metrics;
     struct exception_metrics exception_metrics;

@@ -55,7 +55,8 @@ struct scratch {
     uint32_t keep; /* the part that outlives the next batch: a line that is still being taken apart */
 };
 
-struct lease; /* server/lease.h */
+struct inquiry; /* server/inquiry.h */
+struct lease;   /* server/lease.h */
 struct chunk;
 
 struct core {
@@ -71,6 +72,7 @@ struct core {
     struct ksock *ksock;
     struct netcore *net; /* NULL: no port */
     struct mailbox mailbox;
+    struct inquiry *inquiry; /* atomic: what the control thread asks; NULL: nothing */
     struct batch batch;
     struct scratch scratch;
     struct server_metrics metrics;
