@@ -53,6 +53,7 @@ struct net_stack_config {
     uint16_t mtu;
     bool tx_ip_checksum;   /* the port fills it in */
     bool tx_tcp_checksum;
+    uint32_t tso_most;     /* payload of a frame that the port cuts into segments; 0: it does not */
     bool rx_checksum;      /* the port verifies */
     uint64_t secret[2];    /* keys for the connection hash, initial sequence numbers, ports: random, or a test's seed */
     uint16_t port_first, port_last; /* source ports for active opens */
@@ -73,6 +74,9 @@ struct net_stack_config {
     enum net_tcp_ecn tcp_ecn;
     struct buf_pools *pools;
     struct stream_loop *loop;
+    /* Whether the answers to an active open from this port come to this core's queue. NULL: any does. */
+    bool (*port_fits)(void *arg, uint32_t remote_be, uint32_t local_be, uint16_t remote_port_be, uint16_t local_port_be);
+    void *port_fits_arg;
     net_claim_fn *claim;   /* may be NULL */
     void *claim_arg;
     net_tx_fn *tx;

@@ -147,7 +147,7 @@ int core_create_net(struct core *core, char *err_text, size_t err_cap)
 {
     const struct config *config = core->config;
     struct netcore_config net = {
-        .port = core->server->port, .queue = (uint16_t)core->index, .exception = core->server->exception,
+        .port = core->server->port, .spread = core->server->spread, .exception = core->server->exception,
         .address = config->ip, .gateway = config->gateway};
     net_stack_config_default(&net.stack);
     net.stack.core = core->index;
@@ -221,7 +221,7 @@ int core_start(struct core *core)
 {
     int rc = register_metrics(core);
     if (rc != 0) return rc;
-    if (core->net) add_poller(core, "net-rx", netcore_rx, netcore_deadline, core->net, true);
+    if (core->net) add_poller(core, "net-rx", netcore_rx, netcore_deadline, core->net, core->net->owns_queue);
     if (core->config->core_count > 1) add_poller(core, "mailbox", mailbox_poll, NULL, core, false);
     add_poller(core, "sessions", session_poll, NULL, core, false);
     if (core->config->core_count > 1) add_poller(core, "mailbox-out", mailbox_flush, NULL, core, false);

@@ -9,6 +9,7 @@
 #include <rte_ip.h>
 #include "net/checksum.h"
 #include "net/tcp/tcp.h"
+#include "net/tso.h"
 #include "net/tcp/tcp_ecn.h"
 #include "net/tcp/tcp_sack.h"
 
@@ -212,6 +213,7 @@ bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8
         sum += payload;
     }
     header_finish(st, m, p, header, ip_sum, c->pseudo_sum, sum);
+    if (unlikely(len > c->mss && st->config.tso_most)) tso_mark(m, c->mss);
     c->last_ack = c->rcv_nxt;
     if (flags & TCP_CWR) c->flags &= ~TCPF_CWR;
     stack_send(st, m);

@@ -209,6 +209,9 @@ static uint16_t port_pick(struct net_stack *st, uint32_t ip_be, uint16_t port, u
     for (uint32_t i = 0; i < count; i++) {
         uint16_t local = (uint16_t)(first + (start + i) % count);
         if (tcp_listener_find(st, local)) continue;
+        if (st->config.port_fits && !st->config.port_fits(st->config.port_fits_arg, ip_be, st->ip_be, rte_cpu_to_be_16(port),
+                                                          rte_cpu_to_be_16(local)))
+            continue;
         uint64_t ports = rte_cpu_to_be_16(port) | (uint32_t)rte_cpu_to_be_16(local) << 16;
         *key = ip_be | ports << 32;
         if (tcp_table_find(&st->table, *key) == TCP_TABLE_NONE) return local;
