@@ -17,6 +17,7 @@ const size_t netcore_metric_row_count = sizeof netcore_metric_rows / sizeof *net
 static void transmit(void *arg, struct rte_mbuf **frames, uint16_t n)
 {
     struct netcore *nc = arg;
+    if (unlikely(nc->resolve)) n = kernel_resolve_take(nc->resolve, frames, n, nc->now_ns);
     if (unlikely(nc->capture)) capture_frames(nc->capture, frames, n, true);
     uint64_t start = rte_rdtsc();
     port_tx(nc->port, nc->queue, frames, n);
@@ -41,10 +42,20 @@ static uint64_t own_cycles(const struct netcore *nc, uint64_t start)
     return rte_rdtsc() - start - nc->tx_burst_tsc;
 }
 
+/* What the kernel says of neighbours comes in like frames of theirs. */
+static void resolved(struct netcore *nc, uint64_t now_ns)
+{
+    struct rte_mbuf *answers[PORT_BURST];
+    nc->now_ns = now_ns;
+    uint16_t n = kernel_resolve_answers(nc->resolve, answers, PORT_BURST, now_ns);
+    if (n > 0) net_stack_input(nc->stack, answers, n, now_ns);
+}
+
 unsigned netcore_rx(void *arg, const struct tick *now)
 {
     struct netcore *nc = arg;
     struct rte_mbuf *frames[PORT_BURST];
+    if (unlikely(nc->resolve)) resolved(nc, now->ns);
     uint64_t start = stage_begin(nc);
     uint16_t n = port_rx(nc->port, nc->queue, frames, PORT_BURST);
     if (n > 0) {
@@ -66,6 +77,7 @@ unsigned netcore_rx(void *arg, const struct tick *now)
 unsigned netcore_tx(void *arg, const struct tick *now)
 {
     struct netcore *nc = arg;
+    nc->now_ns = now->ns;
     uint64_t start = stage_begin(nc);
     unsigned sent = net_stack_output(nc->stack, now->ns);
     if (sent > 0) metric_add(&nc->metrics.cycles_output, own_cycles(nc, start));
@@ -124,12 +136,17 @@ int netcore_init(struct netcore *nc, const struct netcore_config *config, char *
     stack.claim_arg = config->exception;
     stack.tx = transmit;
     stack.tx_arg = nc;
-    if ((rc = net_stack_create(&nc->stack, &stack)) != 0)
-        snprintf(err_text, err_cap, "TCP on core %u: %s", stack.core, strerror(-rc));
+    unsigned ifindex = exception_resolver(config->exception);
+    rc = net_stack_create(&nc->stack, &stack);
+    if (rc == 0 && ifindex) rc = kernel_resolve_open(&nc->resolve, ifindex, stack.mac, stack.pools->small);
+    if (rc == 0) return 0;
+    snprintf(err_text, err_cap, "TCP on core %u: %s", stack.core, strerror(-rc));
+    netcore_fini(nc);
     return rc;
 }
 
 void netcore_fini(struct netcore *nc)
 {
     if (nc->stack) net_stack_destroy(&nc->stack);
+    kernel_resolve_close(&nc->resolve);
 }

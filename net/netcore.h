@@ -9,6 +9,7 @@
 #include "base/metrics.h"
 #include "net/capture.h"
 #include "net/exception.h"
+#include "net/kernel_resolve.h"
 #include "net/port.h"
 #include "net/stack.h"
 
@@ -25,6 +26,8 @@ struct netcore {
     uint16_t queue;
     struct net_stack *stack; /* owned */
     struct exception *exception; /* frames pass it before the stack; NULL: all are the stack's */
+    struct kernel_resolve *resolve; /* owned; NULL: the stack asks its neighbours itself */
+    uint64_t now_ns;                /* of the running call */
     struct capture *capture; /* where frames are written as they come and go; NULL: nowhere */
     uint64_t tx_burst_tsc;   /* cycles of transmit bursts inside the running call of the stack */
     struct netcore_metrics metrics;
