@@ -294,11 +294,12 @@ uint16_t kernel_resolve_answers(struct kernel_resolve *r, struct rte_mbuf **fram
     for (unsigned reads = 0; reads < READS_MAX && n < max; reads++) {
         ssize_t got = recv(r->fd, buffer, sizeof buffer, MSG_DONTWAIT);
         if (got <= 0) break; /* an overrun too: it is asked again */
-        int left = (int)got;
-        for (const struct nlmsghdr *h = (const struct nlmsghdr *)(void *)buffer; NLMSG_OK(h, left) && n < max;
-             h = NLMSG_NEXT(h, left)) {
+        for (uint32_t at = 0; at + NLMSG_HDRLEN <= (uint32_t)got && n < max;) {
+            const struct nlmsghdr *h = (const struct nlmsghdr *)(void *)(buffer + at);
+            if (h->nlmsg_len < NLMSG_HDRLEN || h->nlmsg_len > (uint32_t)got - at) break;
             struct rte_mbuf *m = message_take(r, h);
             if (m) frames[n++] = m;
+            at += NLMSG_ALIGN(h->nlmsg_len);
         }
     }
     questions_again(r, now_ns);
