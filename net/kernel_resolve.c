@@ -17,8 +17,8 @@
 #define ASKED_MAX 64u
 #define ASKED_NS UINT64_C(5000000000) /* an answer is waited for so long; the stack asks again before */
 #define LOOK_NS UINT64_C(50000)       /* between two looks at the socket meanwhile */
-#define AGAIN_NS UINT64_C(1000000)    /* between two questions for what the kernel does not know yet */
-#define READS_MAX 8u                  /* messages a look */
+#define AGAIN_NS UINT64_C(1000000)    /* from the first question to the second; then twice as long each time */
+#define READS_MAX 64u                 /* messages a look */
 #define RECEIVE_BYTES 8192u
 #define ND_SOLICITATION 135u
 #define ND_ADVERTISEMENT 136u
@@ -30,9 +30,11 @@
 #define KNOWN (NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP)
 
 struct asked {
-    uint64_t until; /* ns; 0: free */
-    uint64_t again; /* ns: the next question */
-    uint8_t family; /* AF_INET, AF_INET6 */
+    uint64_t until;  /* ns; 0: free */
+    uint64_t again;  /* ns: the next question */
+    uint32_t serial; /* of its questions */
+    bool urged;      /* the kernel has been asked to resolve it */
+    uint8_t family;  /* AF_INET, AF_INET6 */
     uint8_t target[16];
     uint8_t source[16]; /* ours: who the answer is for */
 };
@@ -44,6 +46,7 @@ struct kernel_resolve {
     struct rte_mempool *pool;
     unsigned count;   /* asked and not yet answered */
     uint64_t look_at; /* ns */
+    uint32_t serial;  /* of the last one asked */
     struct asked asked[ASKED_MAX];
 };
 
@@ -104,6 +107,7 @@ static void question_send(struct kernel_resolve *r, const struct asked *a, uint1
     struct question q = {
         .header = {.nlmsg_len = (uint32_t)NLMSG_LENGTH(sizeof q.neighbour) + (uint32_t)RTA_LENGTH(bytes),
                    .nlmsg_type = type,
+                   .nlmsg_seq = a->serial,
                    .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags)},
         .neighbour = {.ndm_family = a->family, .ndm_ifindex = (int)r->ifindex, .ndm_flags = use},
         .attribute = {.rta_len = (uint16_t)RTA_LENGTH(bytes), .rta_type = NDA_DST},
@@ -133,15 +137,15 @@ static struct asked *asked_place(struct kernel_resolve *r, uint8_t family, const
     return best;
 }
 
-/* First that the kernel resolve it, if it does not know; then, until it answers, what it knows now. */
+/* What the kernel knows; until it does, again and again. */
 static void ask(struct kernel_resolve *r, uint8_t family, const uint8_t *target, const uint8_t *source, uint64_t now_ns)
 {
     struct asked *a = asked_place(r, family, target);
     if (a->until == 0) r->count++;
-    *a = (struct asked){.until = now_ns + ASKED_NS, .again = now_ns + AGAIN_NS, .family = family};
+    *a =
+        (struct asked){.until = now_ns + ASKED_NS, .again = now_ns + AGAIN_NS, .serial = ++r->serial, .family = family};
     memcpy(a->target, target, address_bytes(family));
     memcpy(a->source, source, address_bytes(family));
-    question_send(r, a, RTM_NEWNEIGH, NLM_F_CREATE, NTF_USE);
     question_send(r, a, RTM_GETNEIGH, 0, 0);
     r->look_at = now_ns;
 }
@@ -212,21 +216,21 @@ static void arp_answer(const struct kernel_resolve *r, const struct asked *a, co
 
 static void discovery_answer(const struct asked *a, const uint8_t *mac, struct rte_ipv6_hdr *ip)
 {
-    struct advertisement *na = (struct advertisement *)(ip + 1);
+    struct advertisement na = {.type = ND_ADVERTISEMENT,
+                               .flags = rte_cpu_to_be_32(ND_SOLICITED_OVERRIDE),
+                               .option = ND_TARGET_LINK_LAYER,
+                               .option_units = 1};
     *ip = (struct rte_ipv6_hdr){.vtc_flow = rte_cpu_to_be_32(6u << 28),
-                                .payload_len = rte_cpu_to_be_16(sizeof *na),
+                                .payload_len = rte_cpu_to_be_16(sizeof na),
                                 .proto = IPPROTO_ICMPV6,
                                 .hop_limits = HOP_LIMIT};
     memcpy(ip->src_addr, a->target, 16);
     memcpy(ip->dst_addr, a->source, 16);
-    *na = (struct advertisement){.type = ND_ADVERTISEMENT,
-                                 .flags = rte_cpu_to_be_32(ND_SOLICITED_OVERRIDE),
-                                 .option = ND_TARGET_LINK_LAYER,
-                                 .option_units = 1};
-    memcpy(na->target, a->target, 16);
-    memcpy(na->mac, mac, 6);
-    uint64_t sum = checksum_sum(ip->src_addr, 32) + rte_cpu_to_be_16(sizeof *na) + rte_cpu_to_be_16(IPPROTO_ICMPV6);
-    na->checksum = (uint16_t)~checksum_fold(sum + checksum_sum(na, sizeof *na));
+    memcpy(na.target, a->target, 16);
+    memcpy(na.mac, mac, 6);
+    uint64_t sum = checksum_sum(ip->src_addr, 32) + rte_cpu_to_be_16(sizeof na) + rte_cpu_to_be_16(IPPROTO_ICMPV6);
+    na.checksum = (uint16_t)~checksum_fold(sum + checksum_sum(&na, sizeof na));
+    memcpy(ip + 1, &na, sizeof na); /* at an odd place for its numbers */
 }
 
 /* What the neighbour would have sent. NULL: no buffer. */
@@ -247,14 +251,31 @@ static struct rte_mbuf *answer_build(const struct kernel_resolve *r, const struc
     return m;
 }
 
+/* The kernel does not know: it is to resolve it. Only then, and once: NTF_USE takes an administrator's entry for a
+ * learnt one. */
+static void urge(struct kernel_resolve *r, uint32_t serial)
+{
+    for (unsigned i = 0; i < ASKED_MAX; i++) {
+        struct asked *a = &r->asked[i];
+        if (a->until == 0 || a->serial != serial || a->urged) continue;
+        a->urged = true;
+        question_send(r, a, RTM_NEWNEIGH, NLM_F_CREATE, NTF_USE);
+    }
+}
+
 /* The answer that a message of the kernel holds; NULL: none to what was asked. */
 static struct rte_mbuf *message_take(struct kernel_resolve *r, const struct nlmsghdr *header)
 {
     const struct ndmsg *nd = NLMSG_DATA(header);
     const uint8_t *address = NULL, *mac = NULL;
+    if (header->nlmsg_type == NLMSG_ERROR) urge(r, header->nlmsg_seq);
     if (header->nlmsg_type != RTM_NEWNEIGH || header->nlmsg_len < NLMSG_LENGTH(sizeof *nd)) return NULL;
-    if (nd->ndm_ifindex != (int)r->ifindex || !(nd->ndm_state & KNOWN)) return NULL;
+    if (nd->ndm_ifindex != (int)r->ifindex) return NULL;
     if (nd->ndm_family != AF_INET && nd->ndm_family != AF_INET6) return NULL;
+    if (!(nd->ndm_state & KNOWN)) {
+        if (!(nd->ndm_state & NUD_INCOMPLETE)) urge(r, header->nlmsg_seq);
+        return NULL;
+    }
     int left = (int)(header->nlmsg_len - NLMSG_LENGTH(sizeof *nd));
     const struct rtattr *at = (const struct rtattr *)((const char *)nd + NLMSG_ALIGN(sizeof *nd));
     for (; RTA_OK(at, left); at = RTA_NEXT(at, left)) {
@@ -275,7 +296,7 @@ static void questions_again(struct kernel_resolve *r, uint64_t now_ns)
     for (unsigned i = 0; i < ASKED_MAX; i++) {
         struct asked *a = &r->asked[i];
         if (a->until == 0 || now_ns < a->again) continue;
-        a->again = now_ns + AGAIN_NS;
+        a->again = now_ns + (now_ns - (a->until - ASKED_NS));
         if (now_ns < a->until) {
             question_send(r, a, RTM_GETNEIGH, 0, 0);
             continue;

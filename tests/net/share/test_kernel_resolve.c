@@ -98,6 +98,7 @@ static void test_a_known_neighbour(void **state)
     take(arp(RTE_ARP_OP_REQUEST, 0x0a020001, 0x0a020002));
     expect_arp(answer(), 0x0a020002);
     assert_null(answer()); /* once */
+    assert_true(run("ip neighbour show 10.2.0.2 dev pk-resolve | grep -q PERMANENT")); /* looking does not change it */
 }
 
 static void test_one_that_the_kernel_learns_later(void **state)
