@@ -33,6 +33,7 @@ static void transmit_by_owner(struct netcore *nc, struct rte_mbuf **frames, uint
 static void transmit(void *arg, struct rte_mbuf **frames, uint16_t n)
 {
     struct netcore *nc = arg;
+    if (unlikely(nc->resolve)) n = kernel_resolve_take(nc->resolve, frames, n, nc->now_ns);
     if (unlikely(nc->capture)) capture_frames(nc->capture, frames, n, true);
     uint64_t start = rte_rdtsc();
     if (nc->owns_queue) port_tx(nc->port, nc->queue, frames, n);
@@ -95,11 +96,21 @@ static uint16_t receive(struct netcore *nc, struct rte_mbuf **frames, unsigned *
     return (uint16_t)(n + others);
 }
 
+/* What the kernel says of neighbours comes in like frames of theirs. */
+static void resolved(struct netcore *nc, uint64_t now_ns)
+{
+    struct rte_mbuf *answers[PORT_BURST];
+    nc->now_ns = now_ns;
+    uint16_t n = kernel_resolve_answers(nc->resolve, answers, PORT_BURST, now_ns);
+    if (n > 0) net_stack_input(nc->stack, answers, n, now_ns);
+}
+
 unsigned netcore_rx(void *arg, const struct tick *now)
 {
     struct netcore *nc = arg;
     struct rte_mbuf *frames[2 * PORT_BURST];
     unsigned work;
+    if (unlikely(nc->resolve)) resolved(nc, now->ns);
     uint64_t start = stage_begin(nc);
     uint16_t n = receive(nc, frames, &work);
     if (n > 0) {
@@ -119,6 +130,7 @@ unsigned netcore_rx(void *arg, const struct tick *now)
 unsigned netcore_tx(void *arg, const struct tick *now)
 {
     struct netcore *nc = arg;
+    nc->now_ns = now->ns;
     uint64_t start = stage_begin(nc);
     unsigned sent = net_stack_output(nc->stack, now->ns);
     if (sent > 0) metric_add(&nc->metrics.cycles_output, own_cycles(nc, start));
@@ -192,12 +204,17 @@ int netcore_init(struct netcore *nc, const struct netcore_config *config, char *
     stack.claim_arg = nc;
     stack.tx = transmit;
     stack.tx_arg = nc;
-    if ((rc = net_stack_create(&nc->stack, &stack)) != 0)
-        snprintf(err_text, err_cap, "TCP on core %u: %s", stack.core, strerror(-rc));
+    unsigned ifindex = exception_resolver(config->exception);
+    rc = net_stack_create(&nc->stack, &stack);
+    if (rc == 0 && ifindex) rc = kernel_resolve_open(&nc->resolve, ifindex, stack.mac, stack.pools->small);
+    if (rc == 0) return 0;
+    snprintf(err_text, err_cap, "TCP on core %u: %s", stack.core, strerror(-rc));
+    netcore_fini(nc);
     return rc;
 }
 
 void netcore_fini(struct netcore *nc)
 {
     if (nc->stack) net_stack_destroy(&nc->stack);
+    kernel_resolve_close(&nc->resolve);
 }

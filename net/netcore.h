@@ -9,6 +9,7 @@
 #include "base/metrics.h"
 #include "net/capture.h"
 #include "net/exception.h"
+#include "net/kernel_resolve.h"
 #include "net/port.h"
 #include "net/rss.h"
 #include "net/spread.h"
@@ -33,6 +34,8 @@ struct netcore {
     struct exception *exception; /* frames pass it before the stack; NULL: all are the stack's */
     struct rss *rss;             /* how the device spreads; NULL: not known */
     struct exception *shared;    /* who is told what we listen on; NULL: the address is ours alone */
+    struct kernel_resolve *resolve; /* owned; NULL: the stack asks its neighbours itself */
+    uint64_t now_ns;                /* of the running call */
     struct capture *capture; /* where frames are written as they come and go; NULL: nowhere */
     uint64_t tx_burst_tsc;   /* cycles of transmit bursts inside the running call of the stack */
     struct netcore_metrics metrics;

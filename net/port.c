@@ -293,6 +293,13 @@ struct rss *port_rss(struct port *port) { return port->rss.table_size ? &port->r
 const struct port_caps *port_caps(const struct port *port) { return &port->caps; }
 uint16_t port_queue_count(const struct port *port) { return port->queue_count; }
 uint16_t port_number(const struct port *port) { return port->id; }
+
+unsigned port_interface(const struct port *port)
+{
+    struct rte_eth_dev_info info;
+    return rte_eth_dev_info_get(port->id, &info) == 0 ? info.if_index : 0;
+}
+
 bool port_isolated(const struct port *port) { return port->isolated; }
 
 bool port_link_up(const struct port *port)

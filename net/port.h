@@ -71,6 +71,7 @@ void port_close(struct port **port);
 const struct port_caps *port_caps(const struct port *port);
 uint16_t port_queue_count(const struct port *port);
 uint16_t port_number(const struct port *port);  /* DPDK's */
+unsigned port_interface(const struct port *port); /* index of the kernel's interface for the same device; 0: none */
 bool port_isolated(const struct port *port);    /* all but what flow rules send here stays in the kernel's driver */
 bool port_link_up(const struct port *port);
 uint16_t port_rx(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t max);

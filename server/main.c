@@ -30,9 +30,10 @@ static int open_exception(const struct config *config, struct exception **out)
                                          .vdevs = config->vdev.items,
                                          .vdev_count = config->vdev.count,
                                          .want = EXCEPTION_AUTO,
-                                         .ip = config->ip_address,
-                                         .prefix_len = config->ip_prefix,
+                                         .addrs = {{.len = config->ip_prefix}},
+                                         .addr_count = 1,
                                          .tap = config->tap};
+    exception_address_v4(exception.addrs[0].addr, config->ip_address);
     if (strcmp(config->share_address, "yes") == 0) exception.want = EXCEPTION_YES;
     if (strcmp(config->share_address, "no") == 0) exception.want = EXCEPTION_NO;
     int rc = exception_open(out, &exception, text, sizeof text);
