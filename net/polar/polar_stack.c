@@ -28,6 +28,15 @@ void stream_names(const struct stream *s, struct polar_name *local, struct polar
 
 uint16_t stream_mss(const struct stream *s) { return conn_of(s)->mss; }
 
+const char *stack_congestion(const struct net_stack *st, const struct stream *s)
+{
+    static const char *const names[NET_TCP_CC_COUNT] = {
+        [NET_TCP_CUBIC] = "cubic", [NET_TCP_NEWRENO] = "newreno", [NET_TCP_DCTCP] = "dctcp"};
+    struct net_tcp_info info;
+    if (s && net_stream_info(s, &info) == 0) return info.congestion;
+    return names[st->config.tcp_cc];
+}
+
 int stack_claim(struct net_stack *st, uint16_t port)
 {
     return st->config.claim ? st->config.claim(st->config.claim_arg, port, true) : 0;
