@@ -95,9 +95,15 @@ uint64_t net_stack_deadline(const struct net_stack *stack);
 
 /* 0, -EADDRINUSE. accept is called when the handshake is complete. */
 int net_listen(struct net_stack *stack, uint16_t port, stream_accept_fn *accept, void *arg);
+/* No more connections on this port: those in their handshake are reset, others stay, and for their sake the claim on the
+ * port is kept. */
+void net_unlisten(struct net_stack *stack, uint16_t port);
 /* Starts an active open; the stream is the caller's at once (set user before the next input); STREAM_CONNECTED or
  * STREAM_ERROR follows. 0, -EADDRNOTAVAIL (no free port), -ENOMEM. */
 int net_connect(struct net_stack *stack, uint32_t ip, uint16_t port, uint64_t now_ns, struct stream **out);
+/* The same from a port of the caller's choice (0: any). -EADDRNOTAVAIL too when that port is so connected already. */
+int net_connect_from(struct net_stack *stack, uint16_t local_port, uint32_t ip, uint16_t port, uint64_t now_ns,
+                     struct stream **out);
 
 /* enum values of "cubic" and the like, of "passive", "off", "on"; -EINVAL: no such name. */
 int net_tcp_cc_find(const char *name);
