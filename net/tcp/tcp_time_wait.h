@@ -16,12 +16,11 @@ struct tcp_conn;
 struct tcp_segment;
 
 struct tcp_time_wait_record {
-    uint64_t key;
+    uint64_t key;        /* the addresses are not kept: an answer goes back to where the segment came from */
     uint64_t until;      /* ns */
     tcp_seq snd_nxt, rcv_nxt;
     uint32_t ts_recent;
     uint32_t next, prev; /* index + 1 */
-    uint8_t mac[6];
     bool ts;
 };
 
