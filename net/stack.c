@@ -76,7 +76,7 @@ static bool config_valid(const struct net_stack_config *k)
 {
     return k->mtu >= MTU_LEAST && addresses_valid(k) && k->max_connections > 0 &&
            k->max_connections < TCP_REF_TIME_WAIT / 2 && k->port_first > 0 && k->port_first <= k->port_last &&
-           k->rx_window >= RX_WINDOW_LEAST && k->rx_window >> TCP_SCALE_MAX <= UINT16_MAX && k->rto_min_ns > 0 &&
+           k->rx_window >= RX_WINDOW_LEAST && k->rx_window >> TCP_SCALE_MAX <= UINT16_MAX && k->rto_min_ns > 0 && k->tcp_cc < NET_TCP_CC_COUNT &&
            k->rto_min_ns <= k->rto_max_ns && k->pools && k->loop && k->tx &&
            k->tx_inline + TCP_FRAME_HEADER_MAX + TCP_OPTIONS_MAX <= BUF_SMALL_ROOM;
 }
@@ -128,6 +128,8 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     st->config = *config;
     addresses_take(st, config);
     st->random = siphash(config->secret, "ports", 5);
+    st->key_secret[0] = siphash(config->secret, "key 0", 5);
+    st->key_secret[1] = siphash(config->secret, "key 1", 5);
     st->ts_offset = (uint32_t)siphash(config->secret, "timestamps", 10);
     st->challenge_rate = (struct rate_limit){.interval_ns = 1000000, .burst = 100};
     st->duplicate_rate = (struct rate_limit){.interval_ns = 10000, .burst = 1000};
@@ -229,10 +231,10 @@ static bool segment_parse(struct net_stack *st, struct rte_mbuf *m, uint32_t at,
     s->ip_at = sizeof(struct rte_ether_hdr);
     s->v6 = false;
     s->ports = ports;
-    s->key = tcp_key_v4(st->config.secret, addrs, ports);
+    s->key = tcp_key_v4(st->key_secret, addrs, ports);
     s->seq = load_be32(tcp + 4);
     s->ack = load_be32(tcp + 8);
-    s->flags = tcp[13] & 0x3f;
+    s->flags = tcp[13] | ((frame[sizeof(struct rte_ether_hdr) + 1] & 3) == 3 ? TCP_CE : 0);
     s->wnd = (uint16_t)(tcp[14] << 8 | tcp[15]);
     s->payload_off = (uint16_t)(at + header);
     s->len = m->pkt_len - at - header;

@@ -24,6 +24,11 @@ struct net_stack;
 /* Sends frames; takes all of them. */
 typedef void net_tx_fn(void *arg, struct rte_mbuf **frames, uint16_t n);
 
+enum net_tcp_cc { NET_TCP_CUBIC, NET_TCP_NEWRENO, NET_TCP_DCTCP, NET_TCP_CC_COUNT };
+
+/* Explicit congestion notification: agreed to when the peer asks, never, asked for. DCTCP always asks. */
+enum net_tcp_ecn { NET_TCP_ECN_PASSIVE, NET_TCP_ECN_OFF, NET_TCP_ECN_ON };
+
 struct net_stack_config {
     unsigned core;
     uint8_t mac[6];
@@ -44,6 +49,8 @@ struct net_stack_config {
     uint64_t rto_min_ns, rto_max_ns, rto_initial_ns;
     uint64_t time_wait_ns;
     uint64_t delayed_ack_ns;
+    enum net_tcp_cc tcp_cc; /* congestion control */
+    enum net_tcp_ecn tcp_ecn;
     struct buf_pools *pools;
     struct stream_loop *loop;
     net_tx_fn *tx;
@@ -80,6 +87,10 @@ int net_connect(struct net_stack *stack, struct net_endpoint to, uint64_t now_ns
 /* The same from an address of ours (any: chosen) and a port (0: chosen). -EADDRINUSE: from and to are taken together. */
 int net_connect_from(struct net_stack *stack, struct net_endpoint from, struct net_endpoint to, uint64_t now_ns,
                      struct stream **out);
+
+/* enum values of "cubic" and the like, of "passive", "off", "on"; -EINVAL: no such name. */
+int net_tcp_cc_find(const char *name);
+int net_tcp_ecn_find(const char *name);
 
 const struct net_metrics *net_stack_metrics(const struct net_stack *stack);
 /* Connections in any state but TIME-WAIT and half-open. */

@@ -48,6 +48,7 @@ struct net_stack {
     struct tcp_listener listeners[STACK_LISTENERS];
     struct arp arp;
     uint64_t random;
+    uint64_t key_secret[2]; /* tcp_tuple.h */
     struct rate_limit challenge_rate, duplicate_rate, icmp_rate;
 };
 

@@ -56,10 +56,14 @@ enum tcp_conn_flag {
     TCPF_PASSIVE = 1u << 14,      /* opened by the peer */
     TCPF_SCALE = 1u << 15,        /* window scale negotiated */
     TCPF_FIN_SEEN = 1u << 16,     /* the peer's FIN came out of order; fin_seq is its number */
+    TCPF_ECN = 1u << 24,          /* see tcp_ecn.h */
+    TCPF_ECE = 1u << 25,
+    TCPF_CWR = 1u << 26,
 };
 
 #define TCP_NEVER UINT64_MAX
 #define TCP_CONN_BYTES 512u
+#define TCP_CC_WORDS 6u
 #define TCP_HEADER_TEMPLATE 64u /* at most: Ethernet, VLAN tag, IPv6, the two ports; and room to copy by whole words */
 
 struct tcp_listener;
@@ -119,7 +123,6 @@ struct tcp_conn {
 
     /* seldom used */
     struct wheel_node timer;
-    const struct tcp_cc *cc;
     struct tcp_listener *listener;
     uint64_t linger_at;      /* ns: an orphan is reset, an active open fails */
     struct rte_mbuf *ooo_head, *ooo_hint; /* out of order, sorted; hash.usr is the sequence number */
@@ -130,6 +133,9 @@ struct tcp_conn {
     uint32_t undo_cwnd, undo_ssthresh, undo_ts;
     uint16_t rcv_mss;        /* longest segment seen */
     uint16_t peer_mss;
+    tcp_seq cwr_seq;         /* snd_max when cwnd last came down, with TCPF_ECN */
+    uint8_t cc;              /* enum net_tcp_cc */
+    uint32_t cc_state[TCP_CC_WORDS]; /* the algorithm's own */
 };
 
 _Static_assert(sizeof(struct tcp_conn) <= TCP_CONN_BYTES, "fits its slot of the pool");

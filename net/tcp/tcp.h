@@ -15,6 +15,9 @@
 #define TCP_PSH 0x08u
 #define TCP_ACK 0x10u
 #define TCP_URG 0x20u
+#define TCP_ECE 0x40u
+#define TCP_CWR 0x80u
+#define TCP_CE 0x100u                 /* not of the header: the packet met a congestion mark (RFC 3168 5) */
 
 #define TCP_HEADER_BYTES 20u
 #define TCP_IPV4_BYTES 20u             /* IP headers as we send them: no options */
@@ -44,7 +47,7 @@ struct tcp_segment {
     uint16_t payload_off;  /* in m */
     uint8_t ip_at;         /* in m */
     bool v6;
-    uint8_t flags;
+    uint16_t flags;        /* and TCP_CE */
     uint8_t options_len;
     bool has_ts;
     const uint8_t *frame;  /* Ethernet header */

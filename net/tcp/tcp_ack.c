@@ -42,7 +42,7 @@ static void recovery_ack(struct tcp_conn *c, uint32_t acked)
         return;
     }
     if (!fast) {
-        c->cc->on_ack(c, acked);
+        tcp_cc_of(c)->on_ack(c, acked, 0);
         return;
     }
     c->flags |= TCPF_RESEND_HEAD;
@@ -57,9 +57,11 @@ void tcp_ack_advance(struct net_stack *st, struct tcp_conn *c, const struct tcp_
     c->snd_una = s->ack;
     if (seq_lt(c->snd_nxt, c->snd_una)) c->snd_nxt = c->snd_una;
     tcp_output_consume(c, RTE_MIN(acked, c->txq.len));
+    uint64_t rtt = 0;
     if (c->flags & TCPF_TIMING && seq_ge(s->ack, c->rtt_seq)) {
         c->flags &= ~TCPF_TIMING;
-        tcp_rtt_sample(st, c, st->now - c->rtt_start);
+        rtt = st->now - c->rtt_start;
+        tcp_rtt_sample(st, c, rtt);
     }
     c->retries = 0;
     if (unlikely(c->flags & (TCPF_SLOW | TCPF_RTO_UNDO))) {
@@ -67,7 +69,7 @@ void tcp_ack_advance(struct net_stack *st, struct tcp_conn *c, const struct tcp_
         if (c->flags & TCPF_SLOW) recovery_ack(c, acked);
     } else {
         c->dupacks = 0;
-        if (flight >= c->cwnd / 2) c->cc->on_ack(c, acked); /* an application that sends little proves nothing */
+        if (flight >= c->cwnd / 2) tcp_cc_of(c)->on_ack(c, acked, rtt); /* who sends little proves nothing */
     }
     if (c->snd_una == c->snd_max) {
         c->rexmt_at = TCP_NEVER;
@@ -85,7 +87,8 @@ static void enter_recovery(struct net_stack *st, struct tcp_conn *c)
     c->recover = c->snd_max;
     c->flags |= TCPF_SLOW | TCPF_RESEND_HEAD;
     c->flags &= ~TCPF_TIMING;
-    c->cc->on_loss(c, c->snd_max - c->snd_una);
+    tcp_cc_congestion(c, c->snd_max - c->snd_una, TCP_CC_LOSS);
+    c->cwnd = c->ssthresh + DUPACKS * c->mss;
 }
 
 /* RFC 5681 3.2. After a timeout the duplicates are of our own making: not before all of it is acknowledged. */

@@ -1,64 +1,31 @@
-/* Slow start and congestion avoidance of RFC 5681 with byte counting (RFC 3465) and an initial window of 10 (RFC 6928). */
+/* Slow start and congestion avoidance of RFC 5681 with byte counting (RFC 3465). */
+#include <rte_common.h>
 #include "net/tcp/tcp_cc.h"
 
-#define INITIAL_WINDOW_SEGMENTS 10u
-#define INITIAL_WINDOW_BYTES 14600u
-#define CWND_MAX (1u << 30)
+struct newreno {
+    uint32_t credit; /* bytes acknowledged since cwnd last grew in congestion avoidance */
+};
 
-static uint32_t initial_window(const struct tcp_conn *c)
+_Static_assert(sizeof(struct newreno) <= sizeof(uint32_t) * TCP_CC_WORDS, "fits the connection");
+
+static struct newreno *newreno_of(struct tcp_conn *c) { return (struct newreno *)(void *)c->cc_state; }
+
+static void newreno_on_ack(struct tcp_conn *c, uint32_t acked, uint64_t rtt_ns)
 {
-    uint32_t floor = 2u * c->mss > INITIAL_WINDOW_BYTES ? 2u * c->mss : INITIAL_WINDOW_BYTES;
-    uint32_t window = INITIAL_WINDOW_SEGMENTS * c->mss;
-    return window < floor ? window : floor;
+    (void)rtt_ns;
+    if (c->cwnd < c->ssthresh) tcp_cc_slow_start(c, acked);
+    else tcp_cc_additive(c, acked, &newreno_of(c)->credit);
 }
 
-static void newreno_init(struct tcp_conn *c)
+static uint32_t newreno_on_congestion(struct tcp_conn *c, uint32_t flight, enum tcp_cc_event event)
 {
-    c->cwnd = initial_window(c);
-    c->ssthresh = CWND_MAX;
-}
-
-static void newreno_on_ack(struct tcp_conn *c, uint32_t acked)
-{
-    if (c->cwnd < c->ssthresh) {
-        uint32_t most = 2u * c->mss;
-        c->cwnd += acked < most ? acked : most;
-    } else {
-        uint32_t step = (uint32_t)c->mss * c->mss / c->cwnd;
-        c->cwnd += step ? step : 1;
-    }
-    if (c->cwnd > CWND_MAX) c->cwnd = CWND_MAX;
-}
-
-static void halve(struct tcp_conn *c, uint32_t flight)
-{
-    uint32_t least = 2u * c->mss;
-    c->ssthresh = flight / 2 > least ? flight / 2 : least;
-}
-
-static void newreno_on_loss(struct tcp_conn *c, uint32_t flight)
-{
-    halve(c, flight);
-    c->cwnd = c->ssthresh + 3u * c->mss;
-}
-
-static void newreno_on_timeout(struct tcp_conn *c, uint32_t flight)
-{
-    halve(c, flight);
-    c->cwnd = c->mss;
-}
-
-static void newreno_on_idle(struct tcp_conn *c)
-{
-    uint32_t window = initial_window(c);
-    if (c->cwnd > window) c->cwnd = window;
+    (void)event;
+    newreno_of(c)->credit = 0;
+    return RTE_MAX(flight / 2, 2u * c->mss);
 }
 
 const struct tcp_cc tcp_cc_newreno = {
     .name = "newreno",
-    .init = newreno_init,
     .on_ack = newreno_on_ack,
-    .on_loss = newreno_on_loss,
-    .on_timeout = newreno_on_timeout,
-    .on_idle = newreno_on_idle,
+    .on_congestion = newreno_on_congestion,
 };

@@ -9,6 +9,7 @@
 #include <rte_ip.h>
 #include "net/checksum.h"
 #include "net/tcp/tcp.h"
+#include "net/tcp/tcp_ecn.h"
 
 #define TTL 64
 #define TS_PREFIX_BE RTE_STATIC_BSWAP32(0x0101080au) /* NOP NOP TS 10 */
@@ -112,7 +113,7 @@ static uint16_t tcp_checksum(uint64_t flags, uint64_t pseudo, uint64_t sum)
 
 /* The header's last words: lengths and checksums. sum covers the TCP header from the ports on, and the payload. */
 static inline void header_finish(struct net_stack *st, struct rte_mbuf *m, uint8_t *p, const struct tcp_header *h,
-                                 uint32_t header, uint64_t sum)
+                                 uint32_t header, uint32_t ip_sum, uint64_t sum)
 {
     uint8_t *ip = p + h->ip_at, *tcp = p + h->tcp_at;
     uint16_t tcp_len_be = rte_cpu_to_be_16((uint16_t)(m->pkt_len - h->tcp_at));
@@ -120,7 +121,7 @@ static inline void header_finish(struct net_stack *st, struct rte_mbuf *m, uint8
     if (likely(!tcp_header_v6(h))) {
         uint16_t total_be = rte_cpu_to_be_16((uint16_t)(m->pkt_len - h->ip_at));
         put16(ip + offsetof(struct rte_ipv4_hdr, total_length), total_be);
-        uint16_t checksum = flags & RTE_MBUF_F_TX_IP_CKSUM ? 0 : (uint16_t)~checksum_fold((uint64_t)h->ip_sum + total_be);
+        uint16_t checksum = flags & RTE_MBUF_F_TX_IP_CKSUM ? 0 : (uint16_t)~checksum_fold((uint64_t)ip_sum + total_be);
         put16(ip + offsetof(struct rte_ipv4_hdr, hdr_checksum), checksum);
     } else {
         put16(ip + offsetof(struct rte_ipv6_hdr, payload_len), tcp_len_be);
@@ -213,6 +214,8 @@ bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8
         sum += checksum_sum(p + header, n);
         header += n;
     }
+    uint32_t ip_sum = c->header.ip_sum;
+    if (c->flags & TCPF_ECN) flags |= tcp_ecn_tx(c, seq, len, p + c->header.ip_at, &ip_sum);
     uint16_t window = tcp_window_offer(st, c, c->rcv_scale);
     uint32_t seq_be = rte_cpu_to_be_32(seq), ack_be = rte_cpu_to_be_32(c->rcv_nxt);
     uint32_t word = rte_cpu_to_be_32((header - c->header.tcp_at) / 4 << 28 | (uint32_t)flags << 16 | window);
@@ -237,8 +240,9 @@ bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8
         }
         sum += payload;
     }
-    header_finish(st, m, p, &c->header, header, sum);
+    header_finish(st, m, p, &c->header, header, ip_sum, sum);
     c->last_ack = c->rcv_nxt;
+    if (flags & TCP_CWR) c->flags &= ~TCPF_CWR;
     stack_send(st, m);
     return true;
 }
@@ -256,7 +260,7 @@ static void control_finish(struct net_stack *st, struct rte_mbuf *m, const struc
     put32(tcp + 16, 0);
     m->data_len = (uint16_t)(h->tcp_at + header);
     m->pkt_len = m->data_len;
-    header_finish(st, m, p, h, m->pkt_len, checksum_sum(tcp, header));
+    header_finish(st, m, p, h, m->pkt_len, h->ip_sum, checksum_sum(tcp, header));
 }
 
 bool tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c)
@@ -276,8 +280,8 @@ bool tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c)
     uint8_t *options = rte_pktmbuf_mtod_offset(m, uint8_t *, c->header.tcp_at + TCP_HEADER_BYTES);
     uint32_t options_len = tcp_options_write_syn(options, &o);
     uint16_t window = tcp_window_offer(st, c, 0); /* the window of a SYN is never scaled: RFC 7323 2.2 */
-    control_finish(st, m, &c->header, c->iss, answer ? c->rcv_nxt : 0, answer ? TCP_SYN | TCP_ACK : TCP_SYN, window,
-                   options_len);
+    uint8_t flags = (uint8_t)(TCP_SYN | (answer ? TCP_ACK : 0) | tcp_ecn_syn_flags(st, c));
+    control_finish(st, m, &c->header, c->iss, answer ? c->rcv_nxt : 0, flags, window, options_len);
     c->last_ack = c->rcv_nxt;
     if (c->flags & TCPF_PASSIVE || answer) {
         stack_send(st, m);

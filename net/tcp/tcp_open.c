@@ -3,6 +3,7 @@
 #include <string.h>
 #include "net/tcp/tcp.h"
 #include "net/tcp/tcp_cc.h"
+#include "net/tcp/tcp_ecn.h"
 
 /* How well a listener's address fits one of ours: 0 not at all, 1 all addresses, 2 all of its family, 3 that one. */
 static unsigned listener_fit(const struct tcp_listener *l, const struct net_addr *addr)
@@ -73,7 +74,7 @@ struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key, const struct
     c->key = key;
     tcp_header_write(st, &c->header, t, mac);
     c->stack = st;
-    c->cc = &tcp_cc_newreno;
+    c->cc = (uint8_t)st->config.tcp_cc;
     c->stream.ops = &tcp_stream_ops;
     c->stream.loop = st->config.loop;
     c->iss = tcp_isn(st, key);
@@ -109,7 +110,8 @@ static void syn_take(struct net_stack *st, struct tcp_conn *c, const struct tcp_
     }
     c->snd_wnd = c->snd_wnd_max = s->wnd; /* not scaled in a SYN */
     c->snd_wl1 = s->seq;
-    c->cc->init(c);
+    tcp_ecn_syn_rx(st, c, s->flags);
+    tcp_cc_init(c);
 }
 
 static void passive_open(struct net_stack *st, struct tcp_listener *l, struct tcp_segment *s, const struct tcp_tuple *t)
@@ -202,7 +204,7 @@ bool tcp_established(struct net_stack *st, struct tcp_conn *c)
 
 static bool tuple_free(struct net_stack *st, struct tcp_tuple *t, uint64_t *key)
 {
-    *key = tcp_tuple_key(st->config.secret, t);
+    *key = tcp_tuple_key(st->key_secret, t);
     return tcp_table_find(&st->table, *key) == TCP_TABLE_NONE;
 }
 

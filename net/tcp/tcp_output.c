@@ -211,7 +211,7 @@ void tcp_output(struct net_stack *st, struct tcp_conn *c)
         syn_output(st, c);
         return;
     }
-    if (c->txq.len && c->snd_nxt == c->snd_una && st->now - c->sent_at > c->rto) c->cc->on_idle(c);
+    if (c->txq.len && c->snd_nxt == c->snd_una && st->now - c->sent_at > c->rto) tcp_cc_idle(c);
     bool ok = true;
     if (unlikely(c->flags & (TCPF_RESEND_HEAD | TCPF_PROBE_DUE))) {
         if (c->flags & TCPF_RESEND_HEAD) ok = resend_head(st, c);

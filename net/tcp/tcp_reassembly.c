@@ -219,7 +219,7 @@ void tcp_payload_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segment
     uint32_t room = c->rcv_adv - s->seq;
     if (seq_ge(s->seq, c->rcv_adv)) room = 0;
     if (s->len > room) {
-        s->flags &= (uint8_t)~TCP_FIN;
+        s->flags &= (uint16_t)~TCP_FIN;
         s->len = room;
         c->flags |= TCPF_ACK_NOW;
         if (room == 0) return;

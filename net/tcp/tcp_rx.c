@@ -2,10 +2,11 @@
 #include <errno.h>
 #include <string.h>
 #include "net/tcp/tcp.h"
+#include "net/tcp/tcp_ecn.h"
 
 #define TS_MAX_AGE (24u * 24 * 3600) /* about seconds: an older ts_recent says nothing: RFC 7323 5.5 */
 
-#define FAST_PATH_NOT (TCPF_SLOW | TCPF_PERSIST | TCPF_RTO_UNDO | TCPF_FIN_QUEUED | TCPF_FIN_SEEN)
+#define FAST_PATH_NOT (TCPF_SLOW | TCPF_PERSIST | TCPF_RTO_UNDO | TCPF_FIN_QUEUED | TCPF_FIN_SEEN | TCPF_ECE)
 
 static uint32_t clock_seconds(const struct net_stack *st) { return (uint32_t)(st->now >> 30); }
 
@@ -121,7 +122,7 @@ static bool rx_syn_again(struct net_stack *st, struct tcp_conn *c, struct tcp_se
 {
     if (!(s->flags & TCP_SYN) || s->seq != c->irs) return true;
     if (s->flags & TCP_ACK) {
-        s->flags &= (uint8_t)~TCP_SYN;
+        s->flags &= (uint16_t) ~(TCP_SYN | TCP_ECE | TCP_CWR);
         s->seq++;
         return true;
     }
@@ -187,6 +188,7 @@ static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
     if (c->state == TCPS_SYN_RCVD && !rx_handshake_ack(st, c, s)) return;
     peer_mac(c, s);
     ts_take(st, c, s);
+    if (c->flags & TCPF_ECN) tcp_ecn_rx(st, c, s);
     if (!tcp_ack_rx(st, c, s)) return;
     tcp_seq fin_seq = s->seq + s->len;
     if (!(c->flags & TCPF_EOF)) tcp_payload_rx(st, c, s);
@@ -203,7 +205,7 @@ static struct tcp_conn *segment_conn(struct net_stack *st, struct tcp_segment *s
 
 struct tcp_conn *tcp_conn_find(struct net_stack *st, const struct tcp_tuple *t)
 {
-    uint32_t ref = tcp_table_find(&st->table, tcp_tuple_key(st->config.secret, t));
+    uint32_t ref = tcp_table_find(&st->table, tcp_tuple_key(st->key_secret, t));
     if (ref >= TCP_REF_TIME_WAIT) return NULL;
     struct tcp_tuple own;
     tcp_header_tuple(&stack_conn(st, ref)->header, &own);

@@ -59,7 +59,7 @@ static void retransmit(struct net_stack *st, struct tcp_conn *c)
         c->undo_ssthresh = c->ssthresh;
         c->undo_ts = st->ts_now;
         if (c->flags & TCPF_TS && !(c->flags & TCPF_SLOW)) c->flags |= TCPF_RTO_UNDO;
-        c->cc->on_timeout(c, c->snd_max - c->snd_una);
+        tcp_cc_congestion(c, c->snd_max - c->snd_una, TCP_CC_TIMEOUT);
     }
     c->cwnd = c->mss;
     c->recover = c->snd_max;

@@ -30,7 +30,7 @@ static inline uint64_t tcp_key_fold(uint64_t a, uint64_t b)
     return (uint64_t)p ^ (uint64_t)(p >> 64);
 }
 
-/* addrs: source and destination address of a received packet, as eight bytes of memory. */
+/* secret: two random words. addrs: source and destination address of a received packet, as eight bytes of memory. */
 static inline uint64_t tcp_key_v4(const uint64_t secret[2], uint64_t addrs, uint32_t ports)
 {
     uint64_t x = tcp_key_fold(addrs ^ secret[0], secret[1] | 1);
