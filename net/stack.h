@@ -16,7 +16,6 @@
 #include "net/metrics.h"
 #include "net/route.h"
 
-#define NET_ADDRS_MAX 16u
 #define NET_ROUTES_MAX 32u
 
 struct net_stack;
