@@ -133,6 +133,7 @@ struct tcp_conn {
     uint32_t undo_cwnd, undo_ssthresh, undo_ts;
     uint16_t rcv_mss;        /* longest segment seen */
     uint16_t peer_mss;
+    uint32_t retransmits;    /* segments sent again */
     tcp_seq cwr_seq;         /* snd_max when cwnd last came down, with TCPF_ECN */
     uint8_t cc;              /* enum net_tcp_cc */
     uint32_t cc_state[TCP_CC_WORDS]; /* the algorithm's own */

@@ -115,6 +115,7 @@ static bool resend_head(struct net_stack *st, struct tcp_conn *c)
     if (!tcp_frame_send(st, c, c->snd_una, flags, c->txq.head, 0, len)) return false;
     c->flags &= ~(TCPF_RESEND_HEAD | TCPF_TIMING);
     metric_add(&st->metrics.retransmits, 1);
+    c->retransmits++;
     ack_sent(c);
     rexmt_start(st, c);
     return true;
@@ -146,6 +147,7 @@ static void data_sent(struct net_stack *st, struct tcp_conn *c, uint32_t len, bo
     if (len) cursor_advance(&c->tx_m, &c->tx_off, len);
     if (again) {
         metric_add(&st->metrics.retransmits, 1);
+        c->retransmits++;
     } else if (!(c->flags & TCPF_TIMING)) {
         c->flags |= TCPF_TIMING;
         c->rtt_seq = c->snd_nxt;

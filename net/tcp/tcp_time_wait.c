@@ -73,6 +73,7 @@ void tcp_time_wait_enter(struct net_stack *st, const struct tcp_conn *c)
 {
     struct tcp_time_wait_record *r = record_alloc(st);
     r->key = c->key;
+    tcp_header_tuple(&c->header, &r->tuple);
     r->until = st->now + st->config.time_wait_ns;
     r->snd_nxt = c->snd_max;
     r->rcv_nxt = c->rcv_nxt;
@@ -96,6 +97,12 @@ static bool reopens(const struct tcp_time_wait_record *r, const struct tcp_segme
 bool tcp_time_wait_rx(struct net_stack *st, uint32_t ref, const struct tcp_segment *s)
 {
     struct tcp_time_wait_record *r = &st->time_wait.records[ref & ~TCP_REF_TIME_WAIT];
+    struct tcp_tuple t;
+    tcp_segment_tuple(s, &t);
+    if (unlikely(!tcp_tuple_equal(&t, &r->tuple))) {
+        metric_add(&st->metrics.drop_tcp_collision, 1);
+        return false;
+    }
     if (s->flags & TCP_RST) return false; /* RFC 1337: it does not end TIME-WAIT */
     if (reopens(r, s)) {
         record_free(st, r);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "net/tcp/seq.h"
+#include "net/tcp/tcp_tuple.h"
 
 #define TCP_REF_TIME_WAIT (1u << 31) /* in the connection table: not a connection but a record */
 
@@ -16,7 +17,8 @@ struct tcp_conn;
 struct tcp_segment;
 
 struct tcp_time_wait_record {
-    uint64_t key;        /* the addresses are not kept: an answer goes back to where the segment came from */
+    uint64_t key;        /* of tuple; 0: free */
+    struct tcp_tuple tuple;
     uint64_t until;      /* ns */
     tcp_seq snd_nxt, rcv_nxt;
     uint32_t ts_recent;

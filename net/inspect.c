@@ -1,0 +1,122 @@
+#include "net/inspect.h"
+
+#include <errno.h>
+#include <string.h>
+#include <rte_byteorder.h>
+#include "net/tcp/tcp.h"
+#include "net/tcp/tcp_cc.h"
+
+/* By enum tcp_state. */
+static const uint8_t state_numbers[] = {
+    [TCPS_FREE] = NET_TCP_CLOSE,
+    [TCPS_CLOSED] = NET_TCP_CLOSE,
+    [TCPS_SYN_SENT] = NET_TCP_SYN_SENT,
+    [TCPS_SYN_RCVD] = NET_TCP_SYN_RECV,
+    [TCPS_ESTABLISHED] = NET_TCP_ESTABLISHED,
+    [TCPS_FIN_WAIT_1] = NET_TCP_FIN_WAIT1,
+    [TCPS_FIN_WAIT_2] = NET_TCP_FIN_WAIT2,
+    [TCPS_CLOSE_WAIT] = NET_TCP_CLOSE_WAIT,
+    [TCPS_CLOSING] = NET_TCP_CLOSING,
+    [TCPS_LAST_ACK] = NET_TCP_LAST_ACK,
+};
+
+const char *net_tcp_state_name(uint8_t state)
+{
+    static const char *const names[] = {
+        [NET_TCP_ESTABLISHED] = "ESTAB",    [NET_TCP_SYN_SENT] = "SYN-SENT",     [NET_TCP_SYN_RECV] = "SYN-RECV",
+        [NET_TCP_FIN_WAIT1] = "FIN-WAIT-1", [NET_TCP_FIN_WAIT2] = "FIN-WAIT-2",  [NET_TCP_TIME_WAIT] = "TIME-WAIT",
+        [NET_TCP_CLOSE] = "UNCONN",         [NET_TCP_CLOSE_WAIT] = "CLOSE-WAIT", [NET_TCP_LAST_ACK] = "LAST-ACK",
+        [NET_TCP_LISTEN] = "LISTEN",        [NET_TCP_CLOSING] = "CLOSING",
+    };
+    return state < RTE_DIM(names) && names[state] ? names[state] : "UNKNOWN";
+}
+
+static void endpoints_read(const struct tcp_tuple *t, struct net_tcp_info *out)
+{
+    out->local = (struct net_endpoint){t->local, tcp_tuple_local_port(t->ports)};
+    out->remote = (struct net_endpoint){t->remote, tcp_tuple_remote_port(t->ports)};
+}
+
+static void conn_read(const struct tcp_conn *c, struct net_tcp_info *out)
+{
+    const struct net_stack *st = c->stack;
+    struct tcp_tuple t;
+    *out = (struct net_tcp_info){
+        .state = state_numbers[c->state],
+        .options =
+            (uint8_t)((c->flags & TCPF_TS ? NET_INFO_TIMESTAMPS : 0) | (c->flags & TCPF_SACK ? NET_INFO_SACK : 0) |
+                      (c->flags & TCPF_SCALE ? NET_INFO_WSCALE : 0) | (c->flags & TCPF_ECN ? NET_INFO_ECN : 0)),
+        .snd_scale = c->snd_scale,
+        .rcv_scale = c->rcv_scale,
+        .backoff = c->retries,
+        .probes = c->probes,
+        .congestion = tcp_cc_of(c)->name,
+        .snd_mss = c->mss,
+        .rcv_mss = c->rcv_mss,
+        .rx_queue = c->rx_held,
+        .tx_queue = c->txq.len,
+        .in_flight = RTE_MIN(c->snd_max - c->snd_una, c->txq.len),
+        .cwnd = c->cwnd,
+        .ssthresh = c->ssthresh,
+        .snd_wnd = c->snd_wnd,
+        .rcv_wnd = c->rcv_adv - c->rcv_nxt,
+        .retransmits = c->retransmits,
+        .out_of_order = c->ooo_bytes,
+        .srtt_ns = c->srtt,
+        .rttvar_ns = c->rttvar,
+        .rto_ns = c->rto,
+        .idle_ns = c->sent_at ? st->now - c->sent_at : UINT64_MAX,
+    };
+    tcp_header_tuple(&c->header, &t);
+    endpoints_read(&t, out);
+}
+
+int net_stream_info(const struct stream *s, struct net_tcp_info *out)
+{
+    if (s->ops != &tcp_stream_ops) return -EOPNOTSUPP;
+    conn_read((const struct tcp_conn *)(const void *)((const char *)s - offsetof(struct tcp_conn, stream)), out);
+    return 0;
+}
+
+/* Places in order: the pool's slots, then the records of TIME-WAIT. */
+unsigned net_stack_read_connections(const struct net_stack *st, uint32_t *at, struct net_tcp_info *out, unsigned max)
+{
+    unsigned n = 0;
+    for (; max > 0; max--, (*at)++) {
+        if (*at < st->conn_used) {
+            const struct tcp_conn *c = stack_conn(st, *at);
+            if (c->state != TCPS_FREE) conn_read(c, &out[n++]);
+            continue;
+        }
+        uint32_t i = *at - st->conn_used;
+        if (i >= st->time_wait.used) {
+            *at = NET_READ_END;
+            break;
+        }
+        const struct tcp_time_wait_record *r = &st->time_wait.records[i];
+        if (r->key == 0) continue;
+        out[n] = (struct net_tcp_info){.state = NET_TCP_TIME_WAIT, .congestion = ""};
+        endpoints_read(&r->tuple, &out[n++]);
+    }
+    return n;
+}
+
+unsigned net_stack_read_neighbours(const struct net_stack *st, uint32_t *at, struct net_neighbour_info *out,
+                                   unsigned max)
+{
+    unsigned n = 0;
+    for (; max > 0 && *at < ARP_ENTRIES; max--, (*at)++) {
+        const struct arp_entry *e = &st->arp.entries[*at];
+        if (e->state == ARP_FREE) continue;
+        struct net_neighbour_info *info = &out[n++];
+        *info = (struct net_neighbour_info){
+            .addr = net_addr_v4_be(e->ip_be), .tries = e->tries, .used_ns = st->now - e->used_at};
+        memcpy(info->mac, e->mac, sizeof e->mac);
+        if (e->state == ARP_ASKED)
+            info->state = "incomplete";
+        else
+            info->state = e->tries ? "probe" : e->at > st->now ? "reachable" : "stale";
+    }
+    if (*at >= ARP_ENTRIES) *at = NET_READ_END;
+    return n;
+}
