@@ -25,6 +25,7 @@ struct driver_traits {
     bool no_checksums; /* sums chained frames wrong where a piece has an odd length */
     bool any_length;   /* takes longer frames than it says */
     bool peer_spreads; /* the other end picks the queue */
+    bool drops_rings;  /* its interrupt handler takes rings away under a running burst */
     bool page_buffers; /* a whole receive buffer must fit a page */
     uint16_t headroom; /* bytes it keeps free in a receive buffer, beside DPDK's own headroom */
     uint16_t mtu_most; /* where it promises too much; 0: as it says */
@@ -32,7 +33,7 @@ struct driver_traits {
 
 /* af_xdp: a page holds the heads of object and mbuf, DPDK's headroom and XDP's, and what rounding leaves of the rest. */
 static const struct driver_traits drivers[] = {
-    {.driver = "net_memif", .gathers = true, .any_length = true, .peer_spreads = true},
+    {.driver = "net_memif", .gathers = true, .any_length = true, .peer_spreads = true, .drops_rings = true},
     {.driver = "net_af_xdp", .linear_only = true, .page_buffers = true, .headroom = 256, .mtu_most = 3438},
     {.driver = "net_ring", .gathers = true, .peer_spreads = true},
     {.driver = "net_tap", .no_checksums = true},
@@ -229,7 +230,10 @@ int port_open(struct port **out, const struct port_config *config, char *err_tex
     port->id = o.id;
     port->queue_count = o.queues;
     for (uint16_t q = 0; q < o.queues; q++) port->queues[q].frames = config->pools[q].frame;
+    port->gated = o.traits.drops_rings;
+    if (port->gated) port_gate_add(&port->gate, &port->queues[0].side, sizeof port->queues[0], o.queues);
     if ((rc = device_start(&o)) != 0) {
+        port_gate_remove(&port->gate);
         free(port);
         return rc;
     }
@@ -243,6 +247,7 @@ void port_close(struct port **port)
     if (!*port) return;
     rte_eth_dev_stop((*port)->id);
     rte_eth_dev_close((*port)->id);
+    port_gate_remove(&(*port)->gate);
     free(*port);
     *port = NULL;
 }

@@ -4,6 +4,7 @@
 
 #include <rte_ether.h>
 #include "net/port.h"
+#include "net/port_gate.h"
 
 #define PORT_FRAME_OVERHEAD (RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN) /* beside the MTU */
 #define PORT_DEFAULT_MTU 1500u
@@ -11,6 +12,7 @@
 struct port_queue {
     _Alignas(64) struct rte_mempool *frames;
     uint64_t tx_dropped;
+    struct port_gate_side side;
 };
 
 struct port {
@@ -18,6 +20,8 @@ struct port {
     uint16_t queue_count;
     bool linear_only; /* chained or foreign buffers have to be copied */
     bool tx_prepare;  /* checksums are offloaded: the driver readies the headers */
+    bool gated;       /* the driver may take a queue's rings away at any time: bursts go through the gate */
+    struct port_gate gate;
     struct port_caps caps;
     struct port_queue queues[];
 };

@@ -9,7 +9,22 @@
 
 uint16_t port_rx(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t max)
 {
-    return rte_eth_rx_burst(port->id, queue, frames, max);
+    struct port_gate_side *side = &port->queues[queue].side;
+    if (!port->gated) return rte_eth_rx_burst(port->id, queue, frames, max);
+    if (unlikely(!port_gate_enter(&port->gate, side))) return 0;
+    uint16_t n = rte_eth_rx_burst(port->id, queue, frames, max);
+    port_gate_leave(side);
+    return n;
+}
+
+static uint16_t tx_burst(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t n)
+{
+    struct port_gate_side *side = &port->queues[queue].side;
+    if (!port->gated) return rte_eth_tx_burst(port->id, queue, frames, n);
+    if (unlikely(!port_gate_enter(&port->gate, side))) return 0;
+    uint16_t sent = rte_eth_tx_burst(port->id, queue, frames, n);
+    port_gate_leave(side);
+    return sent;
 }
 
 static void frames_drop(struct port_queue *q, struct rte_mbuf **frames, uint16_t n)
@@ -74,10 +89,10 @@ void port_tx(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16
     struct port_queue *q = &port->queues[queue];
     if (port->linear_only) n = frames_linearise(q, frames, n);
     if (port->tx_prepare) n = frames_prepare(port, queue, frames, n);
-    uint16_t sent = rte_eth_tx_burst(port->id, queue, frames, n);
+    uint16_t sent = tx_burst(port, queue, frames, n);
     for (unsigned tries = 1; sent < n && tries < TX_TRIES; tries++) {
         rte_pause();
-        sent += rte_eth_tx_burst(port->id, queue, frames + sent, (uint16_t)(n - sent));
+        sent += tx_burst(port, queue, frames + sent, (uint16_t)(n - sent));
     }
     if (unlikely(sent < n)) frames_drop(q, frames + sent, (uint16_t)(n - sent));
 }

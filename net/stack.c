@@ -55,6 +55,7 @@ static uint64_t key_of(const void *arg, uint32_t ref)
 {
     const struct net_stack *st = arg;
     if (ref & TCP_REF_TIME_WAIT) return st->time_wait.records[ref & ~TCP_REF_TIME_WAIT].key;
+    if (ref & TCP_REF_SYN) return st->syncache.entries[ref & ~TCP_REF_SYN].key;
     return stack_conn(st, ref)->key;
 }
 
@@ -75,8 +76,9 @@ static bool addresses_valid(const struct net_stack_config *k)
 static bool config_valid(const struct net_stack_config *k)
 {
     return k->mtu >= MTU_LEAST && addresses_valid(k) && k->max_connections > 0 &&
-           k->max_connections < TCP_REF_TIME_WAIT / 2 && k->port_first > 0 && k->port_first <= k->port_last &&
-           k->rx_window >= RX_WINDOW_LEAST && k->rx_window >> TCP_SCALE_MAX <= UINT16_MAX && k->rto_min_ns > 0 && k->tcp_cc < NET_TCP_CC_COUNT &&
+           k->max_connections < TCP_REF_SYN / 2 && k->max_half_open > 0 && k->max_half_open < TCP_REF_SYN / 2 &&
+           k->port_first > 0 && k->port_first <= k->port_last && k->tcp_cc < NET_TCP_CC_COUNT &&
+           k->rx_window >= RX_WINDOW_LEAST && k->rx_window >> TCP_SCALE_MAX <= UINT16_MAX && k->rto_min_ns > 0 &&
            k->rto_min_ns <= k->rto_max_ns && k->pools && k->loop && k->tx &&
            k->tx_inline + TCP_FRAME_HEADER_MAX + TCP_OPTIONS_MAX <= BUF_SMALL_ROOM;
 }
@@ -138,14 +140,18 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     offloads(st);
     arp_init(&st->arp);
     wheel_init(&st->wheel, 0);
+    tcp_cookies_init(&st->cookies);
     int rc = -ENOMEM;
     st->conns = net_region_map((size_t)config->max_connections * TCP_CONN_BYTES);
     if (!st->conns) goto free_stack;
     if ((rc = tcp_time_wait_init(&st->time_wait, config->max_connections)) != 0) goto unmap_conns;
-    if ((rc = tcp_table_init(&st->table, 2 * config->max_connections, key_of, st)) != 0)
-        goto fini_time_wait;
+    if ((rc = tcp_syncache_init(&st->syncache, config->max_half_open)) != 0) goto fini_time_wait;
+    uint32_t keys = 2 * config->max_connections + config->max_half_open;
+    if ((rc = tcp_table_init(&st->table, keys, key_of, st)) != 0) goto fini_syncache;
     *out = st;
     return 0;
+fini_syncache:
+    tcp_syncache_fini(&st->syncache);
 fini_time_wait:
     tcp_time_wait_fini(&st->time_wait);
 unmap_conns:
@@ -165,6 +171,7 @@ void net_stack_destroy(struct net_stack **stack)
     rte_pktmbuf_free_bulk(st->tx, st->tx_count);
     arp_fini(&st->arp);
     tcp_table_fini(&st->table);
+    tcp_syncache_fini(&st->syncache);
     tcp_time_wait_fini(&st->time_wait);
     net_region_unmap(st->conns, (size_t)st->config.max_connections * TCP_CONN_BYTES);
     free(st);
@@ -283,7 +290,7 @@ drop:
 
 static void conn_prefetch(const struct net_stack *st, uint32_t ref)
 {
-    if (ref >= TCP_REF_TIME_WAIT) return;
+    if (ref >= TCP_REF_SYN) return; /* an entry, a record, nothing */
     const uint8_t *p = (const uint8_t *)stack_conn(st, ref);
     for (unsigned line = 0; line < 5; line++) rte_prefetch0(p + 64 * line);
 }
@@ -334,6 +341,7 @@ unsigned net_stack_output(struct net_stack *st, uint64_t now_ns)
         if (unlikely(c->state == TCPS_FREE)) {
             c->next_dirty = st->conn_free;
             st->conn_free = stack_conn_index(st, c) + 1;
+            st->conn_count--;
             continue;
         }
         tcp_output(st, c);
@@ -347,13 +355,14 @@ unsigned net_stack_output(struct net_stack *st, uint64_t now_ns)
 unsigned net_stack_timers(struct net_stack *st, uint64_t now_ns)
 {
     stack_set_now(st, now_ns);
-    return tcp_timers(st) + tcp_time_wait_expire(st) + arp_timers(st);
+    return tcp_timers(st) + tcp_syncache_timers(st) + tcp_time_wait_expire(st) + arp_timers(st);
 }
 
 uint64_t net_stack_deadline(const struct net_stack *st)
 {
     if (st->dirty_head || st->tx_count) return st->now; /* output has something to do */
     uint64_t at = RTE_MIN(wheel_deadline(&st->wheel), tcp_time_wait_deadline(&st->time_wait));
+    at = RTE_MIN(at, tcp_syncache_deadline(&st->syncache));
     return RTE_MIN(at, st->arp.due);
 }
 

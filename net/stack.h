@@ -20,6 +20,13 @@
 
 struct net_stack;
 
+/* When a SYN is answered by a cookie (RFC 4987 3.6) instead of an entry of the SYN cache. */
+enum net_syn_cookies {
+    NET_SYN_COOKIES_FULL,  /* when the cache is full */
+    NET_SYN_COOKIES_NEVER, /* the oldest entry makes room */
+    NET_SYN_COOKIES_ALWAYS,
+};
+
 /* Sends frames; takes all of them. */
 typedef void net_tx_fn(void *arg, struct rte_mbuf **frames, uint16_t n);
 
@@ -42,7 +49,8 @@ struct net_stack_config {
     uint64_t secret[2];    /* keys for the connection hash, initial sequence numbers, ports: random, or a test's seed */
     uint16_t port_first, port_last; /* source ports for active opens */
     uint32_t max_connections;
-    uint32_t max_half_open;
+    uint32_t max_half_open; /* entries of the SYN cache, of about 64 bytes */
+    enum net_syn_cookies syn_cookies;
     uint32_t rx_window;    /* bytes of receive buffer a connection, at most */
     uint32_t tx_inline;    /* payloads up to so many bytes are copied beside the header instead of referenced */
     uint64_t rto_min_ns, rto_max_ns, rto_initial_ns;

@@ -6,6 +6,8 @@
 #include "net/rate.h"
 #include "net/stack.h"
 #include "net/tcp/conn.h"
+#include "net/tcp/tcp_cookie.h"
+#include "net/tcp/tcp_syncache.h"
 #include "net/tcp/tcp_table.h"
 #include "net/tcp/tcp_time_wait.h"
 #include "net/tcp/wheel.h"
@@ -40,10 +42,13 @@ struct net_stack {
 
     uint8_t *conns;         /* slots of TCP_CONN_BYTES */
     uint32_t conn_used;     /* slots ever used */
+    uint32_t conn_count;    /* slots in use */
     uint32_t conn_free;     /* index + 1 of a free slot, linked by next_dirty */
     uint32_t dirty_head, dirty_tail; /* index + 1 */
     struct tcp_table table;
     struct tcp_time_wait time_wait;
+    struct tcp_syncache syncache;
+    struct tcp_cookies cookies;
     struct wheel wheel;
     struct tcp_listener listeners[STACK_LISTENERS];
     struct arp arp;

@@ -5,7 +5,7 @@
  * States and who moves them (RFC 9293 3.3.2):
  *
  *   (none) -> SYN_SENT                   net_connect             tcp_open.c
- *   (none) -> SYN_RCVD                   a SYN for a listener    tcp_open.c
+ *   (none) -> SYN_RCVD                   the ACK of a handshake  tcp_syncache.c, tcp_cookie.c (half-open ones are theirs)
  *   SYN_SENT -> ESTABLISHED | SYN_RCVD   tcp_syn_sent_rx         tcp_open.c
  *   SYN_RCVD -> ESTABLISHED              tcp_established         tcp_open.c
  *   ESTABLISHED -> FIN_WAIT_1, CLOSE_WAIT -> LAST_ACK            tcp_close_send     tcp_close.c
@@ -66,7 +66,6 @@ enum tcp_conn_flag {
 #define TCP_CC_WORDS 6u
 #define TCP_HEADER_TEMPLATE 64u /* at most: Ethernet, VLAN tag, IPv6, the two ports; and room to copy by whole words */
 
-struct tcp_listener;
 struct net_stack;
 
 /* What each frame of a flow begins with, up to the two ports: tcp_frame.c. */
@@ -123,7 +122,6 @@ struct tcp_conn {
 
     /* seldom used */
     struct wheel_node timer;
-    struct tcp_listener *listener;
     uint64_t linger_at;      /* ns: an orphan is reset, an active open fails */
     struct rte_mbuf *ooo_head, *ooo_hint; /* out of order, sorted; hash.usr is the sequence number */
     uint32_t ooo_count, ooo_bytes;

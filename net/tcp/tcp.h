@@ -7,6 +7,7 @@
 #include <rte_mbuf.h>
 #include "net/stack_impl.h"
 #include "net/tcp/conn.h"
+#include "net/tcp/tcp_syncache.h"
 #include "net/tcp/tcp_tuple.h"
 
 #define TCP_FIN 0x01u
@@ -144,6 +145,9 @@ struct tcp_conn *tcp_conn_find(struct net_stack *st, const struct tcp_tuple *t);
 bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8_t flags, const struct rte_mbuf *m,
                     uint32_t off, uint32_t len);
 bool tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c);
+/* The answer to a SYN before there is a connection. ts_val: our timestamp, where the peer has them too. */
+bool tcp_frame_send_syn_ack(struct net_stack *st, const struct tcp_header *h, const struct tcp_handshake *hs,
+                            uint32_t ts_val);
 /* A segment that stands alone. ts: NULL, or val and ecr. */
 bool tcp_frame_send_bare(struct net_stack *st, const struct tcp_header *h, tcp_seq seq, tcp_seq ack, uint8_t flags,
                          const uint32_t *ts);
@@ -171,12 +175,23 @@ static inline void tcp_timer_by(struct net_stack *st, struct tcp_conn *c, uint64
 /* tcp_open.c */
 /* NULL: none free. */
 struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key, const struct tcp_tuple *t, const uint8_t *mac);
-void tcp_listen_rx(struct net_stack *st, struct tcp_segment *s);
+bool tcp_conns_full(const struct net_stack *st);
+/* A segment of no connection. Not NULL: it completes a handshake; the connection, in SYN_RCVD, is to process it. */
+struct tcp_conn *tcp_listen_rx(struct net_stack *st, struct tcp_segment *s);
+/* A listener's connection, in SYN_RCVD, for the ACK s of a handshake. There is room: tcp_conns_full has said so. */
+struct tcp_conn *tcp_open_passive(struct net_stack *st, const struct tcp_segment *s, const struct tcp_handshake *hs);
 void tcp_syn_sent_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s);
 /* The handshake is complete. False: the connection is gone. */
 bool tcp_established(struct net_stack *st, struct tcp_conn *c);
-/* Who takes a SYN to addr; NULL: nobody. */
+/* Who takes a SYN to this address and port of ours, or NULL. */
 struct tcp_listener *tcp_listener_find(struct net_stack *st, const struct net_addr *addr, uint16_t port);
+/* Who takes s, or NULL. */
+struct tcp_listener *tcp_listener_of(struct net_stack *st, const struct tcp_segment *s);
+/* The window of our SYN or SYN-ACK, which is never scaled: RFC 7323 2.2. */
+static inline uint16_t tcp_syn_window(const struct net_stack *st)
+{
+    return (uint16_t)RTE_MIN(st->config.rx_window, (uint32_t)UINT16_MAX);
+}
 
 /* tcp_isn.c. RFC 6528. */
 tcp_seq tcp_isn(const struct net_stack *st, uint64_t key);

@@ -35,6 +35,7 @@ static void pool_put(struct net_stack *st, struct tcp_conn *c)
     if (c->flags & TCPF_DIRTY) return;
     c->next_dirty = st->conn_free;
     st->conn_free = stack_conn_index(st, c) + 1;
+    st->conn_count--;
 }
 
 void tcp_conn_free(struct net_stack *st, struct tcp_conn *c)

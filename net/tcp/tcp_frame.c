@@ -293,6 +293,28 @@ bool tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c)
     return true;
 }
 
+bool tcp_frame_send_syn_ack(struct net_stack *st, const struct tcp_header *h, const struct tcp_handshake *hs,
+                            uint32_t ts_val)
+{
+    struct rte_mbuf *m = rte_pktmbuf_alloc(st->config.pools->small);
+    if (!m) return false;
+    struct tcp_options o = {
+        .mss = tcp_mss_local(st, tcp_header_v6(h)),
+        .scale = st->rcv_scale,
+        .has_scale = hs->flags & TCP_HS_SCALE,
+        .has_ts = hs->flags & TCP_HS_TS,
+        .sack_permitted = hs->flags & TCP_HS_SACK,
+        .ts_val = ts_val,
+        .ts_ecr = hs->ts_val,
+    };
+    uint8_t *options = rte_pktmbuf_mtod_offset(m, uint8_t *, h->tcp_at + TCP_HEADER_BYTES);
+    uint32_t options_len = tcp_options_write_syn(options, &o);
+    uint8_t flags = (uint8_t)(TCP_SYN | TCP_ACK | (hs->flags & TCP_HS_ECN ? TCP_ECE : 0));
+    control_finish(st, m, h, hs->iss, hs->irs + 1, flags, tcp_syn_window(st), options_len);
+    stack_send(st, m);
+    return true;
+}
+
 bool tcp_frame_send_bare(struct net_stack *st, const struct tcp_header *h, tcp_seq seq, tcp_seq ack, uint8_t flags,
                          const uint32_t *ts)
 {

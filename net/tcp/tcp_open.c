@@ -53,20 +53,24 @@ int net_listen(struct net_stack *st, uint16_t port, stream_accept_fn *accept, vo
     return net_listen_at(st, &(struct net_endpoint){.port = port}, accept, arg);
 }
 
-static uint32_t connections_all(const struct net_stack *st)
+struct tcp_listener *tcp_listener_of(struct net_stack *st, const struct tcp_segment *s)
 {
-    return (uint32_t)(st->metrics.connections + st->metrics.half_open);
+    struct tcp_tuple t;
+    tcp_segment_tuple(s, &t);
+    return tcp_listener_find(st, &t.local, tcp_tuple_local_port(t.ports));
 }
+
+bool tcp_conns_full(const struct net_stack *st) { return st->conn_count == st->config.max_connections; }
 
 struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key, const struct tcp_tuple *t, const uint8_t *mac)
 {
-    if (connections_all(st) >= st->config.max_connections) return NULL;
+    if (tcp_conns_full(st)) return NULL;
     uint32_t index;
+    st->conn_count++;
     if (st->conn_free) {
         index = st->conn_free - 1;
         st->conn_free = stack_conn(st, index)->next_dirty;
     } else {
-        if (st->conn_used == st->config.max_connections) return NULL;
         index = st->conn_used++;
     }
     struct tcp_conn *c = stack_conn(st, index);
@@ -89,58 +93,69 @@ struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key, const struct
     return c;
 }
 
-/* What the peer's SYN says, and what it leaves out. */
-static void syn_take(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s, const struct tcp_options *o)
+/* What both SYNs have said. */
+static void handshake_apply(struct net_stack *st, struct tcp_conn *c, const struct tcp_handshake *hs)
 {
-    c->irs = s->seq;
-    c->rcv_nxt = c->rcv_adv = c->last_ack = s->seq + 1;
-    c->peer_mss = o->mss ? RTE_MAX(o->mss, (uint16_t)TCP_MSS_LEAST) : TCP_MSS_DEFAULT;
-    c->mss = RTE_MIN(c->peer_mss, tcp_mss_local(st, tcp_header_v6(&c->header)));
-    if (o->has_scale) {
+    c->irs = hs->irs;
+    c->rcv_nxt = c->rcv_adv = c->last_ack = hs->irs + 1;
+    c->peer_mss = hs->mss;
+    c->mss = RTE_MIN(hs->mss, tcp_mss_local(st, tcp_header_v6(&c->header)));
+    if (hs->flags & TCP_HS_SCALE) {
         c->flags |= TCPF_SCALE;
-        c->snd_scale = o->scale;
+        c->snd_scale = hs->scale;
         c->rcv_scale = st->rcv_scale;
     }
-    if (o->sack_permitted) c->flags |= TCPF_SACK;
-    if (o->has_ts) {
+    if (hs->flags & TCP_HS_SACK) c->flags |= TCPF_SACK;
+    if (hs->flags & TCP_HS_TS) {
         c->flags |= TCPF_TS;
-        c->ts_recent = o->ts_val;
+        c->ts_recent = hs->ts_val;
         c->ts_recent_age = (uint32_t)(st->now >> 30);
         c->mss = (uint16_t)(c->mss - TCP_TS_BYTES);
     }
-    c->snd_wnd = c->snd_wnd_max = s->wnd; /* not scaled in a SYN */
-    c->snd_wl1 = s->seq;
-    tcp_ecn_syn_rx(st, c, s->flags);
+    c->snd_wnd = c->snd_wnd_max = hs->wnd;
+    c->snd_wl1 = hs->irs;
     tcp_cc_init(c);
 }
 
-static void passive_open(struct net_stack *st, struct tcp_listener *l, struct tcp_segment *s, const struct tcp_tuple *t)
-{
-    struct tcp_options o;
-    if (!tcp_options_parse(s->options, s->options_len, &o)) {
-        metric_add(&st->metrics.drop_tcp_header, 1);
-        return;
-    }
-    struct tcp_conn *c = NULL; /* the answer goes where the SYN came from: no neighbour look-up */
-    if (st->metrics.half_open < st->config.max_half_open) c = tcp_conn_alloc(st, s->key, t, s->frame + 6);
-    if (!c) {
-        metric_add(&st->metrics.drop_tcp_limit, 1);
-        return;
-    }
-    c->state = TCPS_SYN_RCVD;
-    c->flags |= TCPF_PASSIVE | TCPF_SYN_DUE;
-    c->listener = l;
-    syn_take(st, c, s, &o);
-    stack_touch(st, c);
-}
-
-void tcp_listen_rx(struct net_stack *st, struct tcp_segment *s)
+struct tcp_conn *tcp_open_passive(struct net_stack *st, const struct tcp_segment *s, const struct tcp_handshake *hs)
 {
     struct tcp_tuple t;
     tcp_segment_tuple(s, &t);
-    struct tcp_listener *l = tcp_listener_find(st, &t.local, tcp_tuple_local_port(t.ports));
-    if (!l || (s->flags & TCP_ACK)) tcp_frame_refuse(st, s);
-    else if ((s->flags & (TCP_SYN | TCP_RST)) == TCP_SYN) passive_open(st, l, s, &t);
+    /* Answers go where the segment came from: no neighbour look-up. */
+    struct tcp_conn *c = tcp_conn_alloc(st, s->key, &t, s->frame + 6);
+    c->state = TCPS_SYN_RCVD;
+    c->flags |= TCPF_PASSIVE | (hs->flags & TCP_HS_ECN ? TCPF_ECN : 0);
+    c->iss = c->snd_una = hs->iss;
+    c->snd_nxt = c->snd_max = hs->iss + 1;
+    handshake_apply(st, c, hs);
+    c->rcv_adv = c->rcv_nxt + tcp_syn_window(st);
+    return c;
+}
+
+/* An ACK to a listener, of no connection. */
+static struct tcp_conn *cookie_rx(struct net_stack *st, struct tcp_segment *s)
+{
+    struct tcp_handshake hs;
+    bool good = st->now < st->cookies.good_until && !(s->flags & (TCP_SYN | TCP_RST));
+    if (!good || !tcp_cookie_check(st, s, &hs)) {
+        if (good) metric_add(&st->metrics.syn_cookies_failed, 1);
+        tcp_frame_refuse(st, s);
+        return NULL;
+    }
+    if (tcp_conns_full(st)) {
+        metric_add(&st->metrics.drop_tcp_limit, 1);
+        return NULL;
+    }
+    metric_add(&st->metrics.syn_cookies_accepted, 1);
+    return tcp_open_passive(st, s, &hs);
+}
+
+struct tcp_conn *tcp_listen_rx(struct net_stack *st, struct tcp_segment *s)
+{
+    if (!tcp_listener_of(st, s)) tcp_frame_refuse(st, s);
+    else if (s->flags & TCP_ACK) return cookie_rx(st, s);
+    else if ((s->flags & (TCP_SYN | TCP_RST)) == TCP_SYN) tcp_syncache_open(st, s, NULL);
+    return NULL;
 }
 
 /* RFC 9293 3.10.7.3. */
@@ -158,12 +173,13 @@ void tcp_syn_sent_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
         return;
     }
     if (!(s->flags & TCP_SYN)) return;
-    struct tcp_options o;
-    if (!tcp_options_parse(s->options, s->options_len, &o)) {
+    struct tcp_handshake hs;
+    if (!tcp_handshake_take(&hs, s)) {
         metric_add(&st->metrics.drop_tcp_header, 1);
         return;
     }
-    syn_take(st, c, s, &o);
+    tcp_ecn_syn_rx(st, c, s->flags);
+    handshake_apply(st, c, &hs);
     tcp_header_set_mac(&c->header, s->frame + 6);
     if (!ack) { /* simultaneous open */
         c->state = TCPS_SYN_RCVD;
@@ -197,8 +213,16 @@ bool tcp_established(struct net_stack *st, struct tcp_conn *c)
         tcp_raise(c, STREAM_CONNECTED);
         return true;
     }
+    struct tcp_tuple t;
+    tcp_header_tuple(&c->header, &t);
+    struct tcp_listener *l = tcp_listener_find(st, &t.local, tcp_tuple_local_port(t.ports));
+    if (!l) {
+        tcp_conn_reset(st, c);
+        tcp_conn_free(st, c);
+        return false;
+    }
     metric_add(&st->metrics.accepted, 1);
-    c->listener->accept(c->listener->arg, &c->stream);
+    l->accept(l->arg, &c->stream);
     return c->state != TCPS_FREE;
 }
 

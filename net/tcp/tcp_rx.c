@@ -161,18 +161,24 @@ static void rx_fin(struct net_stack *st, struct tcp_conn *c, const struct tcp_se
     }
 }
 
-static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s)
+/* A timestamp among other options. False: they are malformed. */
+static bool segment_options(struct net_stack *st, struct tcp_segment *s)
 {
     struct tcp_options o;
-    if (!s->has_ts && s->options_len) {
-        if (!tcp_options_parse(s->options, s->options_len, &o)) {
-            metric_add(&st->metrics.drop_tcp_header, 1);
-            return;
-        }
-        s->has_ts = o.has_ts;
-        s->ts_val = o.ts_val;
-        s->ts_ecr = o.ts_ecr;
+    if (s->has_ts || !s->options_len) return true;
+    if (!tcp_options_parse(s->options, s->options_len, &o)) {
+        metric_add(&st->metrics.drop_tcp_header, 1);
+        return false;
     }
+    s->has_ts = o.has_ts;
+    s->ts_val = o.ts_val;
+    s->ts_ecr = o.ts_ecr;
+    return true;
+}
+
+static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s)
+{
+    if (!segment_options(st, s)) return;
     if (c->state == TCPS_SYN_SENT) {
         tcp_syn_sent_rx(st, c, s);
         return;
@@ -198,15 +204,25 @@ static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
 static struct tcp_conn *segment_conn(struct net_stack *st, struct tcp_segment *s, uint32_t *ref)
 {
     *ref = s->guess;
-    if (s->guess < TCP_REF_TIME_WAIT && likely(stack_conn(st, s->guess)->key == s->key)) return stack_conn(st, s->guess);
+    if (s->guess < TCP_REF_SYN && likely(stack_conn(st, s->guess)->key == s->key)) return stack_conn(st, s->guess);
     *ref = tcp_table_find(&st->table, s->key);
-    return *ref < TCP_REF_TIME_WAIT ? stack_conn(st, *ref) : NULL;
+    return *ref < TCP_REF_SYN ? stack_conn(st, *ref) : NULL;
+}
+
+/* A segment of no connection. Not NULL: it has completed a handshake, and the connection goes on with it. */
+static struct tcp_conn *rx_stranger(struct net_stack *st, struct tcp_segment *s, uint32_t ref)
+{
+    if (!segment_options(st, s)) return NULL;
+    if (ref == TCP_TABLE_NONE) return tcp_listen_rx(st, s);
+    if (ref & TCP_REF_SYN) return tcp_syncache_rx(st, ref, s);
+    tcp_time_wait_rx(st, ref, s);
+    return NULL;
 }
 
 struct tcp_conn *tcp_conn_find(struct net_stack *st, const struct tcp_tuple *t)
 {
     uint32_t ref = tcp_table_find(&st->table, tcp_tuple_key(st->key_secret, t));
-    if (ref >= TCP_REF_TIME_WAIT) return NULL;
+    if (ref >= TCP_REF_SYN) return NULL;
     struct tcp_tuple own;
     tcp_header_tuple(&stack_conn(st, ref)->header, &own);
     return tcp_tuple_equal(t, &own) ? stack_conn(st, ref) : NULL;
@@ -216,11 +232,11 @@ void tcp_input(struct net_stack *st, struct tcp_segment *s)
 {
     uint32_t ref = TCP_TABLE_NONE;
     struct tcp_conn *c = segment_conn(st, s, &ref);
-    if (c) {
+    if (likely(c != NULL)) {
         if (unlikely(!tcp_header_matches(&c->header, s))) metric_add(&st->metrics.drop_tcp_collision, 1);
         else if (!rx_fast_path(st, c, s)) rx_steps(st, c, s);
-    } else if (ref == TCP_TABLE_NONE || tcp_time_wait_rx(st, ref, s)) {
-        tcp_listen_rx(st, s);
+    } else if ((c = rx_stranger(st, s, ref)) != NULL) {
+        rx_steps(st, c, s);
     }
     if (s->m) rte_pktmbuf_free(s->m);
 }

@@ -94,19 +94,28 @@ static bool reopens(const struct tcp_time_wait_record *r, const struct tcp_segme
     return seq_gt(s->seq, r->rcv_nxt) && !(r->ts && o.has_ts && o.ts_val != r->ts_recent);
 }
 
-bool tcp_time_wait_rx(struct net_stack *st, uint32_t ref, const struct tcp_segment *s)
+/* Our new numbers begin above the old ones: a late segment of the old connection is out of the new one's window. */
+static void reopen(struct net_stack *st, struct tcp_time_wait_record *r, const struct tcp_segment *s)
+{
+    tcp_seq above = r->snd_nxt + UINT16_MAX;
+    record_free(st, r);
+    metric_add(&st->metrics.time_wait_reused, 1);
+    tcp_syncache_open(st, s, &above);
+}
+
+void tcp_time_wait_rx(struct net_stack *st, uint32_t ref, const struct tcp_segment *s)
 {
     struct tcp_time_wait_record *r = &st->time_wait.records[ref & ~TCP_REF_TIME_WAIT];
     struct tcp_tuple t;
     tcp_segment_tuple(s, &t);
     if (unlikely(!tcp_tuple_equal(&t, &r->tuple))) {
         metric_add(&st->metrics.drop_tcp_collision, 1);
-        return false;
+        return;
     }
-    if (s->flags & TCP_RST) return false; /* RFC 1337: it does not end TIME-WAIT */
-    if (reopens(r, s)) {
-        record_free(st, r);
-        return true;
+    if (s->flags & TCP_RST) return; /* RFC 1337: it does not end TIME-WAIT */
+    if (reopens(r, s) && tcp_listener_of(st, s)) {
+        reopen(st, r, s);
+        return;
     }
     if (s->flags & TCP_FIN && s->seq + s->len + 1 == r->rcv_nxt) { /* our ACK was lost: start again */
         r->until = st->now + st->config.time_wait_ns;
@@ -116,7 +125,6 @@ bool tcp_time_wait_rx(struct net_stack *st, uint32_t ref, const struct tcp_segme
     } else if (s->len || s->flags & (TCP_SYN | TCP_FIN) || s->seq != r->rcv_nxt) {
         if (rate_take(&st->challenge_rate, st->now)) record_answer(st, r, s);
     }
-    return false;
 }
 
 unsigned tcp_time_wait_expire(struct net_stack *st)

@@ -36,8 +36,8 @@ int tcp_time_wait_init(struct tcp_time_wait *tw, uint32_t max); /* 0 or -ENOMEM 
 void tcp_time_wait_fini(struct tcp_time_wait *tw);
 /* Takes c's place in the connection table. */
 void tcp_time_wait_enter(struct net_stack *st, const struct tcp_conn *c);
-/* A segment for record ref. True: it is a SYN that may open a new connection; the record is gone. */
-bool tcp_time_wait_rx(struct net_stack *st, uint32_t ref, const struct tcp_segment *s);
+/* A segment for record ref. A SYN later than all of the old connection, for a listener, opens a new one in its place. */
+void tcp_time_wait_rx(struct net_stack *st, uint32_t ref, const struct tcp_segment *s);
 unsigned tcp_time_wait_expire(struct net_stack *st);
 uint64_t tcp_time_wait_deadline(const struct tcp_time_wait *tw);
 
