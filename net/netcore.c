@@ -25,6 +25,9 @@ static void transmit(void *arg, struct rte_mbuf **frames, uint16_t n)
     metric_add(&nc->metrics.tx_bursts, 1);
 }
 
+/* net_claim_fn. */
+static int claim(void *arg, uint16_t port, bool claimed) { return exception_claim(arg, port, claimed); }
+
 static uint64_t stage_begin(struct netcore *nc)
 {
     nc->tx_burst_tsc = 0;
@@ -45,9 +48,11 @@ unsigned netcore_rx(void *arg, const struct tick *now)
     uint16_t n = port_rx(nc->port, nc->queue, frames, PORT_BURST);
     if (n > 0) {
         uint64_t received = rte_rdtsc();
+        uint16_t ours = n;
+        if (nc->exception) ours = exception_divert(nc->exception, frames, n, &nc->exception_metrics);
         metric_add(&nc->metrics.rx_bursts, 1);
         metric_add(&nc->metrics.cycles_rx_burst, received - start);
-        net_stack_input(nc->stack, frames, n, now->ns);
+        net_stack_input(nc->stack, frames, ours, now->ns);
         metric_add(&nc->metrics.cycles_input, own_cycles(nc, received));
         start = stage_begin(nc);
     }
@@ -104,6 +109,7 @@ int netcore_init(struct netcore *nc, const struct netcore_config *config, char *
     memset(nc, 0, sizeof *nc);
     nc->port = config->port;
     nc->queue = config->queue;
+    if (exception_diverts(config->exception)) nc->exception = config->exception;
     int rc = addresses_parse(&stack, config, err_text, err_cap);
     if (rc != 0) return rc;
     if ((rc = secret_draw(stack.secret)) != 0) {
@@ -115,6 +121,8 @@ int netcore_init(struct netcore *nc, const struct netcore_config *config, char *
     stack.tx_ip_checksum = caps->tx_ip_checksum;
     stack.tx_tcp_checksum = caps->tx_tcp_checksum;
     stack.rx_checksum = caps->rx_checksum;
+    stack.claim = config->exception ? claim : NULL;
+    stack.claim_arg = config->exception;
     stack.tx = transmit;
     stack.tx_arg = nc;
     if ((rc = net_stack_create(&nc->stack, &stack)) != 0)

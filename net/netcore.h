@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "net/exception.h"
 #include "net/port.h"
 #include "net/stack.h"
 
@@ -22,13 +23,16 @@ struct netcore {
     struct port *port;       /* shared by the cores, each its queue */
     uint16_t queue;
     struct net_stack *stack; /* owned */
+    struct exception *exception; /* frames pass it before the stack; NULL: all are the stack's */
     uint64_t tx_burst_tsc;   /* cycles of transmit bursts inside the running call of the stack */
     struct netcore_metrics metrics;
+    struct exception_metrics exception_metrics;
 };
 
 struct netcore_config {
     struct port *port;   /* borrowed; mac, mtu and offloads of the stack are set from its capabilities */
     uint16_t queue;
+    struct exception *exception; /* shares the address with the kernel; NULL: we have it alone. Borrowed */
     const char *address; /* "10.9.0.1/24"; several separated by commas, of both families */
     const char *gateway; /* "10.9.0.254"; NULL or "": none */
     /* The rest, from net_stack_config_default: core, pools, loop, ports, limits. A secret of 0,0 is drawn at random. */

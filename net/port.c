@@ -10,6 +10,7 @@
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <rte_flow.h>
 #include <rte_memory.h>
 #include "base/log.h"
 
@@ -52,6 +53,7 @@ struct opening {
     struct rte_eth_dev_info info;
     struct driver_traits traits;
     struct rte_eth_conf conf;
+    bool isolated;
 };
 
 __attribute__((format(printf, 3, 4))) static int refuse(const struct opening *o, int rc, const char *format, ...)
@@ -185,6 +187,8 @@ static int queues_set_up(const struct opening *o)
 
 static int device_start(struct opening *o)
 {
+    struct rte_flow_error error;
+    o->isolated = o->config->isolate && rte_flow_isolate(o->id, 1, &error) == 0; /* before all else: no frame slips in */
     int rc = rte_eth_dev_configure(o->id, o->queues, o->queues, &o->conf);
     if (rc != 0) return refuse(o, rc, "%u queues with MTU %u are refused: %s", o->queues, o->mtu, rte_strerror(-rc));
     /* Asks the device itself; drivers without an MTU of their own carry what they are given. */
@@ -238,6 +242,7 @@ int port_open(struct port **out, const struct port_config *config, char *err_tex
         return rc;
     }
     caps_fill(port, &o);
+    port->isolated = o.isolated;
     *out = port;
     return 0;
 }
@@ -254,6 +259,8 @@ void port_close(struct port **port)
 
 const struct port_caps *port_caps(const struct port *port) { return &port->caps; }
 uint16_t port_queue_count(const struct port *port) { return port->queue_count; }
+uint16_t port_number(const struct port *port) { return port->id; }
+bool port_isolated(const struct port *port) { return port->isolated; }
 
 bool port_link_up(const struct port *port)
 {

@@ -38,6 +38,7 @@ struct port_config {
      */
     uint16_t queues;
     uint16_t mtu;          /* IP bytes; 0: the device's own */
+    bool isolate;          /* take only what flow rules send here, if the driver can: see port_isolated */
     struct buf_pools *pools; /* [queues]: receive buffers of each queue come from its core's frame pool. Borrowed. */
 };
 
@@ -51,6 +52,8 @@ static inline uint32_t port_frame_room(uint16_t mtu)
     return room <= 2048u ? 2048u : (room + 63u) / 64u * 64u;
 }
 
+#define PORT_HEADER_MOST 18u /* bytes before the IP packet: Ethernet with a VLAN tag */
+
 struct port;
 
 /* 0 or -errno; on failure one line in err_text (cap bytes) that names what, what it got, what it takes. */
@@ -59,6 +62,8 @@ int port_open(struct port **out, const struct port_config *config, char *err_tex
 void port_close(struct port **port);
 const struct port_caps *port_caps(const struct port *port);
 uint16_t port_queue_count(const struct port *port);
+uint16_t port_number(const struct port *port);  /* DPDK's */
+bool port_isolated(const struct port *port);    /* all but what flow rules send here stays in the kernel's driver */
 bool port_link_up(const struct port *port);
 uint16_t port_rx(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t max);
 /* Takes all n frames: what the device does not take after a few tries is freed and counted as tx_dropped. */

@@ -35,6 +35,9 @@ enum net_tcp_cc { NET_TCP_CUBIC, NET_TCP_NEWRENO, NET_TCP_DCTCP, NET_TCP_CC_COUN
 /* Explicit congestion notification: agreed to when the peer asks, never, asked for. DCTCP always asks. */
 enum net_tcp_ecn { NET_TCP_ECN_PASSIVE, NET_TCP_ECN_OFF, NET_TCP_ECN_ON };
 
+/* A port is to be listened on (claim), or is no more: whoever shares our address with us is told. 0 or -errno. */
+typedef int net_claim_fn(void *arg, uint16_t port, bool claim);
+
 struct net_stack_config {
     unsigned core;
     uint8_t mac[6];
@@ -60,6 +63,8 @@ struct net_stack_config {
     enum net_tcp_ecn tcp_ecn;
     struct buf_pools *pools;
     struct stream_loop *loop;
+    net_claim_fn *claim;   /* may be NULL */
+    void *claim_arg;
     net_tx_fn *tx;
     void *tx_arg;
 };

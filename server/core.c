@@ -145,7 +145,8 @@ int core_create_net(struct core *core, char *err_text, size_t err_cap)
 {
     const struct config *config = core->config;
     struct netcore_config net = {
-        .port = core->server->port, .queue = (uint16_t)core->index, .address = config->ip, .gateway = config->gateway};
+        .port = core->server->port, .queue = (uint16_t)core->index, .exception = core->server->exception,
+        .address = config->ip, .gateway = config->gateway};
     net_stack_config_default(&net.stack);
     net.stack.core = core->index;
     net.stack.pools = &core->pools;
@@ -199,6 +200,9 @@ static int register_metrics(struct core *core)
     if (rc == 0) rc = metrics_register(m, "ksock", i, ksock_metric_rows, ksock_metric_row_count, ksock_get_metrics(core->ksock));
     if (rc != 0 || !core->net) return rc;
     rc = metrics_register(m, "net", i, net_metric_rows, net_metric_row_count, net_stack_metrics(core->net->stack));
+    if (rc == 0 && core->server->exception)
+        rc = metrics_register(m, "exception", i, exception_metric_rows, exception_metric_row_count,
+                              &core->net->exception_metrics);
     if (rc == 0) rc = metrics_register(m, "netcore", i, netcore_metric_rows, netcore_metric_row_count, &core->net->metrics);
     return rc;
 }
@@ -219,9 +223,11 @@ int core_start(struct core *core)
     add_poller(core, "sessions", session_poll, NULL, core, false);
     if (core->config->core_count > 1) add_poller(core, "mailbox-out", mailbox_flush, NULL, core, false);
     if (core->net) add_poller(core, "net-tx", netcore_tx, NULL, core->net, false);
+    if (core->index == 0 && core->server->exception)
+        rc = exception_serve(core->server->exception, core->reactor, 0, &core->pools, &core->net->exception_metrics);
     add_poller(core, "kernel-out", kernel_output, NULL, core, false);
     add_poller(core, "housekeeping", housekeeping, housekeeping_deadline, core, false);
-    return 0;
+    return rc;
 }
 
 int core_run(struct core *core)

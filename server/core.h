@@ -33,6 +33,7 @@ struct server {
     struct slot_map slots;
     struct core *cores; /* [config->core_count] */
     struct port *port;  /* NULL: none */
+    struct exception *exception; /* NULL: the port's address is ours alone */
     uint64_t start_unix_ms;
     uint64_t tsc_hz;
     uint64_t next_client_id; /* atomic, relaxed */

@@ -20,14 +20,36 @@ static void set_log_level(const char *word)
         if (strcmp(words[i], word) == 0) log_set_level((enum log_level)i);
 }
 
-static int start_eal(const struct config *config, const char *program)
+/* Whether the kernel keeps the port's address beside us. */
+static int open_exception(const struct config *config, struct exception **out)
 {
+    char text[256];
+    if (!*config->port) return 0;
+    struct exception_config exception = {.device = config->port,
+                                         .vdevs = config->vdev.items,
+                                         .vdev_count = config->vdev.count,
+                                         .want = EXCEPTION_AUTO,
+                                         .ip = config->ip_address,
+                                         .prefix_len = config->ip_prefix,
+                                         .tap = config->tap};
+    if (strcmp(config->share_address, "yes") == 0) exception.want = EXCEPTION_YES;
+    if (strcmp(config->share_address, "no") == 0) exception.want = EXCEPTION_NO;
+    int rc = exception_open(out, &exception, text, sizeof text);
+    if (rc != 0) log_error("option 'share-address': %s", text);
+    return rc;
+}
+
+static int start_eal(const struct config *config, const struct exception *exception, const char *program)
+{
+    const char *vdevs[OPTION_LIST_MAX];
+    for (unsigned i = 0; i < config->vdev.count; i++)
+        vdevs[i] = exception ? exception_vdev(exception, i) : config->vdev.items[i];
     bool pci = *config->port && strchr(config->port, ':');
     struct eal_config eal = {.program = program,
                              .memory_mib = (uint32_t)(config->buffer_memory / 4 * 5 >> 20) + 32, /* pools pay for alignment and rings beside */
                              .huge_pages = config->huge_pages,
                              .pci = pci,
-                             .vdevs = config->vdev.items,
+                             .vdevs = vdevs,
                              .vdev_count = config->vdev.count,
                              .allow = &config->port,
                              .allow_count = pci};
@@ -42,9 +64,13 @@ static int create_port(struct server *server)
     struct buf_pools pools[CONFIG_CORES_MAX];
     for (unsigned i = 0; i < config->core_count; i++) pools[i] = server->cores[i].pools;
     struct port_config port = {
-        .device = config->port, .queues = (uint16_t)config->core_count, .mtu = (uint16_t)config->mtu, .pools = pools};
+        .device = config->port, .queues = (uint16_t)config->core_count, .mtu = (uint16_t)config->mtu, .pools = pools,
+        .isolate = exception_wants_isolation(server->exception)};
     int rc = port_open(&server->port, &port, text, sizeof text);
     if (rc != 0) log_error("option 'port': %s", text);
+    if (rc != 0 || !server->exception) return rc;
+    rc = exception_attach(server->exception, server->port, text, sizeof text);
+    if (rc != 0) log_error("option 'share-address': %s", text);
     return rc;
 }
 
@@ -112,8 +138,11 @@ static void announce(const struct server *server)
     char where[256] = "";
     if (*config->listen) snprintf(where, sizeof where, "%s", config->listen);
     if (server->port)
-        snprintf(where + strlen(where), sizeof where - strlen(where), "%s%s on %s (%u of %u cores)", *where ? " and " : "",
-                 config->ip, config->port, port_queue_count(server->port), config->core_count);
+        snprintf(where + strlen(where), sizeof where - strlen(where), "%s%s on %s (%u of %u cores%s%s)",
+                 *where ? " and " : "",
+                 config->ip, config->port, port_queue_count(server->port), config->core_count,
+                 server->exception ? ", shared with the kernel by " : "",
+                 server->exception ? exception_name(server->exception) : "");
     log_info("polarkv %s ready: %u cores, memcached port %llu, redis port %llu, at %s", POLAR_VERSION, config->core_count,
              (unsigned long long)config->memcache_port, (unsigned long long)config->resp_port, where);
 }
@@ -129,9 +158,10 @@ static void destroy_server(struct server *server)
     metrics_destroy(&server->metrics);
 }
 
-static int serve(const struct config *config, sigset_t *signals)
+static int serve(const struct config *config, struct exception *exception, sigset_t *signals)
 {
     struct server server = {.config = config, .tsc_hz = clock_tsc_hz(), .start_unix_ms = (uint64_t)time(NULL) * 1000};
+    server.exception = exception;
     slot_map_init(&server.slots, config->core_count);
     server.metrics = metrics_create();
     server.cores = aligned_alloc(64, (sizeof *server.cores * config->core_count + 63) & ~(size_t)63);
@@ -165,10 +195,13 @@ int main(int argc, char **argv)
     sigaddset(&signals, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     int status = EXIT_MACHINE;
-    if (probe_ports(&config) == 0 && start_eal(&config, argv[0]) == 0) {
-        status = serve(&config, &signals);
+    struct exception *exception = NULL;
+    if (probe_ports(&config) == 0 && open_exception(&config, &exception) == 0 &&
+        start_eal(&config, exception, argv[0]) == 0) {
+        status = serve(&config, exception, &signals);
         eal_stop();
     }
+    exception_close(&exception);
     config_free(&config);
     return status;
 }

@@ -44,6 +44,8 @@ int net_listen_at(struct net_stack *st, const struct net_endpoint *at, stream_ac
     struct tcp_listener *l = tcp_listener_find(st, &at->addr, at->port);
     if (l && net_addr_equal(&l->addr, &at->addr)) return -EADDRINUSE;
     if (!(l = listener_alloc(st))) return -ENOSPC;
+    int rc = st->config.claim ? st->config.claim(st->config.claim_arg, at->port, true) : 0;
+    if (rc != 0) return rc;
     *l = (struct tcp_listener){.addr = at->addr, .port = at->port, .accept = accept, .arg = arg};
     return 0;
 }

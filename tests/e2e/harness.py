@@ -228,12 +228,12 @@ class Polarkv(Process):
 
     SMALL = ["--memory-limit", "96m", "--buffer-memory", "64m"]
 
-    def __init__(self, *options, cores=1, address="127.0.0.1", wait=True):
+    def __init__(self, *options, cores=1, address="127.0.0.1", wait=True, prefix=()):
         self.address = address
         memcache_port, resp_port = free_ports(2)
         self.memcache_address = (address, memcache_port)
         self.resp_address = (address, resp_port)
-        super().__init__([POLARKV, "--memcache-port", str(memcache_port), "--resp-port", str(resp_port),
+        super().__init__([*prefix, POLARKV, "--memcache-port", str(memcache_port), "--resp-port", str(resp_port),
                           "--cores", str(cores), *self.SMALL, *options])
         if wait:
             try:
