@@ -73,6 +73,7 @@ static int set_port_open(struct transport_set *set)
     struct port_config config = {.device = set->plan->device,
                                  .queues = (uint16_t)set->threads,
                                  .mtu = (uint16_t)set->plan->options.mtu,
+                                 .no_tcp_checksum = !set->plan->options.port_checksums,
                                  .pools = set->pools};
     int rc = port_open(&set->port, &config, text, sizeof text);
     if (rc != 0) {

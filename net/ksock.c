@@ -56,12 +56,16 @@ static void timer_ready(struct reactor_fd *rfd, uint32_t events)
 
 /* Streams */
 
-/* What epoll should say of this stream. Errors and hang-ups it says unasked, while the stream is in it. */
+/*
+ * What epoll should say of this stream, once each time that it becomes so: told again and again, the kernel would look
+ * at every socket twice a request. Who stops while there may be more asks again with ksock_stream_rearm; a change of
+ * what is asked for has the same effect. Errors and hang-ups epoll says unasked, while the stream is in it.
+ */
 static uint32_t watch_events(const struct ksock_stream *st)
 {
-    if (st->state == KSOCK_CONNECTING) return EPOLLOUT;
-    uint32_t events = st->tx_blocked ? EPOLLOUT : 0;
-    if (!st->rx_ended && !st->rx_paused) events |= EPOLLIN;
+    if (st->state == KSOCK_CONNECTING) return EPOLLOUT | EPOLLET;
+    uint32_t events = EPOLLET | (st->tx_blocked ? EPOLLOUT : 0);
+    if (!st->rx_ended && !st->rx_paused) events |= EPOLLIN | EPOLLRDHUP;
     return events;
 }
 
@@ -86,9 +90,15 @@ void ksock_stream_watch(struct ksock_stream *st)
     st->watched = events;
 }
 
+void ksock_stream_rearm(struct ksock_stream *st)
+{
+    if (!st->in_epoll) return;
+    int rc = reactor_fd_modify(st->ksock->config.reactor, &st->rfd, st->watched);
+    if (rc != 0) ksock_stream_fail(st, -rc);
+}
+
 /*
- * Hang-up or error while we neither read nor send. Level-triggered epoll would repeat it for ever, so the socket leaves
- * epoll. A paused stream comes back with consumed() and then reads what is left and the error behind it.
+ * Hang-up or error while we neither read nor send: the socket leaves epoll, which has no more to say. A paused stream comes back with consumed() and then reads what is left and the error behind it.
  */
 static void stream_hung_up(struct ksock_stream *st, uint32_t events)
 {
@@ -114,6 +124,7 @@ static void stream_ready(struct reactor_fd *rfd, uint32_t events)
         st->tx_blocked = false;
         ksock_stream_list_flush(st);
     }
+    st->rx_hung_up |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     /* Also at a hang-up: the receive call tells data, end and error in their order. */
     if (!st->rx_ended && !st->rx_paused) {
         if (st->state == KSOCK_LINGERING) ksock_discard(st);

@@ -47,6 +47,7 @@ struct ksock_stream {
     bool waiting;        /* on ksock->starved or ksock->lingering */
     bool flushed;        /* flush was called while connecting */
     bool rx_paused;      /* rx_limit reached, or starved */
+    bool rx_hung_up;     /* the peer's end or an error lies behind what is there to read */
     bool rx_ended;       /* the peer's end was seen */
     bool tx_blocked;     /* the kernel's buffer is full */
     bool tx_ending;      /* FIN follows the queue */
@@ -89,6 +90,8 @@ void ksock_stream_destroy(struct ksock_stream *st); /* closes the socket and fre
 void ksock_stream_fail(struct ksock_stream *st, int error);
 /* Makes epoll watch what the stream's state asks for. May fail the stream. */
 void ksock_stream_watch(struct ksock_stream *st);
+/* Epoll says once more what is so now. May fail the stream. */
+void ksock_stream_rearm(struct ksock_stream *st);
 void ksock_stream_list_flush(struct ksock_stream *st);
 void ksock_timer_start(struct ksock *k);
 uint64_t ksock_now_ns(const struct ksock *k);

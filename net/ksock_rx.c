@@ -142,7 +142,7 @@ void ksock_receive(struct ksock_stream *st)
     struct rx_room room;
     for (unsigned call = 0; call < KSOCK_RX_CALLS; call++) {
         if (st->s.rx.len >= k->config.rx_limit) {
-            if (call > 0) return; /* the handler may well consume it within this turn */
+            if (call > 0) break; /* the handler may well consume it within this turn */
             metric_add(&k->metrics.rx_paused, 1);
             st->rx_paused = true;
             ksock_stream_watch(st);
@@ -155,7 +155,8 @@ void ksock_receive(struct ksock_stream *st)
         }
         ssize_t n = room_receive(&room, st);
         if (n < 0) {
-            if (errno != EAGAIN && errno != EINTR) ksock_stream_fail(st, errno);
+            if (errno == EINTR) break;
+            if (errno != EAGAIN) ksock_stream_fail(st, errno);
             return;
         }
         if (n == 0) {
@@ -166,18 +167,24 @@ void ksock_receive(struct ksock_stream *st)
         room_commit(&room, st, (uint32_t)n);
         stream_raise(&st->s, STREAM_READABLE);
         if ((size_t)n < room.bytes) {
-            /* All there was: epoll tells when more comes. */
+            /* All there was, but for the end: epoll tells when more comes. */
             if ((size_t)n <= room.bytes / 2 && st->rx_buffers > 1) st->rx_buffers /= 2;
-            return;
+            if (!st->rx_hung_up) return;
+            continue;
         }
         st->rx_buffers = (uint8_t)RTE_MIN(st->rx_buffers * 2u, KSOCK_RX_BUFFERS);
     }
+    ksock_stream_rearm(st);
 }
 
 void ksock_discard(struct ksock_stream *st)
 {
     ssize_t n = recv(st->rfd.fd, NULL, DISCARD_BYTES, MSG_TRUNC);
-    if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))) return;
+    if (n < 0 && errno == EAGAIN) return;
+    if (n > 0 || (n < 0 && errno == EINTR)) {
+        ksock_stream_rearm(st); /* there may be more, or the end */
+        return;
+    }
     if (n < 0 || st->tx_ended) {
         ksock_stream_destroy(st);
         return;

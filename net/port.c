@@ -26,6 +26,7 @@ struct driver_traits {
     bool no_checksums; /* sums chained frames wrong where a piece has an odd length */
     bool any_length;   /* takes longer frames than it says */
     bool peer_spreads; /* the other end picks the queue */
+    bool memory_wire;  /* shared memory between two processes, without offloads of its own */
     bool drops_rings;  /* its interrupt handler takes rings away under a running burst */
     bool page_buffers; /* a whole receive buffer must fit a page */
     uint16_t headroom; /* bytes it keeps free in a receive buffer, beside DPDK's own headroom */
@@ -34,9 +35,14 @@ struct driver_traits {
 
 /* af_xdp: a page holds the heads of object and mbuf, DPDK's headroom and XDP's, and what rounding leaves of the rest. */
 static const struct driver_traits drivers[] = {
-    {.driver = "net_memif", .gathers = true, .any_length = true, .peer_spreads = true, .drops_rings = true},
+    {.driver = "net_memif",
+     .gathers = true,
+     .any_length = true,
+     .peer_spreads = true,
+     .memory_wire = true,
+     .drops_rings = true},
     {.driver = "net_af_xdp", .linear_only = true, .page_buffers = true, .headroom = 256, .mtu_most = 3438},
-    {.driver = "net_ring", .gathers = true, .peer_spreads = true},
+    {.driver = "net_ring", .gathers = true, .peer_spreads = true, .memory_wire = true},
     {.driver = "net_tap", .no_checksums = true},
     {.driver = "net_vhost", .peer_spreads = true},
     {.driver = "net_virtio_user", .peer_spreads = true},
@@ -201,6 +207,13 @@ static int device_start(struct opening *o)
     return 0;
 }
 
+static int trust_check(const struct opening *o)
+{
+    if (!o->config->no_tcp_checksum || o->traits.memory_wire) return 0;
+    return refuse(o, -EINVAL, "TCP checksums can be left out on a wire of shared memory only (net_memif, net_ring), not "
+                  "with %s", o->info.driver_name);
+}
+
 static void caps_fill(struct port *port, const struct opening *o)
 {
     uint64_t tx = o->conf.txmode.offloads;
@@ -212,10 +225,12 @@ static void caps_fill(struct port *port, const struct opening *o)
     caps->rx_checksum = (o->conf.rxmode.offloads & RX_CHECKSUMS) == RX_CHECKSUMS;
     caps->rss = o->conf.rxmode.mq_mode == RTE_ETH_MQ_RX_RSS;
     caps->mtu = o->mtu;
+    port->trusted = o->config->no_tcp_checksum;
+    port->tx_prepare = caps->tx_ip_checksum || caps->tx_tcp_checksum;
+    if (port->trusted) caps->tx_tcp_checksum = caps->rx_checksum = true;
     struct rte_ether_addr mac;
     if (rte_eth_macaddr_get(o->id, &mac) == 0) memcpy(caps->mac, mac.addr_bytes, sizeof caps->mac);
     port->linear_only = !caps->tx_multi_segment || !caps->tx_external;
-    port->tx_prepare = caps->tx_ip_checksum || caps->tx_tcp_checksum;
 }
 
 int port_open(struct port **out, const struct port_config *config, char *err_text, size_t err_cap)
@@ -223,6 +238,7 @@ int port_open(struct port **out, const struct port_config *config, char *err_tex
     struct opening o = {.config = config, .err_text = err_text, .err_cap = err_cap};
     int rc = device_find(&o);
     if (rc != 0) return rc;
+    if ((rc = trust_check(&o)) != 0) return rc;
     queues_choose(&o);
     offloads_choose(&o);
     if ((rc = mtu_choose(&o)) != 0) return rc;

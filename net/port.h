@@ -20,10 +20,10 @@
 /* What the device does for us; what it does not is done in software. */
 struct port_caps {
     bool tx_ip_checksum;
-    bool tx_tcp_checksum;  /* of IPv4; port_tx readies the frames as the driver wants them */
+    bool tx_tcp_checksum;  /* of IPv4; port_tx readies the frames as the driver wants them, or nobody looks at it */
     bool tx_multi_segment; /* else port_tx copies a chained frame into one linear buffer */
     bool tx_external;      /* false: the driver mishandles indirect or external buffers (af_xdp): linearise */
-    bool rx_checksum;      /* the device verifies and says so in ol_flags */
+    bool rx_checksum;      /* the device verifies and says so in ol_flags, or is trusted: port_rx then says so */
     bool rss;
     uint16_t mtu;          /* IP bytes */
     uint8_t mac[6];
@@ -38,6 +38,11 @@ struct port_config {
      */
     uint16_t queues;
     uint16_t mtu;          /* IP bytes; 0: the device's own */
+    /*
+     * TCP checksums are neither filled in nor verified. Only for a wire of shared memory (memif, ring), which cannot
+     * corrupt, with the same said at its other end; the kernel's loopback and virtio leave them out the same way.
+     */
+    bool no_tcp_checksum;
     bool isolate;          /* take only what flow rules send here, if the driver can: see port_isolated */
     struct buf_pools *pools; /* [queues]: receive buffers of each queue come from its core's frame pool. Borrowed. */
 };

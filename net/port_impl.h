@@ -20,6 +20,7 @@ struct port {
     uint16_t queue_count;
     bool isolated;
     bool linear_only; /* chained or foreign buffers have to be copied */
+    bool trusted;     /* port_config.no_tcp_checksum */
     bool tx_prepare;  /* checksums are offloaded: the driver readies the headers */
     bool gated;       /* the driver may take a queue's rings away at any time: bursts go through the gate */
     struct port_gate gate;

@@ -4,7 +4,8 @@
 #include "net/tcp/tcp.h"
 #include "net/tcp/tcp_ecn.h"
 
-#define TS_MAX_AGE (24u * 24 * 3600) /* about seconds: an older ts_recent says nothing: RFC 7323 5.5 */
+/* 24 days of clock_seconds, which are 2^30 ns each: an older ts_recent says nothing: RFC 7323 5.5. */
+#define TS_MAX_AGE (uint32_t)(UINT64_C(24) * 24 * 3600 * 1000000000 >> 30)
 
 #define FAST_PATH_NOT (TCPF_SLOW | TCPF_PERSIST | TCPF_RTO_UNDO | TCPF_FIN_QUEUED | TCPF_FIN_SEEN | TCPF_ECE)
 
@@ -67,8 +68,8 @@ static inline bool rx_fast_path(struct net_stack *st, struct tcp_conn *c, struct
 static bool rx_sequence(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
 {
     bool rst = s->flags & TCP_RST;
-    if (s->has_ts && c->flags & TCPF_TS && (int32_t)(s->ts_val - c->ts_recent) < 0 && !rst &&
-        clock_seconds(st) - c->ts_recent_age < TS_MAX_AGE) {
+    bool older = s->has_ts && c->flags & TCPF_TS && (int32_t)(s->ts_val - c->ts_recent) < 0 && !rst;
+    if (older && clock_seconds(st) - c->ts_recent_age < TS_MAX_AGE) {
         metric_add(&st->metrics.drop_tcp_paws, 1);
         c->flags |= TCPF_ACK_NOW;
         stack_touch(st, c);
@@ -78,7 +79,10 @@ static bool rx_sequence(struct net_stack *st, struct tcp_conn *c, const struct t
     uint32_t window = c->rcv_adv - c->rcv_nxt;
     bool starts_before_end = window ? seq_lt(s->seq, c->rcv_adv) : s->seq == c->rcv_nxt && len == 0;
     bool ends_after_start = len ? seq_gt(s->seq + len, c->rcv_nxt) : seq_ge(s->seq, c->rcv_nxt);
-    if (starts_before_end && ends_after_start) return true;
+    if (starts_before_end && ends_after_start) {
+        if (unlikely(older)) c->ts_recent = s->ts_val; /* the outdated one would be echoed for ever */
+        return true;
+    }
     if (len == 0 && s->seq == c->rcv_adv) return true; /* an ACK from the very edge */
     metric_add(&st->metrics.drop_tcp_window, 1);
     if (rst) return false;
@@ -152,8 +156,9 @@ static bool rx_handshake_ack(struct net_stack *st, struct tcp_conn *c, const str
 static void rx_fin(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s, tcp_seq fin_seq)
 {
     if (s->flags & TCP_FIN && !(c->flags & TCPF_EOF)) {
-        c->flags |= TCPF_FIN_SEEN;
+        c->flags |= TCPF_FIN_SEEN | TCPF_ACK_NOW; /* at once, also when it came before what precedes it */
         c->fin_seq = fin_seq;
+        stack_touch(st, c);
     }
     if (c->flags & TCPF_FIN_SEEN && c->rcv_nxt == c->fin_seq) {
         c->flags &= ~TCPF_FIN_SEEN;

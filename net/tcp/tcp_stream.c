@@ -30,6 +30,7 @@ static void tcp_stream_consumed(struct stream *s, uint32_t n)
     c->rx_held -= n;
     if (c->state == TCPS_CLOSED || c->flags & TCPF_EOF) return;
     uint32_t room = st->config.rx_window > c->rx_held ? st->config.rx_window - c->rx_held : 0;
+    room = RTE_MIN(room, (uint32_t)UINT16_MAX << c->rcv_scale); /* more cannot be offered: no news for the peer */
     uint32_t step = RTE_MIN(2u * c->mss, st->config.rx_window / 2);
     if (seq_lt(c->rcv_nxt + room, c->rcv_adv + step)) return;
     c->flags |= TCPF_ACK_NOW; /* window update: RFC 9293 3.8.6.2.2 */

@@ -78,6 +78,7 @@ class BadInput(unittest.TestCase):
         base = ["--memcache-port", ports[0], "--resp-port", ports[1], "--ip", "10.9.0.1/24", *Polarkv.SMALL, "--cores", "1"]
         for options, words in ((["--vdev", "net_nosuch0", "--port", "net_nosuch0"], ["net_nosuch0"]),
                                (["--vdev", "net_null0", "--port", "net_null7"], ["net_null7"]),
+                               (["--vdev", "net_null0", "--port", "net_null0", "--port-checksums", "no"], ["net_null", "checksums"]),
                                (["--port", "0000:ff:1f.7"], ["0000:ff:1f.7"])):
             with self.subTest(options):
                 got, _, err = polarkv(*base, *options)

@@ -93,13 +93,16 @@ class KernelSocketsTest(Bench):
 class MemifTest(Bench):
     """polarkv listens on kernel sockets too: the counts are read there."""
 
+    OPTIONS = []
+
     @classmethod
     def start_server(cls):
         folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(folder.cleanup)
         cls.socket = os.path.join(folder.name, "memif")
         return Polarkv("--vdev", f"net_memif0,role=server,id=0,socket={cls.socket},socket-abstract=no,rsize=10,bsize=9216",
-                       "--port", "net_memif0", "--ip", "10.9.0.1/24", "--mtu", "9000", "--protected=no")
+                       "--port", "net_memif0", "--ip", "10.9.0.1/24", "--mtu", "9000", "--protected=no",
+                       *cls.OPTIONS)
 
     def transport(self):
         vdev = f"net_memif0,role=client,id=0,socket={self.socket},socket-abstract=no,rsize=10,bsize=9216"
@@ -107,6 +110,24 @@ class MemifTest(Bench):
 
     def target(self, protocol):
         return f"10.9.0.1:{(self.server.memcache_address if protocol == 'memcache' else self.server.resp_address)[1]}"
+
+
+class MemifWithoutChecksumsTest(MemifTest):
+    """Both ends say so; the frames then have none that is right, so an end that does verify hears nothing."""
+
+    OPTIONS = ["--port-checksums", "no"]
+
+    def transport(self):
+        return [*super().transport(), "--port-checksums", "no"]
+
+    def test_the_other_end_must_say_so_too(self):
+        command = [KVBENCH, "--server", self.target("memcache"), *super().transport(), "--connections", "1", "--keys", "10",
+                   "--load", "no", "--warmup", "0s", "--duration", "500ms", "--json", "-"]
+        _, out, _ = run(command, 60)
+        self.assertEqual(json.loads(out)["operations"] if out.startswith("{") else 0, 0)
+        stats = self.server.stats()
+        self.bench()
+        self.assertGreater(self.server.stats()["cmd_get"], stats["cmd_get"])
 
 
 del Bench

@@ -140,6 +140,23 @@ static void copies_for_a_driver_that_cannot_gather(void **state)
     assert_int_equal(buf_pools_in_use(&pools), before);
 }
 
+/* A wire that cannot corrupt is told from one that nobody has verified. */
+static void a_trusted_wire_vouches_for_its_frames(void **state)
+{
+    (void)state;
+    struct port *port = ring_open();
+    for (unsigned trusted = 0; trusted < 2; trusted++) {
+        struct rte_mbuf *m = frame_make(0);
+        port->trusted = trusted;
+        port_tx(port, 0, &m, 1);
+        assert_int_equal(port_rx(port, 0, &m, 1), 1);
+        assert_int_equal(m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK,
+                         trusted ? RTE_MBUF_F_RX_L4_CKSUM_NONE : RTE_MBUF_F_RX_L4_CKSUM_UNKNOWN);
+        rte_pktmbuf_free(m);
+    }
+    port->trusted = false;
+}
+
 static void frees_and_counts_what_does_not_go(void **state)
 {
     (void)state;
@@ -323,6 +340,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ring_gives_back_every_frame),
         cmocka_unit_test(copies_for_a_driver_that_cannot_gather),
+        cmocka_unit_test(a_trusted_wire_vouches_for_its_frames),
         cmocka_unit_test(frees_and_counts_what_does_not_go),
         cmocka_unit_test(registers_memory_once_or_twice),
         cmocka_unit_test(refuses_in_one_line),

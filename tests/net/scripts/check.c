@@ -1,0 +1,106 @@
+/* What a script may know of the stack's inside: states, windows, times, metrics. */
+#include <inttypes.h>
+#include <string.h>
+#include "net/stack_impl.h"
+#include "net/tcp/tcp.h"
+#include "tests/net/scripts/run.h"
+
+static const char *const state_names[] = {
+    [TCPS_FREE] = "none",
+    [TCPS_CLOSED] = "CLOSED",
+    [TCPS_SYN_SENT] = "SYN-SENT",
+    [TCPS_SYN_RCVD] = "SYN-RECEIVED",
+    [TCPS_ESTABLISHED] = "ESTABLISHED",
+    [TCPS_FIN_WAIT_1] = "FIN-WAIT-1",
+    [TCPS_FIN_WAIT_2] = "FIN-WAIT-2",
+    [TCPS_CLOSE_WAIT] = "CLOSE-WAIT",
+    [TCPS_CLOSING] = "CLOSING",
+    [TCPS_LAST_ACK] = "LAST-ACK",
+};
+
+static uint32_t ref_of(const struct run *r)
+{
+    const struct peer *peer = r->peer;
+    uint32_t ip;
+    memcpy(&ip, peer->ip, 4);
+    uint64_t ports = rte_cpu_to_be_16(peer->port) | (uint64_t)rte_cpu_to_be_16(peer->stack_port) << 16;
+    return tcp_table_find(&r->stack->table, ip | ports << 32);
+}
+
+static const struct tcp_conn *conn_of(struct run *r)
+{
+    if (r->peer->stream) return tcp_conn_of(r->peer->stream);
+    uint32_t ref = ref_of(r);
+    if (ref >= TCP_REF_SYN) run_fail(r, "there is no connection with %s", r->peer->name);
+    return stack_conn(r->stack, ref);
+}
+
+static const char *state_of(struct run *r)
+{
+    if (r->peer->stream && tcp_conn_of(r->peer->stream)->state != TCPS_CLOSED)
+        return state_names[tcp_conn_of(r->peer->stream)->state];
+    uint32_t ref = ref_of(r);
+    if (ref == TCP_TABLE_NONE) return r->peer->stream ? "CLOSED" : "none";
+    if (ref & TCP_REF_TIME_WAIT) return "TIME-WAIT";
+    if (ref & TCP_REF_SYN) return "SYN-RECEIVED";
+    return state_names[stack_conn(r->stack, ref)->state];
+}
+
+static void check_state(struct run *r, char **words, unsigned n)
+{
+    if (n != 2) run_fail(r, "state NAME");
+    const char *state = state_of(r);
+    if (strcmp(state, words[1]) != 0) run_fail(r, "the state is %s, not %s", state, words[1]);
+}
+
+static int64_t value_of(struct run *r, const char *name)
+{
+    const struct tcp_conn *c = conn_of(r);
+    if (strcmp(name, "cwnd") == 0) return c->cwnd;
+    if (strcmp(name, "ssthresh") == 0) return c->ssthresh;
+    if (strcmp(name, "srtt") == 0) return (int64_t)c->srtt;
+    if (strcmp(name, "rttvar") == 0) return (int64_t)c->rttvar;
+    if (strcmp(name, "rto") == 0) return (int64_t)c->rto;
+    if (strcmp(name, "mss") == 0) return c->mss;
+    if (strcmp(name, "snd-wnd") == 0) return c->snd_wnd;
+    if (strcmp(name, "flight") == 0) return c->snd_max - c->snd_una;
+    if (strcmp(name, "queued") == 0) return c->txq.len;
+    run_fail(r, "check: unknown: %s", name);
+}
+
+/* check NAME VALUE|LOW..HIGH */
+static void check_value(struct run *r, char **words, unsigned n)
+{
+    if (n != 3) run_fail(r, "check NAME VALUE");
+    int64_t value = value_of(r, words[1]);
+    struct packet_range want = run_range(r, words[2]);
+    if (value < want.lo || value > want.hi) run_fail(r, "%s is %" PRId64 ", not %s", words[1], value, words[2]);
+}
+
+/* metric NAME +N: it has grown by N since its last such line; metric NAME N: a gauge stands there. */
+static void check_metric(struct run *r, char **words, unsigned n)
+{
+    if (n != 3) run_fail(r, "metric NAME +GROWTH|VALUE");
+    const struct net_metrics *now = net_stack_metrics(r->stack);
+    for (size_t i = 0; i < net_metric_row_count; i++) {
+        const struct metric_row *row = &net_metric_rows[i];
+        if (strcmp(row->name, words[1]) != 0) continue;
+        uint64_t value = *(const uint64_t *)((const char *)now + row->offset);
+        uint64_t *seen = (uint64_t *)(void *)((char *)&r->metrics_seen + row->offset);
+        bool growth = words[2][0] == '+';
+        int64_t came = (int64_t)(growth ? value - *seen : value);
+        struct packet_range want = run_range(r, words[2] + (growth ? 1 : 0));
+        *seen = value;
+        if (came < want.lo || came > want.hi)
+            run_fail(r, "%s: %s%" PRId64 ", not %s", words[1], growth ? "+" : "", came, words[2]);
+        return;
+    }
+    run_fail(r, "no metric: %s", words[1]);
+}
+
+const struct run_command run_check_commands[] = {
+    {"state", check_state, "of the connection"},
+    {"check", check_value, "cwnd, ssthresh, srtt, rttvar, rto, mss, snd-wnd, flight, queued"},
+    {"metric", check_metric, "growth of a counter, value of a gauge"},
+    {NULL, NULL, NULL},
+};
