@@ -61,7 +61,7 @@ static void conn_read(const struct tcp_conn *c, struct net_tcp_info *out)
         .snd_wnd = c->snd_wnd,
         .rcv_wnd = c->rcv_adv - c->rcv_nxt,
         .retransmits = c->retransmits,
-        .out_of_order = c->ooo_bytes,
+        .out_of_order = c->ooo ? c->ooo->bytes : 0,
         .srtt_ns = c->srtt,
         .rttvar_ns = c->rttvar,
         .rto_ns = c->rto,

@@ -17,6 +17,8 @@
 #define MTU_LEAST 576u
 #define RX_WINDOW_LEAST 2048u
 #define PREFETCH_AHEAD 4u
+#define CONNECTIONS_A_BOARD 8u
+#define BOARDS_LEAST 64u
 
 void net_stack_config_default(struct net_stack_config *config)
 {
@@ -31,6 +33,8 @@ void net_stack_config_default(struct net_stack_config *config)
         .rto_min_ns = UINT64_C(5000000),
         .rto_max_ns = UINT64_C(60000000000),
         .rto_initial_ns = UINT64_C(1000000000),
+        .tlp_min_ns = UINT64_C(200000),
+        .tlp_ack_delay_ns = UINT64_C(1000000),
         .time_wait_ns = UINT64_C(60000000000),
         .delayed_ack_ns = UINT64_C(1000000),
     };
@@ -81,6 +85,14 @@ static bool config_valid(const struct net_stack_config *k)
            k->rx_window >= RX_WINDOW_LEAST && k->rx_window >> TCP_SCALE_MAX <= UINT16_MAX && k->rto_min_ns > 0 &&
            k->rto_min_ns <= k->rto_max_ns && k->pools && k->loop && k->tx &&
            k->tx_inline + TCP_FRAME_HEADER_MAX + TCP_OPTIONS_MAX <= BUF_SMALL_ROOM;
+}
+
+/* Of the buffers that frames are received into, a quarter may wait for what precedes them. */
+static int pools_init(struct net_stack *st)
+{
+    const struct net_stack_config *k = &st->config;
+    uint32_t boards = k->max_boards ? k->max_boards : RTE_MAX(k->max_connections / CONNECTIONS_A_BOARD, BOARDS_LEAST);
+    return tcp_pools_init(&st->pools, boards, k->pools->frame->size / 4);
 }
 
 static void offloads(struct net_stack *st)
@@ -148,8 +160,11 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     if ((rc = tcp_syncache_init(&st->syncache, config->max_half_open)) != 0) goto fini_time_wait;
     uint32_t keys = 2 * config->max_connections + config->max_half_open;
     if ((rc = tcp_table_init(&st->table, keys, key_of, st)) != 0) goto fini_syncache;
+    if ((rc = pools_init(st)) != 0) goto fini_table;
     *out = st;
     return 0;
+fini_table:
+    tcp_table_fini(&st->table);
 fini_syncache:
     tcp_syncache_fini(&st->syncache);
 fini_time_wait:
@@ -170,6 +185,7 @@ void net_stack_destroy(struct net_stack **stack)
         if (stack_conn(st, i)->state != TCPS_FREE) tcp_conn_free(st, stack_conn(st, i));
     rte_pktmbuf_free_bulk(st->tx, st->tx_count);
     arp_fini(&st->arp);
+    tcp_pools_fini(&st->pools);
     tcp_table_fini(&st->table);
     tcp_syncache_fini(&st->syncache);
     tcp_time_wait_fini(&st->time_wait);

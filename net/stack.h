@@ -54,9 +54,12 @@ struct net_stack_config {
     uint32_t max_connections;
     uint32_t max_half_open; /* entries of the SYN cache, of about 64 bytes */
     enum net_syn_cookies syn_cookies;
+    uint32_t max_boards;   /* connections in loss recovery at a time that get a scoreboard; 0: by max_connections */
     uint32_t rx_window;    /* bytes of receive buffer a connection, at most */
     uint32_t tx_inline;    /* payloads up to so many bytes are copied beside the header instead of referenced */
     uint64_t rto_min_ns, rto_max_ns, rto_initial_ns;
+    uint64_t tlp_min_ns;       /* least time until a probe of the tail: far below rto_min_ns */
+    uint64_t tlp_ack_delay_ns; /* how long peers hold back an ACK: a lone segment is probed so much later */
     uint64_t time_wait_ns;
     uint64_t delayed_ack_ns;
     enum net_tcp_cc tcp_cc; /* congestion control */

@@ -7,6 +7,7 @@
 #include "net/stack.h"
 #include "net/tcp/conn.h"
 #include "net/tcp/tcp_cookie.h"
+#include "net/tcp/tcp_pools.h"
 #include "net/tcp/tcp_syncache.h"
 #include "net/tcp/tcp_table.h"
 #include "net/tcp/tcp_time_wait.h"
@@ -50,6 +51,7 @@ struct net_stack {
     struct tcp_syncache syncache;
     struct tcp_cookies cookies;
     struct wheel wheel;
+    struct tcp_pools pools;
     struct tcp_listener listeners[STACK_LISTENERS];
     struct arp arp;
     uint64_t random;
@@ -97,7 +99,7 @@ static inline void stack_send(struct net_stack *st, struct rte_mbuf *m)
 static inline void stack_set_now(struct net_stack *st, uint64_t now_ns)
 {
     st->now = now_ns;
-    st->ts_now = (uint32_t)(now_ns >> 20) + st->ts_offset;
+    st->ts_now = (uint32_t)(now_ns >> TCP_TS_SHIFT) + st->ts_offset;
 }
 
 uint64_t stack_random(struct net_stack *st);

@@ -52,18 +52,22 @@ enum tcp_conn_flag {
     TCPF_ORPHAN = 1u << 10,       /* the handler has closed the stream */
     TCPF_EOF = 1u << 11,          /* the peer's FIN is in */
     TCPF_TIMING = 1u << 12,       /* rtt_seq is being timed */
-    TCPF_RTO_UNDO = 1u << 13,     /* undo_* hold what the timeout took away */
     TCPF_PASSIVE = 1u << 14,      /* opened by the peer */
     TCPF_SCALE = 1u << 15,        /* window scale negotiated */
     TCPF_FIN_SEEN = 1u << 16,     /* the peer's FIN came out of order; fin_seq is its number */
     TCPF_ECN = 1u << 24,          /* see tcp_ecn.h */
     TCPF_ECE = 1u << 25,
     TCPF_CWR = 1u << 26,
+    TCPF_BOARD = 1u << 27,        /* the board knows what is in flight */
+    TCPF_PTO = 1u << 28,          /* rexmt_at is the tail loss probe's */
+    TCPF_REO = 1u << 29,          /* rexmt_at is when RACK looks again */
+    TCPF_TLP_DUE = 1u << 30,      /* a tail loss probe to be sent */
 };
 
 #define TCP_NEVER UINT64_MAX
 #define TCP_CONN_BYTES 512u
 #define TCP_CC_WORDS 6u
+#define TCP_TS_SHIFT 20u           /* a tick of our timestamp clock is 2^20 ns */
 #define TCP_HEADER_TEMPLATE 64u /* at most: Ethernet, VLAN tag, IPv6, the two ports; and room to copy by whole words */
 
 struct net_stack;
@@ -113,7 +117,7 @@ struct tcp_conn {
 
     /* round trip and congestion */
     uint64_t rtt_start;      /* ns */
-    uint64_t sent_at;        /* ns of the last data segment */
+    uint64_t sent_at;        /* ns of the last data segment sent for the first time */
     uint64_t srtt, rttvar, rto; /* ns */
     struct net_stack *stack;
     tcp_seq snd_wl1, snd_wl2;
@@ -123,12 +127,11 @@ struct tcp_conn {
     /* seldom used */
     struct wheel_node timer;
     uint64_t linger_at;      /* ns: an orphan is reset, an active open fails */
-    struct rte_mbuf *ooo_head, *ooo_hint; /* out of order, sorted; hash.usr is the sequence number */
-    uint32_t ooo_count, ooo_bytes;
+    struct tcp_ooo *ooo;     /* received out of order or twice; NULL: nothing */
+    struct tcp_board *board; /* what is in flight, once something is amiss (TCPF_BOARD), or only what to undo; or NULL */
     uint32_t snd_wnd_max;
     tcp_seq iss, irs, fin_seq;
     uint32_t ts_recent_age;  /* about seconds, when ts_recent was taken */
-    uint32_t undo_cwnd, undo_ssthresh, undo_ts;
     uint16_t rcv_mss;        /* longest segment seen */
     uint16_t peer_mss;
     uint32_t retransmits;    /* segments sent again */

@@ -7,6 +7,7 @@
 #include <rte_mbuf.h>
 #include "net/stack_impl.h"
 #include "net/tcp/conn.h"
+#include "net/tcp/tcp_reassembly.h"
 #include "net/tcp/tcp_syncache.h"
 #include "net/tcp/tcp_tuple.h"
 
@@ -55,10 +56,6 @@ struct tcp_segment {
     const uint8_t *options;
 };
 
-struct tcp_range {
-    tcp_seq start, end;
-};
-
 struct tcp_options {
     uint16_t mss;          /* 0: not given */
     uint8_t scale;         /* valid with has_scale */
@@ -86,6 +83,8 @@ void tcp_rtt_sample(struct net_stack *st, struct tcp_conn *c, uint64_t rtt_ns);
 /* Payload of s, which begins at rcv_nxt or before and fits the window, goes to the stream. Takes s->m. */
 void tcp_deliver(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s);
 void tcp_payload_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s);
+/* A segment outside the window: what of it has come before is to be reported. RFC 2883 4. */
+void tcp_payload_old(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s);
 void tcp_ooo_free(struct tcp_conn *c);
 /* Ranges held out of order, the newest first (RFC 2018 4); returns how many. */
 unsigned tcp_ooo_ranges(const struct tcp_conn *c, struct tcp_range *out, unsigned max);
@@ -158,6 +157,8 @@ void tcp_frame_refuse(struct net_stack *st, const struct tcp_segment *s);
 /* The connection's deadlines have changed. */
 void tcp_timer_rearm(struct net_stack *st, struct tcp_conn *c);
 unsigned tcp_timers(struct net_stack *st);
+/* Starts it anew: the timer for what is in flight, a tail loss probe's where one is allowed. */
+void tcp_rexmt_start(struct net_stack *st, struct tcp_conn *c);
 uint64_t tcp_rto(const struct net_stack *st, const struct tcp_conn *c); /* ns, with backoff */
 
 static inline uint64_t tcp_conn_deadline(const struct tcp_conn *c)

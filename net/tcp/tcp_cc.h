@@ -1,6 +1,7 @@
 /*
- * Congestion control: what a connection tells it, and what it may change (cwnd, ssthresh). One file an algorithm, chosen
- * by net_stack_config.tcp_cc. A round trip may be as short as 200 ns: windows are in bytes, times in nanoseconds.
+ * Congestion control: what a connection tells it, and what it may change (cwnd, ssthresh). One file an algorithm,
+ * chosen by net_stack_config.tcp_cc. A round trip may be as short as 200 ns: windows are in bytes, times in
+ * nanoseconds.
  *
  * Loss recovery decides when there is congestion and how cwnd comes down to ssthresh (tcp_ack.c); the algorithm decides
  * how far down, and how it grows after. Core of the stack only; nothing here allocates.

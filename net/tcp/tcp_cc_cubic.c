@@ -1,9 +1,9 @@
 /*
  * CUBIC (RFC 9438) with HyStart++ (RFC 9406) in the first slow start.
  *
- * Time runs in ticks of 2^20 ns: the curve's scale is seconds. Where a round trip is so short that the curve stands still
- * between losses, the Reno-friendly estimate leads (RFC 9438 4.3). Windows are computed at most CUBIC_STEPS times a
- * round trip; what was acknowledged between is credit. Integers only.
+ * Time runs in ticks of 2^20 ns: the curve's scale is seconds. Where a round trip is so short that the curve stands
+ * still between losses, the Reno-friendly estimate leads (RFC 9438 4.3). Windows are computed at most CUBIC_STEPS times
+ * a round trip; what was acknowledged between is credit. Integers only.
  */
 #include <string.h>
 #include <rte_common.h>

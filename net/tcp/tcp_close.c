@@ -12,6 +12,7 @@ static void queues_free(struct tcp_conn *c)
     c->tx_m = NULL;
     c->tx_off = 0;
     tcp_ooo_free(c);
+    tcp_board_put(c->stack, c);
 }
 
 /* Off the wire: no table entry, no timer, no queues. */

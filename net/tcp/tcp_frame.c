@@ -10,6 +10,7 @@
 #include "net/checksum.h"
 #include "net/tcp/tcp.h"
 #include "net/tcp/tcp_ecn.h"
+#include "net/tcp/tcp_sack.h"
 
 #define TTL 64
 #define TS_PREFIX_BE RTE_STATIC_BSWAP32(0x0101080au) /* NOP NOP TS 10 */
@@ -178,11 +179,11 @@ static bool payload_refer(struct net_stack *st, struct rte_mbuf *m, const struct
     return true;
 }
 
-/* Blocks held out of order, as many as fit beside the timestamp. RFC 2018 3. */
-static uint32_t sack_write(const struct tcp_conn *c, uint8_t *p)
+/* Blocks that came twice or out of order, as many as fit beside the timestamp. RFC 2018 3. */
+static uint32_t sack_write(struct tcp_conn *c, uint8_t *p)
 {
-    struct tcp_range ranges[4];
-    unsigned n = tcp_ooo_ranges(c, ranges, c->flags & TCPF_TS ? 3 : 4);
+    struct tcp_range ranges[TCP_SACK_BLOCKS];
+    unsigned n = tcp_sack_blocks(c, ranges, c->flags & TCPF_TS ? 3 : 4);
     if (n == 0) return 0;
     put32(p, rte_cpu_to_be_32(SACK_PREFIX + 2 + 8 * n));
     for (unsigned i = 0; i < n; i++) {
@@ -209,7 +210,7 @@ bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8
         sum += (uint64_t)TS_PREFIX_BE + val + ecr;
         header += TCP_TS_BYTES;
     }
-    if (unlikely(c->ooo_head != NULL) && len == 0 && c->flags & TCPF_SACK) {
+    if (unlikely(c->ooo != NULL) && len == 0 && c->flags & TCPF_SACK) {
         uint32_t n = sack_write(c, p + header);
         sum += checksum_sum(p + header, n);
         header += n;

@@ -19,6 +19,7 @@ static void round_begin(struct hystart *h, const struct tcp_conn *c)
     h->round_end = c->snd_nxt;
     h->last_min = h->round_min;
     h->round_min = HYSTART_RTT_NONE;
+    h->last_samples = h->samples;
     h->samples = 0;
 }
 
@@ -46,16 +47,22 @@ static void compare(struct hystart *h)
     }
 }
 
+/* A connection that takes one sample a round trip will not see more of this round either. */
+static bool enough(const struct hystart *h)
+{
+    return h->samples == ENOUGH_SAMPLES || (h->last_samples && h->samples >= h->last_samples);
+}
+
 bool hystart_on_ack(struct hystart *h, struct tcp_conn *c, uint32_t acked, uint64_t rtt_ns)
 {
     if (rtt_ns) {
         h->round_min = RTE_MIN(h->round_min, (uint32_t)RTE_MIN(rtt_ns, (uint64_t)HYSTART_RTT_NONE - 1));
         if (h->samples < ENOUGH_SAMPLES) h->samples++;
-        if (h->samples == ENOUGH_SAMPLES) compare(h);
+        if (enough(h)) compare(h);
     }
     tcp_cc_slow_start(c, h->css_rounds ? acked / CSS_DIVISOR : acked);
     if (seq_lt(c->snd_una, h->round_end)) return false;
-    if (h->samples < ENOUGH_SAMPLES) compare(h); /* a short round, or few samples: the minimum of what there was */
+    if (!enough(h)) compare(h); /* the minimum of what there was */
     bool over = h->css_rounds && h->css_rounds++ == CSS_ROUNDS;
     round_begin(h, c);
     return over;

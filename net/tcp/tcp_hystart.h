@@ -15,7 +15,7 @@ struct hystart {
     tcp_seq round_end;             /* the round is over when snd_una reaches this */
     uint32_t last_min, round_min;  /* ns, of the round before and of this one; HYSTART_RTT_NONE: no sample */
     uint32_t baseline;             /* ns: below it conservative slow start was a false alarm */
-    uint8_t samples;               /* in this round, up to what is enough */
+    uint8_t samples, last_samples; /* in this round and in the one before, up to what is enough */
     uint8_t css_rounds;            /* rounds begun in conservative slow start; 0: not in it */
 };
 

@@ -2,6 +2,9 @@
 #include "net/tcp/tcp.h"
 
 #include "net/tcp/tcp_cc.h"
+#include "net/tcp/tcp_recovery.h"
+
+#define DUPACKS_MAX 8u /* sent in one turn */
 
 uint16_t tcp_window_offer(const struct net_stack *st, struct tcp_conn *c, uint8_t scale)
 {
@@ -74,17 +77,16 @@ static void out_of_buffers(struct net_stack *st, struct tcp_conn *c)
     tcp_timer_by(st, c, c->output_at);
 }
 
-static void rexmt_start(struct net_stack *st, struct tcp_conn *c)
-{
-    c->flags &= ~TCPF_PERSIST;
-    c->rexmt_at = st->now + tcp_rto(st, c);
-    tcp_timer_by(st, c, c->rexmt_at);
-}
-
 static void ack_sent(struct tcp_conn *c)
 {
     c->flags &= ~TCPF_ACK_NOW;
     c->output_at = TCP_NEVER;
+}
+
+/* Data acknowledges too, but what came out of order is told by an ACK of its own: RFC 2018 4, RFC 5681 4.2. */
+static void ack_carried(struct tcp_conn *c)
+{
+    if (likely(!c->ooo)) ack_sent(c);
 }
 
 static void syn_output(struct net_stack *st, struct tcp_conn *c)
@@ -102,22 +104,57 @@ static void syn_output(struct net_stack *st, struct tcp_conn *c)
         c->rtt_seq = c->snd_nxt;
         c->rtt_start = st->now;
     }
-    rexmt_start(st, c);
+    tcp_rexmt_start(st, c);
+}
+
+/* Sends len sequence numbers from snd_una + off on once more; m: where off lies in the queue. False: no buffer. */
+static bool resend(struct net_stack *st, struct tcp_conn *c, uint32_t off, const struct rte_mbuf *m, uint32_t m_off,
+                   uint32_t len)
+{
+    uint32_t data = RTE_MIN(len, c->txq.len > off ? c->txq.len - off : 0);
+    bool fin = len > data;
+    uint8_t flags = (uint8_t)(TCP_ACK | (data ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
+    if (!tcp_frame_send(st, c, c->snd_una + off, flags, m, m_off, data)) return false;
+    c->flags &= ~TCPF_TIMING;
+    metric_add(&st->metrics.retransmits, 1);
+    c->retransmits++;
+    ack_carried(c);
+    return true;
 }
 
 /* Sends the segment at snd_una again, whatever the window says. False: no buffer. */
 static bool resend_head(struct net_stack *st, struct tcp_conn *c)
 {
-    uint32_t flight = c->snd_max - c->snd_una;
-    uint32_t len = RTE_MIN(RTE_MIN(c->txq.len, flight), (uint32_t)c->mss);
-    bool fin = c->flags & TCPF_FIN_QUEUED && len == c->txq.len && flight > len;
-    uint8_t flags = (uint8_t)(TCP_ACK | (len ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
-    if (!tcp_frame_send(st, c, c->snd_una, flags, c->txq.head, 0, len)) return false;
-    c->flags &= ~(TCPF_RESEND_HEAD | TCPF_TIMING);
-    metric_add(&st->metrics.retransmits, 1);
-    c->retransmits++;
-    ack_sent(c);
-    rexmt_start(st, c);
+    uint32_t flight = c->snd_max - c->snd_una, len = RTE_MIN(c->txq.len, (uint32_t)c->mss);
+    if (len == c->txq.len && c->flags & TCPF_FIN_QUEUED) len++;
+    if (!resend(st, c, 0, c->txq.head, 0, RTE_MIN(len, flight))) return false;
+    c->flags &= ~TCPF_RESEND_HEAD;
+    tcp_rexmt_start(st, c);
+    return true;
+}
+
+/* What the scoreboard takes for lost, oldest first, as the windows allow; once in any case after a timeout. */
+static bool resend_lost(struct net_stack *st, struct tcp_conn *c)
+{
+    struct tcp_board *b = c->board;
+    struct rte_mbuf *m = c->txq.head;
+    uint32_t m_off = 0, at = 0; /* at: bytes of the queue before (m, m_off) */
+    tcp_seq start = c->snd_una, end;
+    while (tcp_loss_may_resend(c) && tcp_board_lost_next(b, start, &start, &end)) {
+        bool forced = c->flags & TCPF_RESEND_HEAD;
+        uint32_t off = start - c->snd_una, len = RTE_MIN(end - start, (uint32_t)c->mss);
+        if (!forced && tcp_board_pipe(b) + len > c->cwnd) return true;
+        if (off && off >= c->snd_wnd) return true;
+        uint32_t data_off = RTE_MIN(off, c->txq.len);
+        if (data_off > at) cursor_advance(&m, &m_off, data_off - at);
+        at = data_off;
+        if (!resend(st, c, off, m, m_off, len)) return false;
+        tcp_loss_resent(st, c, start, start + len);
+        if (c->rexmt_at == TCP_NEVER || forced || off == 0) tcp_rexmt_start(st, c);
+        c->flags &= ~TCPF_RESEND_HEAD;
+        start += len;
+    }
+    c->flags &= ~TCPF_RESEND_HEAD;
     return true;
 }
 
@@ -129,7 +166,8 @@ static bool probe(struct net_stack *st, struct tcp_conn *c)
     c->flags &= ~TCPF_PROBE_DUE;
     metric_add(&st->metrics.zero_window_probes, 1);
     c->snd_max = seq_max(c->snd_max, c->snd_una + len); /* so that its ACK is taken when the window had opened */
-    ack_sent(c);
+    if (c->flags & TCPF_BOARD) tcp_loss_sent(st, c, len);
+    ack_carried(c);
     return true;
 }
 
@@ -142,25 +180,62 @@ static bool worth_sending(const struct tcp_conn *c, uint32_t len, uint32_t unsen
 static void data_sent(struct net_stack *st, struct tcp_conn *c, uint32_t len, bool fin)
 {
     bool again = seq_lt(c->snd_nxt, c->snd_max);
+    uint32_t before = c->snd_max - c->snd_una;
     c->snd_nxt += len + fin;
     c->snd_max = seq_max(c->snd_max, c->snd_nxt);
     if (len) cursor_advance(&c->tx_m, &c->tx_off, len);
-    if (again) {
+    if (unlikely(c->flags & TCPF_BOARD)) tcp_loss_sent(st, c, c->snd_max - c->snd_una - before);
+    if (unlikely(again)) {
         metric_add(&st->metrics.retransmits, 1);
         c->retransmits++;
-    } else if (!(c->flags & TCPF_TIMING)) {
+        return;
+    }
+    c->sent_at = st->now;
+    if (!(c->flags & (TCPF_TIMING | TCPF_BOARD))) {
         c->flags |= TCPF_TIMING;
         c->rtt_seq = c->snd_nxt;
         c->rtt_start = st->now;
     }
-    if (c->rexmt_at == TCP_NEVER || c->flags & TCPF_PERSIST) rexmt_start(st, c);
+}
+
+/* The last segment once more, or the next one if there is one, whatever cwnd says. False: no buffer. RFC 8985 7.3. */
+static bool tail_probe(struct net_stack *st, struct tcp_conn *c)
+{
+    uint32_t flight = c->snd_max - c->snd_una;
+    c->flags &= ~TCPF_TLP_DUE;
+    if (flight == 0 || !(c->flags & TCPF_BOARD) || c->flags & (TCPF_SLOW | TCPF_PERSIST)) return true;
+    uint32_t unsent = flight < c->txq.len ? c->txq.len - flight : 0;
+    uint32_t len = RTE_MIN(unsent, (uint32_t)c->mss);
+    bool fresh = len && c->snd_nxt == c->snd_max && flight + len <= c->snd_wnd;
+    if (fresh) {
+        if (!tcp_frame_send(st, c, c->snd_nxt, TCP_ACK | TCP_PSH, c->tx_m, c->tx_off, len)) return false;
+        data_sent(st, c, len, false);
+        ack_carried(c);
+    } else {
+        uint32_t off = flight - RTE_MIN(flight, (uint32_t)c->mss), m_off = 0;
+        struct rte_mbuf *m = c->txq.head;
+        if (off && m) cursor_advance(&m, &m_off, RTE_MIN(off, c->txq.len));
+        if (!resend(st, c, off, m, m_off, flight - off)) return false;
+        tcp_loss_resent(st, c, c->snd_una + off, c->snd_max);
+    }
+    tcp_tlp_sent(st, c, !fresh);
+    tcp_rexmt_start(st, c);
+    return true;
+}
+
+/* Bytes beyond snd_una that congestion control allows to be sent. */
+static uint32_t congestion_window(const struct tcp_conn *c)
+{
+    const struct tcp_board *b = c->board;
+    if (likely(!(c->flags & TCPF_BOARD))) return c->cwnd + (c->dupacks < 3 ? c->dupacks * (uint32_t)c->mss : 0); /* RFC 3042 */
+    if (b->lost && tcp_loss_may_resend(c)) return 0; /* that goes first */
+    return c->cwnd + b->sacked + b->lost;
 }
 
 /* Sends as much as both windows allow. False: no buffer. */
 static bool data_output(struct net_stack *st, struct tcp_conn *c)
 {
-    uint32_t limited = c->dupacks < 3 ? c->dupacks * (uint32_t)c->mss : 0; /* limited transmit: RFC 3042 */
-    uint32_t window = RTE_MIN(c->snd_wnd, c->cwnd + limited);
+    uint32_t window = RTE_MIN(c->snd_wnd, congestion_window(c));
     for (;;) {
         uint32_t flight = c->snd_nxt - c->snd_una;
         if (flight > c->txq.len) return true; /* FIN included */
@@ -172,7 +247,7 @@ static bool data_output(struct net_stack *st, struct tcp_conn *c)
         uint8_t flags = (uint8_t)(TCP_ACK | (len == unsent && len ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
         if (!tcp_frame_send(st, c, c->snd_nxt, flags, c->tx_m, c->tx_off, len)) return false;
         data_sent(st, c, len, fin);
-        ack_sent(c);
+        ack_carried(c);
     }
 }
 
@@ -181,7 +256,7 @@ static void persist_start(struct net_stack *st, struct tcp_conn *c)
 {
     if (c->rexmt_at != TCP_NEVER || c->snd_nxt != c->snd_una) return;
     if (c->txq.len == 0) return;
-    c->flags |= TCPF_PERSIST;
+    c->flags = (c->flags & ~(TCPF_PTO | TCPF_REO)) | TCPF_PERSIST;
     c->rexmt_at = st->now + tcp_rto(st, c);
     tcp_timer_by(st, c, c->rexmt_at);
 }
@@ -197,13 +272,30 @@ static tcp_seq acceptable_seq(const struct tcp_conn *c)
 static bool ack_output(struct net_stack *st, struct tcp_conn *c)
 {
     if (c->flags & TCPF_ACK_NOW) {
-        if (!tcp_frame_send(st, c, acceptable_seq(c), TCP_ACK, NULL, 0, 0)) return false;
+        unsigned count = 1;
+        if (unlikely(c->ooo != NULL)) { /* one for each segment, to a peer that counts them */
+            count = RTE_MAX(1u, RTE_MIN(c->ooo->dupacks, DUPACKS_MAX));
+            c->ooo->dupacks = 0;
+        }
+        while (count--)
+            if (!tcp_frame_send(st, c, acceptable_seq(c), TCP_ACK, NULL, 0, 0)) return false;
         ack_sent(c);
     } else if (c->rcv_nxt != c->last_ack && c->output_at == TCP_NEVER) {
         c->output_at = st->now + st->config.delayed_ack_ns;
         tcp_timer_by(st, c, c->output_at);
     }
     return true;
+}
+
+/* What goes before new data. False: no buffer. */
+static bool repair_output(struct net_stack *st, struct tcp_conn *c)
+{
+    bool ok = true;
+    if (c->flags & TCPF_BOARD && c->board->lost) ok = resend_lost(st, c);
+    else if (c->flags & TCPF_RESEND_HEAD) ok = resend_head(st, c);
+    if (ok && c->flags & TCPF_PROBE_DUE) ok = probe(st, c);
+    if (ok && c->flags & TCPF_TLP_DUE) ok = tail_probe(st, c);
+    return ok;
 }
 
 void tcp_output(struct net_stack *st, struct tcp_conn *c)
@@ -215,13 +307,10 @@ void tcp_output(struct net_stack *st, struct tcp_conn *c)
     }
     if (c->txq.len && c->snd_nxt == c->snd_una && st->now - c->sent_at > c->rto) tcp_cc_idle(c);
     bool ok = true;
-    if (unlikely(c->flags & (TCPF_RESEND_HEAD | TCPF_PROBE_DUE))) {
-        if (c->flags & TCPF_RESEND_HEAD) ok = resend_head(st, c);
-        if (ok && c->flags & TCPF_PROBE_DUE) ok = probe(st, c);
-    }
+    if (unlikely(c->flags & (TCPF_RESEND_HEAD | TCPF_PROBE_DUE | TCPF_BOARD | TCPF_TLP_DUE))) ok = repair_output(st, c);
     if (c->txq.len || c->flags & TCPF_FIN_QUEUED) {
         ok = ok && data_output(st, c);
-        if (c->snd_nxt != c->snd_una) c->sent_at = st->now;
+        if (c->snd_nxt != c->snd_una && (c->rexmt_at == TCP_NEVER || c->flags & TCPF_PERSIST)) tcp_rexmt_start(st, c);
         persist_start(st, c);
     }
     ok = ok && ack_output(st, c);

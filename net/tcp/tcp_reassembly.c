@@ -3,10 +3,11 @@
  * small slices are copied: one that finds unconsumed data before it goes into that buffer's tail room, so a peer that
  * trickles bytes cannot pin a large buffer with each of them.
  *
- * What is out of order waits in a list of single segments, sorted, without overlaps; hash.usr holds the sequence number.
+ * What is out of order waits in a list of single segments, sorted, without overlaps (tcp_reassembly.h).
  */
 #include <string.h>
 #include "net/tcp/tcp.h"
+#include "net/tcp/tcp_sack.h"
 
 #define SMALL_SLICE 512u
 #define SLICE_SHARE 8u /* a buffer of which less than this part is payload is not worth keeping */
@@ -72,23 +73,33 @@ static void stream_append(struct tcp_conn *c, struct rte_mbuf *m, uint32_t len)
     else buf_chain_append(&c->stream.rx, m);
 }
 
-/* What was out of order and now follows. */
-static void ooo_drain(struct tcp_conn *c)
+/* m is no longer held. */
+static void ooo_uncount(struct tcp_conn *c, const struct rte_mbuf *m)
 {
-    while (c->ooo_head && seq_le(c->ooo_head->hash.usr, c->rcv_nxt)) {
-        struct rte_mbuf *m = c->ooo_head;
+    c->ooo->count--;
+    c->ooo->bytes -= m->data_len;
+    c->stack->pools.ooo_buffers--;
+}
+
+/* What was out of order and now follows. */
+static void ooo_drain(struct net_stack *st, struct tcp_conn *c)
+{
+    struct tcp_ooo *q = c->ooo;
+    while (q->head && seq_le(q->head->hash.usr, c->rcv_nxt)) {
+        struct rte_mbuf *m = q->head;
         uint32_t known = c->rcv_nxt - m->hash.usr;
-        c->ooo_head = m->next;
-        c->ooo_count--;
-        c->ooo_bytes -= m->data_len;
+        q->head = m->next;
+        ooo_uncount(c, m);
         m->next = NULL;
+        if (known) tcp_sack_duplicate(st, c, m->hash.usr, m->hash.usr + RTE_MIN(known, (uint32_t)m->data_len));
         m = cut_front(m, known);
         if (!m) continue;
         uint32_t len = m->data_len;
         c->rcv_nxt += len;
         stream_append(c, m, len);
     }
-    c->ooo_hint = c->ooo_head;
+    q->hint = q->head;
+    if (!q->head && q->dup.start == q->dup.end) tcp_ooo_put(st, c);
 }
 
 /* An ACK is owed at once for every second full segment; a stranger's small ones wait for company. RFC 5681 4.2. */
@@ -105,8 +116,8 @@ void tcp_deliver(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s
     m = cut_front(m, s->payload_off);
     c->rcv_nxt += s->len;
     stream_append(c, m, s->len);
-    if (unlikely(c->ooo_head != NULL)) {
-        ooo_drain(c);
+    if (unlikely(c->ooo != NULL)) {
+        ooo_drain(st, c);
         c->flags |= TCPF_ACK_NOW; /* a hole was filled, wholly or in part: RFC 5681 4.2 */
     }
     ack_policy(c, s->len);
@@ -116,14 +127,16 @@ void tcp_deliver(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s
 
 void tcp_ooo_free(struct tcp_conn *c)
 {
-    while (c->ooo_head) {
-        struct rte_mbuf *m = c->ooo_head;
-        c->ooo_head = m->next;
+    struct tcp_ooo *q = c->ooo;
+    if (!q) return;
+    while (q->head) {
+        struct rte_mbuf *m = q->head;
+        q->head = m->next;
+        ooo_uncount(c, m);
         m->next = NULL;
         rte_pktmbuf_free_seg(m);
     }
-    c->ooo_hint = NULL;
-    c->ooo_count = c->ooo_bytes = 0;
+    tcp_ooo_put(c->stack, c);
 }
 
 /* A slice that would pin a much larger buffer moves into a small one, if there is one. Takes m; returns what to keep. */
@@ -138,32 +151,44 @@ static struct rte_mbuf *slice_copy(struct net_stack *st, struct rte_mbuf *m)
     return copy;
 }
 
+/* The last segment that begins at seq or before; NULL: none. */
+static struct rte_mbuf *ooo_before(const struct tcp_ooo *q, tcp_seq seq)
+{
+    struct rte_mbuf *before = NULL;
+    if (q->hint && seq_le(q->hint->hash.usr, seq)) before = q->hint;
+    for (struct rte_mbuf *next = before ? before->next : q->head; next && seq_le(next->hash.usr, seq); next = before->next)
+        before = next;
+    return before;
+}
+
 /* Puts one segment into the list; takes m. Where it overlaps a part of another it is cut; what it covers goes. */
 static void ooo_insert(struct net_stack *st, struct tcp_conn *c, struct rte_mbuf *m, tcp_seq seq)
 {
-    struct rte_mbuf *before = NULL;
-    if (c->ooo_hint && seq_le(c->ooo_hint->hash.usr, seq)) before = c->ooo_hint;
-    for (struct rte_mbuf *next = before ? before->next : c->ooo_head; next && seq_le(next->hash.usr, seq);
-         next = before->next)
-        before = next;
+    struct tcp_ooo *q = c->ooo;
+    struct rte_mbuf *before = ooo_before(q, seq);
     if (before) {
         tcp_seq end = before->hash.usr + before->data_len;
         if (seq_gt(end, seq)) {
-            m = cut_front(m, RTE_MIN(end - seq, (uint32_t)m->data_len));
+            uint32_t known = RTE_MIN(end - seq, (uint32_t)m->data_len);
+            tcp_sack_duplicate(st, c, seq, seq + known);
+            q->hint = before; /* its block follows that of the duplicate: RFC 2883 4 */
+            m = cut_front(m, known);
             if (!m) return;
             seq = end;
         }
     }
-    struct rte_mbuf *next = before ? before->next : c->ooo_head;
+    struct rte_mbuf *next = before ? before->next : q->head;
     while (next && seq_lt(next->hash.usr, seq + m->data_len)) {
-        if (seq_gt(next->hash.usr + next->data_len, seq + m->data_len)) {
+        tcp_seq end = next->hash.usr + next->data_len;
+        if (seq_gt(end, seq + m->data_len)) {
+            tcp_sack_duplicate(st, c, next->hash.usr, seq + m->data_len);
             cut_back(m, next->hash.usr - seq);
             break;
         }
         struct rte_mbuf *covered = next; /* wholly within the new one */
         next = covered->next;
-        c->ooo_count--;
-        c->ooo_bytes -= covered->data_len;
+        tcp_sack_duplicate(st, c, covered->hash.usr, end);
+        ooo_uncount(c, covered);
         covered->next = NULL;
         rte_pktmbuf_free_seg(covered);
     }
@@ -171,25 +196,36 @@ static void ooo_insert(struct net_stack *st, struct tcp_conn *c, struct rte_mbuf
     m->hash.usr = seq;
     m->next = next;
     if (before) before->next = m;
-    else c->ooo_head = m;
-    c->ooo_hint = m;
-    c->ooo_count++;
-    c->ooo_bytes += m->data_len;
+    else q->head = m;
+    q->hint = m;
+    q->count++;
+    q->bytes += m->data_len;
+    st->pools.ooo_buffers++;
+}
+
+static bool ooo_full(const struct net_stack *st, const struct tcp_ooo *q)
+{
+    return q->count >= TCP_OOO_MAX || st->pools.ooo_buffers >= st->pools.ooo_buffers_max;
 }
 
 /* Takes s->m: each of its segments by itself. */
 static void ooo_add(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s)
 {
+    metric_add(&st->metrics.out_of_order, 1);
+    struct tcp_ooo *q = tcp_ooo_get(st, c);
+    if (!q) {
+        metric_add(&st->metrics.drop_tcp_no_memory, 1);
+        return;
+    }
     struct rte_mbuf *m = cut_front(s->m, s->payload_off);
     tcp_seq seq = s->seq;
     s->m = NULL;
-    metric_add(&st->metrics.out_of_order, 1);
     while (m) {
         struct rte_mbuf *next = m->next;
         tcp_seq after = seq + m->data_len;
         m->next = NULL;
         m->nb_segs = 1;
-        if (m->data_len == 0 || c->ooo_count >= TCP_OOO_MAX) {
+        if (m->data_len == 0 || ooo_full(st, q)) {
             if (m->data_len) metric_add(&st->metrics.drop_tcp_no_memory, 1);
             rte_pktmbuf_free_seg(m);
         } else {
@@ -198,6 +234,14 @@ static void ooo_add(struct net_stack *st, struct tcp_conn *c, struct tcp_segment
         seq = after;
         m = next;
     }
+    if (!(c->flags & TCPF_SACK)) q->dupacks++; /* it counts them: RFC 5681 4.2 */
+    if (!q->head) tcp_ooo_put(st, c);
+}
+
+void tcp_payload_old(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
+{
+    if (!seq_lt(s->seq, c->rcv_nxt) || c->rcv_nxt - s->seq > st->config.rx_window) return;
+    tcp_sack_duplicate(st, c, s->seq, s->seq + RTE_MIN(s->len, c->rcv_nxt - s->seq));
 }
 
 /* RFC 9293 3.10.7.4, seventh. What lies outside the window is cut off on both sides. */
@@ -207,6 +251,7 @@ void tcp_payload_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segment
     if (seq_lt(s->seq, c->rcv_nxt)) {
         uint32_t known = c->rcv_nxt - s->seq;
         c->flags |= TCPF_ACK_NOW;
+        tcp_payload_old(st, c, s);
         if (known >= s->len) {
             s->len = 0;
             s->seq = c->rcv_nxt;
@@ -235,14 +280,15 @@ void tcp_payload_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segment
 
 unsigned tcp_ooo_ranges(const struct tcp_conn *c, struct tcp_range *out, unsigned max)
 {
+    const struct tcp_ooo *q = c->ooo;
     unsigned n = 1; /* out[0] is for the newest */
     bool found = false;
-    for (const struct rte_mbuf *m = c->ooo_head; m && !(found && n == max);) {
+    for (const struct rte_mbuf *m = q->head; m && !(found && n == max);) {
         struct tcp_range range = {m->hash.usr, m->hash.usr};
         bool newest = false;
         for (; m && m->hash.usr == range.end; m = m->next) {
             range.end += m->data_len;
-            newest |= m == c->ooo_hint;
+            newest |= m == q->hint;
         }
         found |= newest;
         if (newest) out[0] = range;

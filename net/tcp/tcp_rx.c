@@ -7,7 +7,7 @@
 /* 24 days of clock_seconds, which are 2^30 ns each: an older ts_recent says nothing: RFC 7323 5.5. */
 #define TS_MAX_AGE (uint32_t)(UINT64_C(24) * 24 * 3600 * 1000000000 >> 30)
 
-#define FAST_PATH_NOT (TCPF_SLOW | TCPF_PERSIST | TCPF_RTO_UNDO | TCPF_FIN_QUEUED | TCPF_FIN_SEEN | TCPF_ECE)
+#define FAST_PATH_NOT (TCPF_SLOW | TCPF_PERSIST | TCPF_FIN_QUEUED | TCPF_FIN_SEEN | TCPF_ECE)
 
 static uint32_t clock_seconds(const struct net_stack *st) { return (uint32_t)(st->now >> 30); }
 
@@ -86,6 +86,7 @@ static bool rx_sequence(struct net_stack *st, struct tcp_conn *c, const struct t
     if (len == 0 && s->seq == c->rcv_adv) return true; /* an ACK from the very edge */
     metric_add(&st->metrics.drop_tcp_window, 1);
     if (rst) return false;
+    if (s->len) tcp_payload_old(st, c, s);
     if (len == 0 && !rate_take(&st->duplicate_rate, st->now)) return false; /* two such ACKs must not chase each other */
     c->flags |= TCPF_ACK_NOW;
     stack_touch(st, c);

@@ -6,6 +6,7 @@
 #include "net/tcp/tcp.h"
 
 #include "net/tcp/tcp_cc.h"
+#include "net/tcp/tcp_recovery.h"
 
 #define RTT_LEAST_NS 1u
 
@@ -14,6 +15,16 @@ uint64_t tcp_rto(const struct net_stack *st, const struct tcp_conn *c)
     uint64_t rto = c->rto;
     for (unsigned i = 0; i < c->retries && rto < st->config.rto_max_ns; i++) rto *= 2;
     return RTE_MIN(rto, st->config.rto_max_ns);
+}
+
+void tcp_rexmt_start(struct net_stack *st, struct tcp_conn *c)
+{
+    uint64_t delay = tcp_tlp_delay(st, c);
+    c->flags &= ~(TCPF_PERSIST | TCPF_PTO | TCPF_REO);
+    if (delay) c->flags |= TCPF_PTO;
+    else delay = tcp_rto(st, c);
+    c->rexmt_at = st->now + delay;
+    tcp_timer_by(st, c, c->rexmt_at);
 }
 
 void tcp_rtt_sample(struct net_stack *st, struct tcp_conn *c, uint64_t rtt_ns)
@@ -54,24 +65,41 @@ static void retransmit(struct net_stack *st, struct tcp_conn *c)
         c->flags |= TCPF_SYN_DUE;
         return;
     }
+    bool board = tcp_board_begin(st, c) != NULL;
+    if (!c->board && !(c->flags & TCPF_SACK)) tcp_board_get(st, c); /* for what is to be undone; without one nothing is */
     if (c->retries == 1) {
-        c->undo_cwnd = c->cwnd;
-        c->undo_ssthresh = c->ssthresh;
-        c->undo_ts = st->ts_now;
-        if (c->flags & TCPF_TS && !(c->flags & TCPF_SLOW)) c->flags |= TCPF_RTO_UNDO;
+        if (c->board && !(c->flags & TCPF_SLOW)) tcp_undo_save(st, c);
         tcp_cc_congestion(c, c->snd_max - c->snd_una, TCP_CC_TIMEOUT);
     }
     c->cwnd = c->mss;
     c->recover = c->snd_max;
     c->flags |= TCPF_SLOW;
-    c->dupacks = 0;
-    tcp_output_rewind(c);
+    if (board) tcp_loss_timeout(st, c);
+    else tcp_newreno_timeout(st, c);
+}
+
+/* What comes before the retransmission timeout, and is none. */
+static void early_due(struct net_stack *st, struct tcp_conn *c)
+{
+    bool probe = c->flags & TCPF_PTO;
+    c->flags &= ~(TCPF_PTO | TCPF_REO);
+    if (!probe) {
+        tcp_loss_reo(st, c);
+    } else {
+        tcp_tlp_due(st, c);
+        c->rexmt_at = st->now + tcp_rto(st, c);
+    }
+    stack_touch(st, c);
 }
 
 /* False: the connection is gone. */
 static bool rexmt_due(struct net_stack *st, struct tcp_conn *c)
 {
     bool persist = c->flags & TCPF_PERSIST;
+    if (c->flags & (TCPF_PTO | TCPF_REO)) {
+        early_due(st, c);
+        return true;
+    }
     if ((persist ? c->probes : c->retries) >= retries_max(c)) {
         if (c->state > TCPS_SYN_RCVD) tcp_conn_reset(st, c);
         tcp_conn_fail(st, c, ETIMEDOUT);
