@@ -13,6 +13,7 @@
 #include "net/ipv4.h"
 #include "net/region.h"
 #include "net/tcp/tcp.h"
+#include "net/tcp/tcp_tuning.h"
 
 #define MTU_LEAST 576u
 #define RX_WINDOW_LEAST 2048u
@@ -38,6 +39,7 @@ void net_stack_config_default(struct net_stack_config *config)
         .time_wait_ns = UINT64_C(60000000000),
         .delayed_ack_ns = UINT64_C(1000000),
     };
+    net_tcp_tuning_default(&config->tuning);
 }
 
 int net_stack_config_address(struct net_stack_config *config, struct net_addr addr, uint8_t prefix_len)
@@ -153,6 +155,7 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     arp_init(&st->arp);
     wheel_init(&st->wheel, 0);
     tcp_cookies_init(&st->cookies);
+    tcp_tunings_init(st);
     int rc = -ENOMEM;
     st->conns = net_region_map((size_t)config->max_connections * TCP_CONN_BYTES);
     if (!st->conns) goto free_stack;

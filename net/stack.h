@@ -35,6 +35,16 @@ enum net_tcp_cc { NET_TCP_CUBIC, NET_TCP_NEWRENO, NET_TCP_DCTCP, NET_TCP_CC_COUN
 /* Explicit congestion notification: agreed to when the peer asks, never, asked for. DCTCP always asks. */
 enum net_tcp_ecn { NET_TCP_ECN_PASSIVE, NET_TCP_ECN_OFF, NET_TCP_ECN_ON };
 
+/* What may differ from connection to connection. */
+struct net_tcp_tuning {
+    bool keepalive;            /* probe an idle peer: RFC 1122 4.2.3.6 */
+    bool nagle;                /* RFC 9293 3.7.4 */
+    uint64_t keep_idle_ns;     /* after so long without a word from the peer */
+    uint64_t keep_interval_ns; /* between probes */
+    uint32_t keep_count;       /* so many without an answer: it is given up; at most 255 */
+    uint64_t user_timeout_ns;  /* bytes unacknowledged, or probes unanswered, for so long: given up; 0: no such bound */
+};
+
 /* A port is to be listened on (claim), or is no more: whoever shares our address with us is told. 0 or -errno. */
 typedef int net_claim_fn(void *arg, uint16_t port, bool claim);
 
@@ -61,6 +71,7 @@ struct net_stack_config {
     uint64_t tlp_min_ns;       /* least time until a probe of the tail: far below rto_min_ns */
     uint64_t tlp_ack_delay_ns; /* how long peers hold back an ACK: a lone segment is probed so much later */
     uint64_t time_wait_ns;
+    struct net_tcp_tuning tuning; /* of each new connection */
     uint64_t delayed_ack_ns;
     enum net_tcp_cc tcp_cc; /* congestion control */
     enum net_tcp_ecn tcp_ecn;
@@ -106,6 +117,13 @@ int net_connect_from(struct net_stack *stack, struct net_endpoint from, struct n
 /* enum values of "cubic" and the like, of "passive", "off", "on"; -EINVAL: no such name. */
 int net_tcp_cc_find(const char *name);
 int net_tcp_ecn_find(const char *name);
+
+/* Both off; two hours, 75 s, 9 probes; no user timeout. */
+void net_tcp_tuning_default(struct net_tcp_tuning *t);
+/* For a stream of this stack. 0; -EINVAL; -ENOSPC: too many different settings are in use at a time (255). Its timers
+ * begin anew. */
+int net_tcp_tune(struct stream *s, const struct net_tcp_tuning *t);
+void net_tcp_tuning_of(const struct stream *s, struct net_tcp_tuning *t); /* what is in force */
 
 const struct net_metrics *net_stack_metrics(const struct net_stack *stack);
 /* Connections in any state but TIME-WAIT and half-open. */

@@ -23,6 +23,13 @@ struct tcp_listener {
     void *arg;
 };
 
+#define TCP_TUNINGS 256u
+
+struct tcp_tuning_entry {
+    struct net_tcp_tuning values;
+    uint32_t users; /* 0: free */
+};
+
 struct net_stack {
     struct net_stack_config config;
     struct net_metrics metrics;
@@ -53,6 +60,7 @@ struct net_stack {
     struct wheel wheel;
     struct tcp_pools pools;
     struct tcp_listener listeners[STACK_LISTENERS];
+    struct tcp_tuning_entry tunings[TCP_TUNINGS]; /* tcp_tuning.h */
     struct arp arp;
     uint64_t random;
     uint64_t key_secret[2]; /* tcp_tuple.h */

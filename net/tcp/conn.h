@@ -55,6 +55,7 @@ enum tcp_conn_flag {
     TCPF_PASSIVE = 1u << 14,      /* opened by the peer */
     TCPF_SCALE = 1u << 15,        /* window scale negotiated */
     TCPF_FIN_SEEN = 1u << 16,     /* the peer's FIN came out of order; fin_seq is its number */
+    TCPF_NAGLE = 1u << 17,        /* a small segment waits while something is in flight */
     TCPF_ECN = 1u << 24,          /* see tcp_ecn.h */
     TCPF_ECE = 1u << 25,
     TCPF_CWR = 1u << 26,
@@ -120,13 +121,14 @@ struct tcp_conn {
     uint64_t sent_at;        /* ns of the last data segment sent for the first time */
     uint64_t srtt, rttvar, rto; /* ns */
     struct net_stack *stack;
-    tcp_seq snd_wl1, snd_wl2;
+    tcp_seq snd_wl1;         /* of the last window update; its ACK was at most snd_una: RFC 9293's SND.WL2 would say no more */
+    uint32_t heard;          /* our timestamp clock at the last acceptable segment */
     uint32_t ssthresh;       /* bytes */
     tcp_seq recover;         /* recovery ends when snd_una reaches this */
 
     /* seldom used */
     struct wheel_node timer;
-    uint64_t linger_at;      /* ns: an orphan is reset, an active open fails */
+    uint64_t linger_at;      /* ns: an orphan is reset; another is looked at (tcp_keepalive.c) */
     struct tcp_ooo *ooo;     /* received out of order or twice; NULL: nothing */
     struct tcp_board *board; /* what is in flight, once something is amiss (TCPF_BOARD), or only what to undo; or NULL */
     uint32_t snd_wnd_max;
@@ -136,6 +138,9 @@ struct tcp_conn {
     uint16_t peer_mss;
     uint32_t retransmits;    /* segments sent again */
     tcp_seq cwr_seq;         /* snd_max when cwnd last came down, with TCPF_ECN */
+    tcp_seq watch_una;       /* snd_una at the last look */
+    uint8_t stalls;          /* looks without progress */
+    uint8_t tuning;          /* index of what the application has set: tcp_tuning.h */
     uint8_t cc;              /* enum net_tcp_cc */
     uint32_t cc_state[TCP_CC_WORDS]; /* the algorithm's own */
 };

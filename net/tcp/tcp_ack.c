@@ -6,10 +6,9 @@
 
 static void window_update(struct tcp_conn *c, const struct tcp_segment *s)
 {
-    if (seq_lt(s->seq, c->snd_wl1) || (s->seq == c->snd_wl1 && seq_lt(s->ack, c->snd_wl2))) return;
+    if (seq_lt(s->seq, c->snd_wl1)) return;
     c->snd_wnd = (uint32_t)s->wnd << c->snd_scale;
     c->snd_wl1 = s->seq;
-    c->snd_wl2 = s->ack;
     if (c->snd_wnd > c->snd_wnd_max) c->snd_wnd_max = c->snd_wnd;
     if (c->snd_wnd && c->flags & TCPF_PERSIST) {
         c->flags &= ~(TCPF_PERSIST | TCPF_PROBE_DUE);

@@ -1,6 +1,7 @@
 /* How connections end: FIN in both directions, RST, failure, and the pool. RFC 9293 3.6. */
 #include <string.h>
 #include "net/tcp/tcp.h"
+#include "net/tcp/tcp_tuning.h"
 
 static void queues_free(struct tcp_conn *c)
 {
@@ -45,6 +46,7 @@ void tcp_conn_free(struct net_stack *st, struct tcp_conn *c)
         tcp_table_remove(&st->table, c->key);
         detach(st, c);
     }
+    tcp_tuning_put(st, c);
     stream_unlist(&c->stream);
     buf_chain_free(&c->stream.rx);
     metric_sub(&st->metrics.connections, 1);

@@ -4,6 +4,7 @@
 #include "net/tcp/tcp.h"
 #include "net/tcp/tcp_cc.h"
 #include "net/tcp/tcp_ecn.h"
+#include "net/tcp/tcp_tuning.h"
 
 /* How well a listener's address fits one of ours: 0 not at all, 1 all addresses, 2 all of its family, 3 that one. */
 static unsigned listener_fit(const struct tcp_listener *l, const struct net_addr *addr)
@@ -90,6 +91,7 @@ struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key, const struct
     c->peer_mss = TCP_MSS_DEFAULT;
     c->rcv_mss = TCP_MSS_DEFAULT;
     c->rexmt_at = c->output_at = c->linger_at = c->armed_at = TCP_NEVER;
+    if (st->config.tuning.nagle) c->flags |= TCPF_NAGLE;
     tcp_table_insert(&st->table, key, index);
     metric_add(&st->metrics.half_open, 1);
     return c;
@@ -200,6 +202,7 @@ void tcp_syn_sent_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
 bool tcp_established(struct net_stack *st, struct tcp_conn *c)
 {
     c->state = TCPS_ESTABLISHED;
+    c->heard = st->ts_now;
     c->snd_una = c->iss + 1;
     c->snd_nxt = c->snd_max = c->snd_una;
     c->tx_m = c->txq.head;
@@ -208,6 +211,7 @@ bool tcp_established(struct net_stack *st, struct tcp_conn *c)
     c->rexmt_at = TCP_NEVER;
     metric_sub(&st->metrics.half_open, 1);
     metric_add(&st->metrics.connections, 1);
+    tcp_watch_start(st, c);
     stack_touch(st, c);
     if (!(c->flags & TCPF_PASSIVE)) {
         metric_add(&st->metrics.connected, 1);

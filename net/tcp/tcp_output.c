@@ -171,10 +171,13 @@ static bool probe(struct net_stack *st, struct tcp_conn *c)
     return true;
 }
 
+/* RFC 9293 3.7.4: by option, a small segment waits for the acknowledgement of what went before. */
+static bool nagle_holds(const struct tcp_conn *c) { return c->flags & TCPF_NAGLE && c->snd_nxt != c->snd_una; }
+
 /* The next segment is sent if it is full, or the last of the queue, or large for this peer. RFC 9293 3.8.6.2.1. */
 static bool worth_sending(const struct tcp_conn *c, uint32_t len, uint32_t unsent)
 {
-    return len >= c->mss || len == unsent || len >= c->snd_wnd_max / 2;
+    return len >= c->mss || (len == unsent && !nagle_holds(c)) || len >= c->snd_wnd_max / 2;
 }
 
 static void data_sent(struct net_stack *st, struct tcp_conn *c, uint32_t len, bool fin)

@@ -53,7 +53,7 @@ static inline bool rx_fast_path(struct net_stack *st, struct tcp_conn *c, struct
     peer_mac(c, s);
     ts_take(st, c, s);
     c->snd_wl1 = s->seq;
-    c->snd_wl2 = s->ack;
+    c->heard = st->ts_now;
     c->snd_wnd = (uint32_t)s->wnd << c->snd_scale;
     if (unlikely(c->snd_wnd > c->snd_wnd_max)) c->snd_wnd_max = c->snd_wnd;
     if (acked) {
@@ -149,7 +149,6 @@ static bool rx_handshake_ack(struct net_stack *st, struct tcp_conn *c, const str
     }
     c->snd_wnd = c->snd_wnd_max = (uint32_t)s->wnd << c->snd_scale;
     c->snd_wl1 = s->seq;
-    c->snd_wl2 = s->ack;
     return tcp_established(st, c);
 }
 
@@ -198,6 +197,7 @@ static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
     if (!rx_syn(st, c, s)) return;
     if (!(s->flags & TCP_ACK)) return;
     if (c->state == TCPS_SYN_RCVD && !rx_handshake_ack(st, c, s)) return;
+    c->heard = st->ts_now;
     peer_mac(c, s);
     ts_take(st, c, s);
     if (c->flags & TCPF_ECN) tcp_ecn_rx(st, c, s);

@@ -7,6 +7,7 @@
 
 #include "net/tcp/tcp_cc.h"
 #include "net/tcp/tcp_recovery.h"
+#include "net/tcp/tcp_tuning.h"
 
 #define RTT_LEAST_NS 1u
 
@@ -121,9 +122,13 @@ static bool rexmt_due(struct net_stack *st, struct tcp_conn *c)
 static void conn_fire(struct net_stack *st, struct tcp_conn *c)
 {
     if (c->linger_at <= st->now) {
-        if (c->state > TCPS_SYN_RCVD) tcp_conn_reset(st, c);
-        tcp_conn_fail(st, c, ETIMEDOUT);
-        return;
+        if (!(c->flags & TCPF_ORPHAN)) {
+            if (!tcp_watch_due(st, c)) return;
+        } else {
+            tcp_conn_reset(st, c);
+            tcp_conn_fail(st, c, ETIMEDOUT);
+            return;
+        }
     }
     if (c->rexmt_at <= st->now && !rexmt_due(st, c)) return;
     if (c->output_at <= st->now) {
