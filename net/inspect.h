@@ -57,8 +57,6 @@ int net_stream_info(const struct stream *s, struct net_tcp_info *out);
 /* "ESTAB", "TIME-WAIT": as ss names them. */
 const char *net_tcp_state_name(uint8_t state);
 
-void net_addr_text(uint8_t family, const uint8_t addr[16], char text[NET_ENDPOINT_TEXT]);
-
 #define NET_READ_END UINT32_MAX
 
 /*

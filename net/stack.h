@@ -56,6 +56,9 @@ struct net_stack_config {
     struct net_route routes[NET_ROUTES_MAX]; /* beside the prefixes of addrs; a default gateway is a route to 0.0.0.0/0 */
     unsigned route_count;
     uint16_t mtu;
+    uint16_t vlan;         /* 1..4094: frames carry this tag, and others are dropped; 0: no tag */
+    bool announce;         /* addresses are probed for and announced at the start: one stack of a port does it */
+    bool router_discovery; /* routers of IPv6 are asked for and believed */
     bool tx_ip_checksum;   /* the port fills it in */
     bool tx_tcp_checksum;
     bool rx_checksum;      /* the port verifies */

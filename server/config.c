@@ -133,7 +133,7 @@ static bool check_port(struct config *c)
         c->ip_address = rte_be_to_cpu_32(addrs[i].addr.be32[3]);
         c->ip_prefix = addrs[i].len;
     }
-    if (*c->gateway && net_addr_parse(c->gateway, &gateway) != 0)
+    if (*c->gateway && !strchr(c->gateway, ',') && net_addr_parse(c->gateway, &gateway) != 0)
         return refuse("gateway", c->gateway, "takes an IPv4 address, as 10.9.0.254");
     return true;
 }
