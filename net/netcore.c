@@ -146,14 +146,48 @@ uint64_t netcore_deadline(void *arg)
 static int addresses_parse(struct net_stack_config *stack, const struct netcore_config *config, char *err_text,
                            size_t err_cap)
 {
-    if (net_addr_parse_prefix(config->address, &stack->ip, &stack->prefix_len) != 0) {
-        snprintf(err_text, err_cap, "address %s is not of the form 10.9.0.1/24", config->address);
+    int n = net_prefix_list_parse(config->address, stack->addrs, NET_ADDRS_MAX);
+    if (n < 0) {
+        snprintf(err_text, err_cap, "address %s is not of the form 10.9.0.1/24 or fd00::1/64", config->address);
         return -EINVAL;
     }
-    stack->gateway = 0;
-    if (!config->gateway || config->gateway[0] == '\0') return 0;
-    if (net_addr_parse(config->gateway, &stack->gateway) != 0) {
+    stack->addr_count = (unsigned)n;
+    return 0;
+}
+
+/* Gateways, separated by commas. */
+static int gateways_parse(struct net_stack_config *stack, const char *text)
+{
+    int rc = 0;
+    while (rc == 0 && text && *text) {
+        char item[NET_ADDR_TEXT];
+        struct net_addr via;
+        size_t len = strcspn(text, ",");
+        if (len >= sizeof item) return -EINVAL;
+        memcpy(item, text, len);
+        item[len] = '\0';
+        if (net_addr_parse(item, &via) != 0) return -EINVAL;
+        rc = net_stack_config_gateway(stack, via);
+        text += len + (text[len] == ',');
+    }
+    return rc;
+}
+
+static int routes_parse(struct net_stack_config *stack, const struct netcore_config *config, char *err_text,
+                        size_t err_cap)
+{
+    stack->route_count = 0;
+    if (gateways_parse(stack, config->gateway) != 0) {
         snprintf(err_text, err_cap, "gateway %s is not of the form 10.9.0.254", config->gateway);
+        return -EINVAL;
+    }
+    for (unsigned i = 0; i < config->route_count; i++) {
+        bool room = stack->route_count < NET_ROUTES_MAX;
+        if (room && net_route_parse(config->routes[i], &stack->routes[stack->route_count]) == 0) {
+            stack->route_count++;
+            continue;
+        }
+        snprintf(err_text, err_cap, "route %s is not of the form 10.1.0.0/16 via 10.9.0.253", config->routes[i]);
         return -EINVAL;
     }
     return 0;
@@ -184,6 +218,7 @@ int netcore_init(struct netcore *nc, const struct netcore_config *config, char *
     nc->shared = config->exception;
     if (exception_diverts(config->exception)) nc->exception = config->exception;
     int rc = addresses_parse(&stack, config, err_text, err_cap);
+    if (rc == 0) rc = routes_parse(&stack, config, err_text, err_cap);
     if (rc != 0) return rc;
     if ((rc = secret_draw(stack.secret)) != 0) {
         snprintf(err_text, err_cap, "no random numbers for the stack's secret");

@@ -47,8 +47,10 @@ struct netcore_config {
     uint16_t queue;      /* with spread: the core's there */
     struct spread *spread; /* borrowed; NULL: this core alone uses the port, or the cores' connections do not meet */
     struct exception *exception; /* shares the address with the kernel; NULL: we have it alone. Borrowed */
-    const char *address; /* "10.9.0.1/24" */
-    const char *gateway; /* "10.9.0.254"; NULL or "": none */
+    const char *address; /* "10.9.0.1/24"; several separated by commas, of both families */
+    const char *gateway; /* "10.9.0.254"; one of each family separated by a comma; NULL or "": none */
+    const char *const *routes; /* route_count of "10.1.0.0/16 via 10.9.0.253" */
+    unsigned route_count;
     /* The rest, from net_stack_config_default: core, pools, loop, ports, limits. A secret of 0,0 is drawn at random. */
     struct net_stack_config stack;
 };

@@ -148,8 +148,11 @@ int core_create_net(struct core *core, char *err_text, size_t err_cap)
     const struct config *config = core->config;
     struct netcore_config net = {
         .port = core->server->port, .spread = core->server->spread, .exception = core->server->exception,
-        .address = config->ip, .gateway = config->gateway};
+        .address = config->ip, .gateway = config->gateway, .routes = config->route.items, .route_count = config->route.count};
     net_stack_config_default(&net.stack);
+    net.stack.vlan = (uint16_t)config->vlan;
+    net.stack.announce = config->announce && core->index == 0;
+    net.stack.router_discovery = config->router_discovery;
     net.stack.core = core->index;
     net.stack.pools = &core->pools;
     net.stack.loop = &core->loop;

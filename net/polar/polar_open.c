@@ -192,7 +192,8 @@ static int sock_connect(struct polar_sock *s, const struct polar_name *name)
     if (rc != 0) return fail_with(rc);
     t->clock->now(t->clock, &now);
     if (s->bound && (rc = stack_claim(t->stack, s->local.port)) != 0) return fail_with(-rc);
-    rc = net_connect_from(t->stack, s->bound ? s->local.port : 0, name->ip, name->port, now.ns, &s->stream);
+    struct net_endpoint from = {.port = s->bound ? s->local.port : 0};
+    rc = net_connect_from(t->stack, from, net_endpoint_v4(name->ip, name->port), now.ns, &s->stream);
     if (rc == -ENOMEM) rc = -ENOBUFS;
     if (rc != 0) {
         s->stream = NULL;

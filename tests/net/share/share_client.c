@@ -89,7 +89,7 @@ static void exchange(struct client *c, uint32_t ip, uint16_t port)
     clock_tsc_init(&clock);
     clock.clock.now(&clock.clock, &now);
     uint64_t end_ns = now.ns + SECONDS * UINT64_C(1000000000);
-    c->failed = net_connect(c->core.stack, ip, port, now.ns, &c->stream) != 0;
+    c->failed = net_connect(c->core.stack, net_endpoint_v4(ip, port), now.ns, &c->stream) != 0;
     while (!c->failed && c->received < BYTES && now.ns < end_ns) {
         clock.clock.now(&clock.clock, &now);
         netcore_rx(&c->core, &now);
