@@ -60,8 +60,10 @@ void idle_conns_on_events(struct idle_conns *idle, struct stream *s)
     if (events & STREAM_CONNECTED) idle->connected++;
     if (!(events & (STREAM_ERROR | STREAM_EOF | STREAM_READABLE))) return;
     /* Nobody asked: what comes is a refusal. */
-    if (idle->connected + idle->failed < idle->want && !(events & (STREAM_EOF | STREAM_READABLE))) idle->failed++;
-    else if (!idle->closing) idle->lost++;
+    if (idle->connected + idle->failed < idle->want && !(events & (STREAM_EOF | STREAM_READABLE)))
+        idle->failed++;
+    else if (!idle->closing)
+        idle->lost++;
     if (events & STREAM_ERROR) idle->error = s->error;
     forget(idle, s);
 }

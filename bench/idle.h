@@ -13,9 +13,9 @@
 struct idle_conns {
     struct stream **streams; /* [want]; NULL: lost, or closed */
     uint32_t want, opened, connected, failed;
-    uint32_t lost;           /* while they should have stayed */
-    uint32_t closed;         /* places gone through by idle_conns_close */
-    int error;               /* errno value of the latest failure */
+    uint32_t lost;   /* while they should have stayed */
+    uint32_t closed; /* places gone through by idle_conns_close */
+    int error;       /* errno value of the latest failure */
     bool closing;
 };
 
