@@ -82,14 +82,14 @@ static void handle(struct client *c)
     send_some(c);
 }
 
-static void exchange(struct client *c, uint32_t ip, uint16_t port)
+static void exchange(struct client *c, struct net_addr server, uint16_t port)
 {
     struct clock_tsc clock;
     struct tick now;
     clock_tsc_init(&clock);
     clock.clock.now(&clock.clock, &now);
     uint64_t end_ns = now.ns + SECONDS * UINT64_C(1000000000);
-    c->failed = net_connect(c->core.stack, net_endpoint_v4(ip, port), now.ns, &c->stream) != 0;
+    c->failed = net_connect(c->core.stack, (struct net_endpoint){server, port}, now.ns, &c->stream) != 0;
     while (!c->failed && c->received < BYTES && now.ns < end_ns) {
         clock.clock.now(&clock.clock, &now);
         netcore_rx(&c->core, &now);
@@ -116,9 +116,10 @@ static int start(struct client *c, const char *vdev, const char *address, char *
         .frame_count = BUFFERS, .small_count = BUFFERS, .ref_count = BUFFERS, .frame_room = port_frame_room(MTU)};
     struct netcore_config core = {.address = address};
     snprintf(device, sizeof device, "%.*s", (int)strcspn(vdev, ","), vdev);
-    uint32_t ip;
-    if (net_addr_parse_prefix(address, &ip, &exception.addrs[0].len) != 0) return -1;
-    exception_address_v4(exception.addrs[0].addr, ip);
+    struct net_prefix own;
+    if (net_prefix_parse(address, &own) != 0) return -1;
+    memcpy(exception.addrs[0].addr, own.addr.bytes, sizeof exception.addrs[0].addr);
+    exception.addrs[0].len = own.len;
     exception.addr_count = 1;
     if (exception_open(&c->exception, &exception, text, cap) != 0) return -1;
     const char *vdevs[] = {exception_vdev(c->exception, 0)};
@@ -140,8 +141,8 @@ int main(int argc, char **argv)
 {
     static struct client c;
     char text[256] = "";
-    uint32_t ip;
-    if (argc != 5 || net_addr_parse(argv[3], &ip) != 0) {
+    struct net_addr server;
+    if (argc != 5 || net_addr_parse(argv[3], &server) != 0) {
         fprintf(stderr, "share_client: takes VDEV ADDRESS/PREFIX SERVER-ADDRESS SERVER-PORT\n");
         return 2;
     }
@@ -149,7 +150,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "share_client: does not start: %s\n", text);
         return 1;
     }
-    exchange(&c, ip, (uint16_t)atoi(argv[4]));
+    exchange(&c, server, (uint16_t)atoi(argv[4]));
     printf("%u of %u bytes came back\n", c.received, BYTES);
     netcore_fini(&c.core);
     port_close(&c.port);
