@@ -23,8 +23,10 @@ static uint32_t ref_of(const struct run *r)
     const struct peer *peer = r->peer;
     uint32_t ip;
     memcpy(&ip, peer->ip, 4);
-    uint64_t ports = rte_cpu_to_be_16(peer->port) | (uint64_t)rte_cpu_to_be_16(peer->stack_port) << 16;
-    return tcp_table_find(&r->stack->table, ip | ports << 32);
+    struct tcp_tuple t = {.local = r->stack->addrs[0].addr,
+                          .remote = net_addr_v4_be(ip),
+                          .ports = tcp_tuple_ports(peer->port, peer->stack_port)};
+    return tcp_table_find(&r->stack->table, tcp_tuple_key(r->stack->key_secret, &t));
 }
 
 static const struct tcp_conn *conn_of(struct run *r)
