@@ -51,5 +51,6 @@ void tcp_mtu_timeout(struct net_stack *st, struct tcp_conn *c)
     if (c->retries < TCP_MTU_BLACK_HOLE_RETRIES || c->state < TCPS_ESTABLISHED) return;
     uint32_t flight = RTE_MIN(c->snd_max - c->snd_una, c->txq.len);
     if (flight < c->mss) return; /* nothing so long was in flight */
-    if (mss_lower(st, c, tcp_mtu_below(c->mss + headers(c)))) metric_add(&st->metrics.mtu_black_holes, 1);
+    uint32_t mtu = RTE_MAX(tcp_mtu_below(c->mss + headers(c)), TCP_MTU_BLACK_HOLE_LEAST);
+    if (mss_lower(st, c, mtu)) metric_add(&st->metrics.mtu_black_holes, 1);
 }

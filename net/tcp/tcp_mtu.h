@@ -10,6 +10,7 @@
 
 #define TCP_MTU_LEAST_V4 552u        /* a smaller one is not believed: RFC 1191 allows 68, nobody has it */
 #define TCP_MTU_LEAST_V6 1280u
+#define TCP_MTU_BLACK_HOLE_LEAST 1280u /* no path is suspected to take less: RFC 8899's base, rounded up */
 #define TCP_MTU_BLACK_HOLE_RETRIES 3u /* timeouts of the same full segment */
 
 struct net_stack;

@@ -21,10 +21,10 @@ static const char *const state_names[] = {
 static uint32_t ref_of(const struct run *r)
 {
     const struct peer *peer = r->peer;
-    uint32_t theirs, ours;
-    memcpy(&theirs, peer->ip, 4);
-    memcpy(&ours, peer->stack_ip, 4);
-    struct tcp_tuple t = {.local = net_addr_v4_be(ours), .remote = net_addr_v4_be(theirs),
+    uint32_t ip;
+    memcpy(&ip, peer->ip, 4);
+    struct tcp_tuple t = {.local = r->stack->addrs[0].addr,
+                          .remote = net_addr_v4_be(ip),
                           .ports = tcp_tuple_ports(peer->port, peer->stack_port)};
     return tcp_table_find(&r->stack->table, tcp_tuple_key(r->stack->key_secret, &t));
 }
