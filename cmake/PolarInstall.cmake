@@ -1,6 +1,6 @@
 # cmake --install build/release --prefix DIR: the programs, the documents, and the commented sample configuration as this
 # very polarkv prints it.
-install(TARGETS polarkv kvbench RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS polarkv polarctl kvbench RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES README.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES ARCHITECTURE.md DESTINATION ${CMAKE_INSTALL_DOCDIR} OPTIONAL)
 install(CODE "

@@ -59,6 +59,10 @@ static unsigned device_vdev(const struct exception_config *k)
 static int xdp_open(struct exception *ex, const char *iface, char *err_text, size_t err_cap)
 {
     const char *vdev = ex->config.vdevs[ex->xdp_vdev];
+    if (!net_interface_has(iface, ex->config.ip)) { /* then nobody would answer for it */
+        snprintf(err_text, err_cap, "the kernel does not have the port's address on interface %s: ip address add", iface);
+        return -EADDRNOTAVAIL;
+    }
     if (strstr(vdev, ",xdp_prog=")) {
         snprintf(err_text, err_cap, "vdev %s has an XDP program of its own", vdev);
         return -EINVAL;

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <rte_byteorder.h>
+#include <rte_ethdev.h>
+#include "net/port.h"
 #include "net/tcp/tcp.h"
 #include "net/tcp/tcp_cc.h"
 
@@ -33,11 +35,16 @@ const char *net_tcp_state_name(uint8_t state)
     return state < RTE_DIM(names) && names[state] ? names[state] : "UNKNOWN";
 }
 
+void net_addr_text(uint8_t family, const uint8_t addr[16], char text[NET_ENDPOINT_TEXT])
+{
+    if (!inet_ntop(family, addr, text, NET_ENDPOINT_TEXT)) text[0] = '\0';
+}
+
 void net_endpoint_text(uint8_t family, const struct net_endpoint *e, char text[NET_ENDPOINT_TEXT])
 {
-    char addr[INET6_ADDRSTRLEN];
-    if (!inet_ntop(family, e->addr, addr, sizeof addr)) addr[0] = '\0';
-    snprintf(text, NET_ENDPOINT_TEXT, family == AF_INET6 ? "[%s]:%u" : "%s:%u", addr, e->port);
+    char addr[NET_ENDPOINT_TEXT];
+    net_addr_text(family, e->addr, addr);
+    snprintf(text, NET_ENDPOINT_TEXT, family == AF_INET6 ? "[%.45s]:%u" : "%.45s:%u", addr, e->port);
 }
 
 static void endpoints_read(const struct net_stack *st, uint64_t key, struct net_tcp_info *out)
@@ -89,26 +96,31 @@ int net_stream_info(const struct stream *s, struct net_tcp_info *out)
     return 0;
 }
 
-/* Places in order: the pool's slots, then the records of TIME-WAIT. */
+/* Of a connection that is not one: half-open, or in TIME-WAIT. */
+static bool record_read(const struct net_stack *st, uint64_t key, uint8_t state, struct net_tcp_info *out)
+{
+    if (key == 0) return false;
+    *out = (struct net_tcp_info){.state = state, .congestion = ""};
+    endpoints_read(st, key, out);
+    return true;
+}
+
+/* Places in order: the pool's slots, half-open entries, the records of TIME-WAIT. */
 unsigned net_stack_read_connections(const struct net_stack *st, uint32_t *at, struct net_tcp_info *out, unsigned max)
 {
+    uint32_t half_open = st->conn_used, time_wait = half_open + st->syncache.used, end = time_wait + st->time_wait.used;
     unsigned n = 0;
-    for (; max > 0; max--, (*at)++) {
-        if (*at < st->conn_used) {
+    for (; max > 0 && *at < end; max--, (*at)++) {
+        if (*at < half_open) {
             const struct tcp_conn *c = stack_conn(st, *at);
             if (c->state != TCPS_FREE) conn_read(c, &out[n++]);
-            continue;
+        } else if (*at < time_wait) {
+            n += record_read(st, st->syncache.entries[*at - half_open].key, NET_TCP_SYN_RECV, &out[n]);
+        } else {
+            n += record_read(st, st->time_wait.records[*at - time_wait].key, NET_TCP_TIME_WAIT, &out[n]);
         }
-        uint32_t i = *at - st->conn_used;
-        if (i >= st->time_wait.used) {
-            *at = NET_READ_END;
-            break;
-        }
-        const struct tcp_time_wait_record *r = &st->time_wait.records[i];
-        if (r->key == 0) continue;
-        out[n] = (struct net_tcp_info){.state = NET_TCP_TIME_WAIT, .congestion = ""};
-        endpoints_read(st, r->key, &out[n++]);
     }
+    if (*at >= end) *at = NET_READ_END;
     return n;
 }
 
@@ -130,4 +142,14 @@ unsigned net_stack_read_neighbours(const struct net_stack *st, uint32_t *at, str
     }
     if (*at >= ARP_ENTRIES) *at = NET_READ_END;
     return n;
+}
+
+int net_port_read_drops(const struct port *port, struct net_port_drops *out)
+{
+    struct rte_eth_stats stats;
+    int rc = rte_eth_stats_get(port_number(port), &stats);
+    if (rc != 0) return rc;
+    *out = (struct net_port_drops){
+        .rx_missed = stats.imissed, .rx_errors = stats.ierrors, .rx_no_buffer = stats.rx_nombuf};
+    return 0;
 }

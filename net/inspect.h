@@ -67,11 +67,13 @@ const char *net_tcp_state_name(uint8_t state);
 #define NET_ENDPOINT_TEXT 64u
 void net_endpoint_text(uint8_t family, const struct net_endpoint *e, char text[NET_ENDPOINT_TEXT]);
 
+void net_addr_text(uint8_t family, const uint8_t addr[16], char text[NET_ENDPOINT_TEXT]);
+
 #define NET_READ_END UINT32_MAX
 
 /*
  * Looks at up to max places where connections are kept, from *at on (0 at first), and writes those that there are,
- * TIME-WAIT too; returns how many. *at is where to go on, NET_READ_END when all have been seen.
+ * half-open and TIME-WAIT too; returns how many. *at is where to go on, NET_READ_END when all have been seen.
  */
 unsigned net_stack_read_connections(const struct net_stack *stack, uint32_t *at, struct net_tcp_info *out,
                                     unsigned max);
@@ -88,5 +90,14 @@ struct net_neighbour_info {
 /* The same for neighbours. */
 unsigned net_stack_read_neighbours(const struct net_stack *stack, uint32_t *at, struct net_neighbour_info *out,
                                    unsigned max);
+
+/* What a port's device itself dropped, as far as its driver says. Any thread. */
+struct net_port_drops {
+    uint64_t rx_missed;    /* received, but no descriptor was free */
+    uint64_t rx_errors;    /* damaged on the wire */
+    uint64_t rx_no_buffer; /* times the pool was empty */
+};
+struct port;
+int net_port_read_drops(const struct port *port, struct net_port_drops *out); /* 0 or -errno */
 
 #endif

@@ -17,6 +17,7 @@ const size_t netcore_metric_row_count = sizeof netcore_metric_rows / sizeof *net
 static void transmit(void *arg, struct rte_mbuf **frames, uint16_t n)
 {
     struct netcore *nc = arg;
+    if (unlikely(nc->capture)) capture_frames(nc->capture, frames, n, true);
     uint64_t start = rte_rdtsc();
     port_tx(nc->port, nc->queue, frames, n);
     uint64_t cycles = rte_rdtsc() - start;
@@ -49,6 +50,7 @@ unsigned netcore_rx(void *arg, const struct tick *now)
     if (n > 0) {
         uint64_t received = rte_rdtsc();
         uint16_t ours = n;
+        if (unlikely(nc->capture)) capture_frames(nc->capture, frames, n, false);
         if (nc->exception) ours = exception_divert(nc->exception, frames, n, &nc->exception_metrics);
         metric_add(&nc->metrics.rx_bursts, 1);
         metric_add(&nc->metrics.cycles_rx_burst, received - start);

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "net/capture.h"
 #include "net/exception.h"
 #include "net/port.h"
 #include "net/stack.h"
@@ -24,6 +25,7 @@ struct netcore {
     uint16_t queue;
     struct net_stack *stack; /* owned */
     struct exception *exception; /* frames pass it before the stack; NULL: all are the stack's */
+    struct capture *capture; /* where frames are written as they come and go; NULL: nowhere */
     uint64_t tx_burst_tsc;   /* cycles of transmit bursts inside the running call of the stack */
     struct netcore_metrics metrics;
     struct exception_metrics exception_metrics;

@@ -61,6 +61,7 @@ struct net_stack_config {
     enum net_syn_cookies syn_cookies;
     uint32_t max_boards;   /* connections in loss recovery at a time that get a scoreboard; 0: by max_connections */
     uint32_t rx_window;    /* bytes of receive buffer a connection, at most */
+    uint64_t rx_memory;    /* bytes of buffers that all connections' unread payload may hold; 0: half of the frame pool */
     uint32_t tx_inline;    /* payloads up to so many bytes are copied beside the header instead of referenced */
     uint64_t rto_min_ns, rto_max_ns, rto_initial_ns;
     uint64_t tlp_min_ns;       /* least time until a probe of the tail: far below rto_min_ns */
@@ -95,9 +96,15 @@ uint64_t net_stack_deadline(const struct net_stack *stack);
 
 /* 0, -EADDRINUSE. accept is called when the handshake is complete. */
 int net_listen(struct net_stack *stack, uint16_t port, stream_accept_fn *accept, void *arg);
+/* No more connections on this port: those in their handshake are reset, others stay, and for their sake the claim on the
+ * port is kept. */
+void net_unlisten(struct net_stack *stack, uint16_t port);
 /* Starts an active open; the stream is the caller's at once (set user before the next input); STREAM_CONNECTED or
  * STREAM_ERROR follows. 0, -EADDRNOTAVAIL (no free port), -ENOMEM. */
 int net_connect(struct net_stack *stack, uint32_t ip, uint16_t port, uint64_t now_ns, struct stream **out);
+/* The same from a port of the caller's choice (0: any). -EADDRNOTAVAIL too when that port is so connected already. */
+int net_connect_from(struct net_stack *stack, uint16_t local_port, uint32_t ip, uint16_t port, uint64_t now_ns,
+                     struct stream **out);
 
 /* enum values of "cubic" and the like, of "passive", "off", "on"; -EINVAL: no such name. */
 int net_tcp_cc_find(const char *name);

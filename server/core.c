@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/log.h"
+#include "server/inquiry.h"
 #include "server/session.h"
 
 #define STEP_BUSY_NS 100000u    /* between two steps of the store's background work while there is some */
@@ -37,12 +38,13 @@ void *core_chunk(struct core *core, size_t size, unsigned count)
     return chunk + 1;
 }
 
-/* Background work of the shard, and what is due by the wall clock. */
+/* Background work of the shard, what is due by the wall clock, and what the control thread asks. */
 static unsigned housekeeping(void *arg, const struct tick *now)
 {
     struct core *core = arg;
     core->now = now;
-    if (now->ns < core->next_step_ns) return 0;
+    unsigned asked = inquiry_answer(core);
+    if (now->ns < core->next_step_ns) return asked;
     if (core->flush_at_ms && now->unix_ms >= core->flush_at_ms) {
         core->flush_at_ms = 0;
         store_flush(core->store);
@@ -53,7 +55,7 @@ static unsigned housekeeping(void *arg, const struct tick *now)
         core->next_gauge_ns = now->ns + GAUGE_NS;
         metric_set(&core->metrics.buffers_in_use, buf_pools_in_use(&core->pools) - ksock_spare_buffers(core->ksock));
     }
-    return work;
+    return work + asked;
 }
 
 static uint64_t housekeeping_deadline(void *arg)

@@ -54,7 +54,8 @@ struct scratch {
     uint32_t keep; /* the part that outlives the next batch: a line that is still being taken apart */
 };
 
-struct lease; /* server/lease.h */
+struct inquiry; /* server/inquiry.h */
+struct lease;   /* server/lease.h */
 struct chunk;
 
 struct core {
@@ -70,6 +71,7 @@ struct core {
     struct ksock *ksock;
     struct netcore *net; /* NULL: this core has no queue of the port */
     struct mailbox mailbox;
+    struct inquiry *inquiry; /* atomic: what the control thread asks; NULL: nothing */
     struct batch batch;
     struct scratch scratch;
     struct server_metrics metrics;

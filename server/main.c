@@ -7,6 +7,7 @@
 #include <time.h>
 #include "base/eal.h"
 #include "base/log.h"
+#include "server/admin.h"
 #include "server/config.h"
 #include "server/core.h"
 
@@ -161,6 +162,7 @@ static void destroy_server(struct server *server)
 static int serve(const struct config *config, struct exception *exception, sigset_t *signals)
 {
     struct server server = {.config = config, .tsc_hz = clock_tsc_hz(), .start_unix_ms = (uint64_t)time(NULL) * 1000};
+    struct admin *admin = NULL;
     server.exception = exception;
     slot_map_init(&server.slots, config->core_count);
     server.metrics = metrics_create();
@@ -168,13 +170,14 @@ static int serve(const struct config *config, struct exception *exception, sigse
     if (!server.metrics || !server.cores) return EXIT_MACHINE;
     memset(server.cores, 0, sizeof *server.cores * config->core_count);
     int rc = create_cores(&server);
+    if (rc == 0 && *config->admin_socket) rc = admin_create(&admin, &server, config->admin_socket);
     if (rc == 0) rc = start_cores(&server);
     if (rc == 0) {
         announce(&server);
-        int signal_number;
-        sigwait(signals, &signal_number);
+        int signal_number = admin_serve(admin, signals);
         log_info("%s: stopping", strsignal(signal_number));
     }
+    admin_destroy(&admin);
     destroy_server(&server);
     return rc == 0 ? 0 : EXIT_MACHINE;
 }

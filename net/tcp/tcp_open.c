@@ -74,7 +74,6 @@ struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key)
 /* What both SYNs have said. */
 static void handshake_apply(struct net_stack *st, struct tcp_conn *c, const struct tcp_handshake *hs)
 {
-    c->irs = hs->irs;
     c->rcv_nxt = c->rcv_adv = c->last_ack = hs->irs + 1;
     c->peer_mss = hs->mss;
     c->mss = RTE_MIN(hs->mss, mss_local(st));
@@ -219,10 +218,26 @@ static uint16_t port_pick(struct net_stack *st, uint32_t ip_be, uint16_t port, u
 
 int net_connect(struct net_stack *st, uint32_t ip, uint16_t port, uint64_t now_ns, struct stream **out)
 {
+    return net_connect_from(st, 0, ip, port, now_ns, out);
+}
+
+/* Whether the one port that was asked for is free towards there. */
+static bool port_free(const struct net_stack *st, uint16_t local, uint32_t ip_be, uint16_t port, uint64_t *key)
+{
+    uint64_t ports = rte_cpu_to_be_16(port) | (uint32_t)rte_cpu_to_be_16(local) << 16;
+    *key = ip_be | ports << 32;
+    return tcp_table_find(&st->table, *key) == TCP_TABLE_NONE;
+}
+
+int net_connect_from(struct net_stack *st, uint16_t local_port, uint32_t ip, uint16_t port, uint64_t now_ns,
+                     struct stream **out)
+{
     static const uint8_t mac_unknown[6];
+    uint32_t ip_be = rte_cpu_to_be_32(ip);
     uint64_t key;
     stack_set_now(st, now_ns);
-    if (port_pick(st, rte_cpu_to_be_32(ip), port, &key) == 0) return -EADDRNOTAVAIL;
+    if (local_port ? !port_free(st, local_port, ip_be, port, &key) : port_pick(st, ip_be, port, &key) == 0)
+        return -EADDRNOTAVAIL;
     struct tcp_conn *c = tcp_conn_alloc(st, key);
     if (!c) return -ENOMEM;
     c->state = TCPS_SYN_SENT;

@@ -155,6 +155,15 @@ class XdpTest(Share, unittest.TestCase):
         wait_for(lambda: "ready" in self.server.text() or not self.server.alive(), "polarkv is ready", 30)
         self.assertTrue(self.server.alive(), self.server.text())
 
+    def test_an_address_that_the_kernel_has_not_is_refused(self):
+        self.server.stop()
+        self.host.run("ip", "address", "del", f"{ADDRESS}/24", "dev", "pk-server")
+        self.options += "--share-address", "yes"
+        self.server = self.polarkv()
+        self.assertNotEqual(self.server.process.wait(seconds(20)), 0)
+        self.assertIn("the kernel does not have the port's address on interface pk-server", self.server.text())
+        self.server.output.close()
+
     def test_a_second_one_is_refused(self):
         second = self.polarkv()
         self.assertNotEqual(second.process.wait(seconds(20)), 0)

@@ -130,6 +130,23 @@ static void test_time_wait_is_listed(void **state)
     assert_int_equal(script_destroy(&s), 0);
 }
 
+static void test_half_open_is_listed(void **state)
+{
+    (void)state;
+    struct script s;
+    struct net_tcp_info all[4];
+    script_create(&s, NULL);
+    script_send(&s, S, 0, 0, 65535, NULL, 0);
+    assert_int_equal(read_all(s.stack, 4, all, 4), 1);
+    assert_int_equal(all[0].state, NET_TCP_SYN_RECV);
+    assert_int_equal(all[0].remote.port, SCRIPT_PEER_PORT);
+    script_expect(&s, S | A, 0, 1, 0);
+    script_send(&s, A, 1, 1, 65535, NULL, 0);
+    assert_int_equal(read_all(s.stack, 4, all, 4), 1);
+    assert_int_equal(all[0].state, NET_TCP_ESTABLISHED);
+    assert_int_equal(script_destroy(&s), 0);
+}
+
 static unsigned neighbours(const struct net_stack *stack, struct net_neighbour_info *out, unsigned cap)
 {
     unsigned count = 0;
@@ -163,9 +180,13 @@ static void test_neighbours(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_an_established_connection), cmocka_unit_test(test_queues_and_flight),
-        cmocka_unit_test(test_a_stream_of_another_kind),  cmocka_unit_test(test_reading_in_steps_sees_each_once),
-        cmocka_unit_test(test_time_wait_is_listed),       cmocka_unit_test(test_neighbours),
+        cmocka_unit_test(test_an_established_connection),
+        cmocka_unit_test(test_queues_and_flight),
+        cmocka_unit_test(test_a_stream_of_another_kind),
+        cmocka_unit_test(test_reading_in_steps_sees_each_once),
+        cmocka_unit_test(test_time_wait_is_listed),
+        cmocka_unit_test(test_half_open_is_listed),
+        cmocka_unit_test(test_neighbours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

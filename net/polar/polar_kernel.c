@@ -1,0 +1,45 @@
+/* TCP sockets that turn out not to be ours: loopback, and addresses of the host's other interfaces. */
+#include <unistd.h>
+#include <netinet/tcp.h>
+#include "net/polar/polar_impl.h"
+
+bool name_is_loopback(const struct polar_name *name) { return name->ip >> 24 == IN_LOOPBACKNET; }
+
+static struct timeval timeval_of(uint64_t ns)
+{
+    return (struct timeval){.tv_sec = (time_t)(ns / 1000000000), .tv_usec = (suseconds_t)(ns % 1000000000 / 1000)};
+}
+
+/* What was asked for before the kernel had it. A refusal is the kernel's to make later, as with its own sockets. */
+static void options_replay(const struct polar_sock *s, int fd)
+{
+    struct linger linger = {.l_onoff = s->linger, .l_linger = (int)s->linger_s};
+    struct timeval receive = timeval_of(s->receive_timeout_ns), send = timeval_of(s->send_timeout_ns);
+    int on = 1, low = (int)s->receive_low, keepalive = s->keepalive;
+    if (s->reuse_address) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (s->reuse_port) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (s->linger) setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &keepalive, sizeof keepalive);
+    setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &receive, sizeof receive);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &send, sizeof send);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* as with ours */
+}
+
+int sock_delegate(struct polar_sock *s)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (s->nonblock ? SOCK_NONBLOCK : 0), 0);
+    if (fd < 0) return -errno;
+    options_replay(s, fd);
+    s->kernel_fd = fd;
+    int rc = watch_delegate(s);
+    if (rc != 0) {
+        close(fd);
+        s->kernel_fd = -1;
+        return rc;
+    }
+    sock_port_release(s);
+    s->state = SOCK_KERNEL;
+    metric_add(&s->thread->metrics.delegated, 1);
+    return 0;
+}

@@ -1,0 +1,222 @@
+/* How sockets get their names and their connections: bind, listen, accept, connect. */
+#include <assert.h>
+#include <unistd.h>
+#include "net/polar/polar_impl.h"
+
+#define PORT_FIRST 49152u /* for a bind to port 0: RFC 6335's dynamic ports */
+#define PORT_COUNT 16384u
+
+static bool port_taken(const struct polar_thread *t, uint16_t port) { return t->ports[port / 64] >> (port % 64) & 1; }
+
+void sock_port_release(struct polar_sock *s)
+{
+    if (s->bound) s->thread->ports[s->local.port / 64] &= ~(UINT64_C(1) << (s->local.port % 64));
+    s->bound = false;
+}
+
+static void port_take(struct polar_sock *s, uint16_t port)
+{
+    s->thread->ports[port / 64] |= UINT64_C(1) << (port % 64);
+    s->local.port = port;
+    s->bound = true;
+}
+
+/* 0: all are taken. */
+static uint16_t port_choose(struct polar_thread *t)
+{
+    for (uint32_t i = 0; i < PORT_COUNT; i++) {
+        uint16_t port = (uint16_t)(PORT_FIRST + t->port_next++ % PORT_COUNT);
+        if (!port_taken(t, port)) return port;
+    }
+    return 0;
+}
+
+static int sock_bind(struct polar_sock *s, const struct polar_name *name)
+{
+    struct polar_thread *t = s->thread;
+    if (name->port && port_taken(t, name->port)) return -EADDRINUSE;
+    uint16_t port = name->port ? name->port : port_choose(t);
+    if (port == 0) return -EADDRINUSE;
+    port_take(s, port);
+    s->local.ip = name->ip;
+    return 0;
+}
+
+static void undelegate(struct polar_sock *s)
+{
+    close(s->kernel_fd); /* and so it leaves the kernel's part of its sets */
+    s->kernel_fd = -1;
+    s->state = SOCK_NEW;
+}
+
+int polar_bind(int fd, const struct sockaddr *address, socklen_t len)
+{
+    struct polar_sock *s;
+    struct polar_name name;
+    int kernel = sock_resolve(fd, &s);
+    if (kernel >= 0) return bind(kernel, address, len);
+    if (!s) return -1;
+    if (s->state == SOCK_SET) return fail_with(ENOTSOCK);
+    if (s->state != SOCK_NEW || s->bound) return fail_with(EINVAL);
+    int rc = name_parse(address, len, &name);
+    if (rc != 0) return fail_with(-rc);
+    if (name.ip == INADDR_ANY || name.ip == s->thread->local_ip) return result(sock_bind(s, &name));
+    if ((rc = sock_delegate(s)) != 0) return fail_with(-rc);
+    if (bind(s->kernel_fd, address, len) == 0) return 0;
+    int error = errno;
+    undelegate(s);
+    return fail_with(error);
+}
+
+int polar_listen(int fd, int backlog)
+{
+    struct polar_sock *s;
+    int kernel = sock_resolve(fd, &s);
+    if (kernel >= 0) return listen(kernel, backlog);
+    if (!s) return -1;
+    if (s->state == SOCK_SET) return fail_with(ENOTSOCK);
+    if (s->state != SOCK_NEW && s->state != SOCK_LISTENING) return fail_with(EINVAL);
+    s->backlog = backlog < 1 ? 1 : backlog > (int)POLAR_ACCEPT_MOST ? POLAR_ACCEPT_MOST : (uint32_t)backlog;
+    if (s->state == SOCK_LISTENING) return 0;
+    int rc = s->bound ? 0 : sock_bind(s, &(struct polar_name){.ip = INADDR_ANY});
+    if (rc == 0) rc = net_listen(s->thread->stack, s->local.port, sock_accepted, s);
+    if (rc == -ENOSPC) rc = -ENOBUFS;
+    if (rc != 0) return fail_with(-rc);
+    s->state = SOCK_LISTENING;
+    return 0;
+}
+
+/* What a socket inherits from its listener. */
+static void inherit(struct polar_sock *s, const struct polar_sock *from)
+{
+    s->send_buffer = from->send_buffer;
+    s->receive_low = from->receive_low;
+    s->receive_timeout_ns = from->receive_timeout_ns;
+    s->send_timeout_ns = from->send_timeout_ns;
+    s->linger = from->linger;
+    s->linger_s = from->linger_s;
+    s->keepalive = from->keepalive;
+}
+
+void sock_accepted(void *arg, struct stream *stream)
+{
+    struct polar_sock *l = arg, *s = NULL;
+    struct polar_thread *t = l->thread;
+    if (l->accept_count < l->backlog) s = sock_alloc(t, SOCK_CONNECTED);
+    if (!s) {
+        metric_add(l->accept_count < l->backlog ? &t->metrics.accept_no_socket : &t->metrics.accept_overflow, 1);
+        stream->ops->abort(stream);
+        return;
+    }
+    s->stream = stream;
+    stream->user = s;
+    inherit(s, l);
+    stream->tx_low_water = s->send_buffer / 2;
+    stream_names(stream, &s->local, &s->peer);
+    if (l->accept_tail) l->accept_tail->accept_next = s;
+    else l->accept_head = s;
+    l->accept_tail = s;
+    l->accept_count++;
+    if (l->watches) watch_notify(l, EPOLLIN);
+}
+
+static struct polar_sock *accept_pop(struct polar_sock *l)
+{
+    struct polar_sock *s = l->accept_head;
+    l->accept_head = s->accept_next;
+    if (!l->accept_head) l->accept_tail = NULL;
+    s->accept_next = NULL;
+    l->accept_count--;
+    return s;
+}
+
+void sock_unlisten(struct polar_sock *l)
+{
+    net_unlisten(l->thread->stack, l->local.port);
+    while (l->accept_head) {
+        struct polar_sock *s = accept_pop(l);
+        s->stream->ops->abort(s->stream);
+        sock_free(s);
+    }
+}
+
+static bool may_accept(struct polar_sock *l) { return l->accept_head != NULL; }
+
+int polar_accept4(int fd, struct sockaddr *address, socklen_t *len, int flags)
+{
+    struct polar_sock *l;
+    int kernel = sock_resolve(fd, &l);
+    if (kernel >= 0) return accept4(kernel, address, len, flags);
+    if (!l) return -1;
+    if (l->state == SOCK_SET) return fail_with(ENOTSOCK);
+    if (l->state != SOCK_LISTENING || flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) return fail_with(EINVAL);
+    if (address && !len) return fail_with(EFAULT);
+    bool there = l->nonblock ? thread_look(l->thread, l, may_accept)
+                             : thread_wait(l->thread, l, may_accept, l->receive_timeout_ns);
+    if (!there) return fail_with(EAGAIN);
+    struct polar_sock *s = accept_pop(l);
+    s->nonblock = flags & SOCK_NONBLOCK;
+    metric_add(&l->thread->metrics.accepted, 1);
+    name_write(&s->peer, address, len);
+    return sock_fd(s);
+}
+
+int polar_accept(int fd, struct sockaddr *address, socklen_t *len) { return polar_accept4(fd, address, len, 0); }
+
+/* Why nothing can be sent there; 0: it can. */
+static int unreachable(const struct polar_thread *t, const struct polar_name *name)
+{
+    uint32_t mask = t->prefix_len ? UINT32_MAX << (32 - t->prefix_len) : 0;
+    if (name->port == 0 || name->ip == t->local_ip) return EADDRNOTAVAIL;
+    if (IN_MULTICAST(name->ip) || name->ip == INADDR_BROADCAST) return ENETUNREACH;
+    if (((name->ip ^ t->local_ip) & mask) == 0 || t->routed) return 0;
+    return ENETUNREACH;
+}
+
+static bool open_over(struct polar_sock *s) { return s->state != SOCK_CONNECTING; }
+
+static int open_wait(struct polar_sock *s)
+{
+    if (s->nonblock || !thread_wait(s->thread, s, open_over, s->send_timeout_ns)) return fail_with(EINPROGRESS);
+    int error = sock_take_error(s);
+    return error ? fail_with(error) : 0;
+}
+
+static int sock_connect(struct polar_sock *s, const struct polar_name *name)
+{
+    struct polar_thread *t = s->thread;
+    struct tick now;
+    int rc = unreachable(t, name);
+    if (rc != 0) return fail_with(rc);
+    t->clock->now(t->clock, &now);
+    if (s->bound && (rc = stack_claim(t->stack, s->local.port)) != 0) return fail_with(-rc);
+    rc = net_connect_from(t->stack, s->bound ? s->local.port : 0, name->ip, name->port, now.ns, &s->stream);
+    if (rc == -ENOMEM) rc = -ENOBUFS;
+    if (rc != 0) {
+        s->stream = NULL;
+        return fail_with(-rc);
+    }
+    s->stream->user = s;
+    s->stream->tx_low_water = s->send_buffer / 2;
+    s->state = SOCK_CONNECTING;
+    stream_names(s->stream, &s->local, &s->peer);
+    return open_wait(s);
+}
+
+int polar_connect(int fd, const struct sockaddr *address, socklen_t len)
+{
+    struct polar_sock *s;
+    struct polar_name name;
+    int kernel = sock_resolve(fd, &s);
+    if (kernel >= 0) return connect(kernel, address, len);
+    if (!s) return -1;
+    if (s->state == SOCK_SET) return fail_with(ENOTSOCK);
+    if (s->state == SOCK_CONNECTING) return fail_with(EALREADY);
+    if (s->state != SOCK_NEW) return fail_with(EISCONN);
+    if (s->error) return fail_with(sock_take_error(s)); /* of an open that nobody waited for */
+    int rc = name_parse(address, len, &name);
+    if (rc != 0) return fail_with(-rc);
+    if (!name_is_loopback(&name) && name.ip != INADDR_ANY) return sock_connect(s, &name);
+    if ((rc = sock_delegate(s)) != 0) return fail_with(-rc);
+    return connect(s->kernel_fd, address, len);
+}

@@ -1,0 +1,200 @@
+/* Socket options and the configuration. */
+#include "tests/net/polar/pair.h"
+
+static int get(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+    assert_ok(polar_getsockopt(fd, level, name, &value, &len));
+    assert_int_equal(len, sizeof value);
+    return value;
+}
+
+static void set(int fd, int level, int name, int value) { assert_ok(polar_setsockopt(fd, level, name, &value, sizeof value)); }
+
+static void test_what_there_is_to_read(void **state)
+{
+    (void)state;
+    int fds[2], listener;
+    pair_connect(fds, &listener);
+    assert_int_equal(get(fds[0], SOL_SOCKET, SO_TYPE), SOCK_STREAM);
+    assert_int_equal(get(fds[0], SOL_SOCKET, SO_DOMAIN), AF_INET);
+    assert_int_equal(get(fds[0], SOL_SOCKET, SO_PROTOCOL), IPPROTO_TCP);
+    assert_int_equal(get(fds[0], SOL_SOCKET, SO_ERROR), 0);
+    assert_int_equal(get(fds[0], SOL_SOCKET, SO_RCVBUF), 128 << 10);
+    assert_int_equal(get(fds[0], IPPROTO_TCP, TCP_MAXSEG), 1448); /* 1500 less IP, TCP, timestamps */
+    assert_int_equal(get(fds[0], SOL_SOCKET, SO_ACCEPTCONN), 0);
+    on(1);
+    assert_int_equal(get(listener, SOL_SOCKET, SO_ACCEPTCONN), 1);
+}
+
+static void test_what_is_set_is_read(void **state)
+{
+    (void)state;
+    int fd = polar_socket(AF_INET, SOCK_STREAM, 0);
+    struct timeval time = {.tv_sec = 3, .tv_usec = 250000}, got, bad = {.tv_usec = 1000000};
+    socklen_t len = sizeof got;
+    set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    assert_int_equal(get(fd, SOL_SOCKET, SO_REUSEADDR), 1);
+    set(fd, SOL_SOCKET, SO_REUSEPORT, 7);
+    assert_int_equal(get(fd, SOL_SOCKET, SO_REUSEPORT), 1);
+    set(fd, SOL_SOCKET, SO_SNDBUF, 100000);
+    assert_int_equal(get(fd, SOL_SOCKET, SO_SNDBUF), 100000);
+    set(fd, SOL_SOCKET, SO_SNDBUF, 1); /* too small to be any use */
+    assert_int_equal(get(fd, SOL_SOCKET, SO_SNDBUF), 2048);
+    set(fd, SOL_SOCKET, SO_RCVLOWAT, 0);
+    assert_int_equal(get(fd, SOL_SOCKET, SO_RCVLOWAT), 1);
+    set(fd, SOL_SOCKET, SO_RCVLOWAT, 100);
+    assert_int_equal(get(fd, SOL_SOCKET, SO_RCVLOWAT), 100);
+    set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    assert_int_equal(get(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+    assert_ok(polar_setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time));
+    assert_ok(polar_getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &got, &len));
+    assert_memory_equal(&got, &time, sizeof got);
+    assert_fails(polar_setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &bad, sizeof bad), EDOM);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    int fd = polar_socket(AF_INET, SOCK_STREAM, 0), value = 1;
+    socklen_t len = sizeof value;
+    assert_fails(polar_setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "x", 1), ENOPROTOOPT);
+    assert_fails(polar_setsockopt(fd, SOL_SOCKET, SO_ERROR, &value, len), ENOPROTOOPT);
+    assert_fails(polar_setsockopt(fd, IPPROTO_TCP, TCP_INFO, &value, len), ENOPROTOOPT);
+    assert_fails(polar_getsockopt(fd, IPPROTO_IP, TCP_INFO, &value, &len), ENOPROTOOPT);
+    assert_fails(polar_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, NULL, len), EFAULT);
+    assert_fails(polar_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &value, 2), EINVAL);
+    assert_fails(polar_getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, NULL, &len), EFAULT);
+    assert_fails(polar_getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &value, NULL), EFAULT);
+    assert_fails(polar_setsockopt(12345678, SOL_SOCKET, SO_REUSEADDR, &value, len), EBADF);
+}
+
+static void test_inherited(void **state)
+{
+    (void)state;
+    struct sockaddr_in to = address_of(1, 9);
+    on(1);
+    int listener = polar_socket(AF_INET, SOCK_STREAM, 0);
+    set(listener, SOL_SOCKET, SO_SNDBUF, 12345);
+    assert_ok(polar_bind(listener, (struct sockaddr *)&to, sizeof to));
+    assert_ok(polar_listen(listener, 1));
+    on(0);
+    int fd = polar_socket(AF_INET, SOCK_STREAM, 0);
+    assert_ok(polar_connect(fd, (struct sockaddr *)&to, sizeof to));
+    on(1);
+    int accepted = polar_accept(listener, NULL, NULL);
+    assert_int_equal(get(accepted, SOL_SOCKET, SO_SNDBUF), 12345);
+}
+
+static void test_info(void **state)
+{
+    (void)state;
+    int fds[2], listener;
+    char text[100];
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+    pair_connect(fds, &listener);
+    assert_int_equal(polar_send(fds[0], text, sizeof text, 0), sizeof text);
+    assert_ok(polar_getsockopt(fds[0], IPPROTO_TCP, TCP_INFO, &info, &len));
+    assert_int_equal(len, sizeof info);
+    assert_int_equal(info.tcpi_state, TCP_ESTABLISHED);
+    assert_int_equal(info.tcpi_options & (TCPI_OPT_TIMESTAMPS | TCPI_OPT_SACK | TCPI_OPT_WSCALE), 7);
+    assert_int_equal(info.tcpi_snd_mss, 1448);
+    assert_true(info.tcpi_unacked >= 1);
+    assert_int_equal(info.tcpi_snd_cwnd, 10); /* RFC 6928 */
+    assert_in_range(info.tcpi_rtt, 1, 1000);
+    pair_run(10 * MS);
+    len = 4; /* less is cut off */
+    assert_ok(polar_getsockopt(fds[0], IPPROTO_TCP, TCP_INFO, &info, &len));
+    assert_int_equal(len, 4);
+    assert_ok(polar_shutdown(fds[0], SHUT_WR));
+    pair_run(10 * MS);
+    len = sizeof info;
+    assert_ok(polar_getsockopt(fds[0], IPPROTO_TCP, TCP_INFO, &info, &len));
+    assert_int_equal(info.tcpi_state, TCP_FIN_WAIT2);
+    assert_int_equal(info.tcpi_unacked, 0);
+    on(1);
+    len = sizeof info;
+    assert_ok(polar_getsockopt(listener, IPPROTO_TCP, TCP_INFO, &info, &len));
+    assert_int_equal(info.tcpi_state, TCP_LISTEN);
+    assert_ok(polar_getsockopt(fds[1], IPPROTO_TCP, TCP_INFO, &info, &len));
+    assert_int_equal(info.tcpi_state, TCP_CLOSE_WAIT);
+}
+
+static void test_configuration(void **state)
+{
+    (void)state;
+    struct polar_config c;
+    polar_config_default(&c);
+    assert_ok(polar_config_set(&c, "vdev", "net_tap0"));
+    assert_string_equal(c.vdev, "net_tap0");
+    assert_ok(polar_config_set(&c, "max-sockets", "100"));
+    assert_ok(polar_config_set(&c, "memory_mib", "64"));
+    assert_ok(polar_config_set(&c, "huge-pages", "yes"));
+    assert_int_equal(c.max_sockets, 100);
+    assert_int_equal(c.memory_mib, 64);
+    assert_true(c.huge_pages);
+    assert_fails(polar_config_set(&c, "max-socket", "100"), EINVAL);
+    assert_fails(polar_config_set(&c, "max-sockets-", "100"), EINVAL);
+    assert_fails(polar_config_set(&c, "buffers", "-1"), EINVAL);
+    assert_fails(polar_config_set(&c, "buffers", "1k"), EINVAL);
+    assert_fails(polar_config_set(&c, "buffers", "4294967296"), EINVAL);
+    assert_fails(polar_config_set(&c, "huge-pages", "1"), EINVAL);
+}
+
+static void refused(struct polar_config *c, const char *text)
+{
+    assert_fails(polar_init(c), EINVAL);
+    assert_non_null(strstr(polar_init_error(), text));
+}
+
+static void test_configurations_that_cannot_be(void **state)
+{
+    (void)state;
+    struct polar_config c;
+    polar_config_default(&c);
+    refused(&c, "vdev or pci");
+    c.vdev = "net_memif0,zero-copy=yes";
+    refused(&c, "address");
+    c.address = "10.0.0.1";
+    refused(&c, "10.0.0.1 is not of the form");
+    c.address = "10.0.0.1/24";
+    c.threads = 0;
+    refused(&c, "threads 0");
+    c.threads = POLAR_THREADS_MAX + 1;
+    refused(&c, "threads 65");
+    c.threads = 1;
+    c.buffers = 10;
+    refused(&c, "buffers 10");
+    c.buffers = 16384;
+    c.max_sockets = 0;
+    refused(&c, "max_sockets 0");
+    c.max_sockets = 10;
+    c.mtu = 70000;
+    refused(&c, "mtu 70000");
+    c.mtu = 1500;
+    c.port_first = 5, c.port_last = 4;
+    refused(&c, "5..4");
+    c.port_last = 6;
+    refused(&c, "zero-copy"); /* what port_check_vdev says */
+    c.vdev = "net_ring0";
+    c.share_address = "perhaps";
+    refused(&c, "share_address perhaps");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, pair_set_up, pair_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_what_there_is_to_read),
+        TEST(test_what_is_set_is_read),
+        TEST(test_refusals),
+        TEST(test_inherited),
+        TEST(test_info),
+        cmocka_unit_test(test_configuration),
+        cmocka_unit_test(test_configurations_that_cannot_be),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
