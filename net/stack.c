@@ -69,6 +69,11 @@ static int pools_init(struct net_stack *st)
     return tcp_pools_init(&st->pools, boards, k->pools->frame->size / 4);
 }
 
+static uint64_t rx_memory_default(const struct buf_pools *pools)
+{
+    return (uint64_t)pools->frame->size / 2 * rte_pktmbuf_data_room_size(pools->frame);
+}
+
 static void offloads(struct net_stack *st)
 {
     if (st->config.tx_ip_checksum) st->tx_flags |= RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_IPV4;
@@ -93,6 +98,8 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     wheel_init(&st->wheel, 0);
     tcp_cookies_init(&st->cookies);
     tcp_tunings_init(st);
+    if (!config->rx_memory) st->config.rx_memory = rx_memory_default(config->pools);
+    st->rx_memory_scarce = st->config.rx_memory / 2;
     int rc = -ENOMEM;
     st->conns = net_region_map((size_t)config->max_connections * TCP_CONN_BYTES);
     if (!st->conns) goto free_stack;

@@ -61,6 +61,7 @@ struct net_stack_config {
     enum net_syn_cookies syn_cookies;
     uint32_t max_boards;   /* connections in loss recovery at a time that get a scoreboard; 0: by max_connections */
     uint32_t rx_window;    /* bytes of receive buffer a connection, at most */
+    uint64_t rx_memory;    /* bytes of buffers that all connections' unread payload may hold; 0: half of the frame pool */
     uint32_t tx_inline;    /* payloads up to so many bytes are copied beside the header instead of referenced */
     uint64_t rto_min_ns, rto_max_ns, rto_initial_ns;
     uint64_t tlp_min_ns;       /* least time until a probe of the tail: far below rto_min_ns */

@@ -53,6 +53,8 @@ struct net_stack {
     struct tcp_syncache syncache;
     struct tcp_cookies cookies;
     struct wheel wheel;
+    uint64_t rx_memory;     /* bytes of buffers that hold unread payload */
+    uint64_t rx_memory_scarce;
     struct tcp_pools pools;
     struct tcp_listener listeners[STACK_LISTENERS];
     struct tcp_tuning_entry tunings[TCP_TUNINGS]; /* tcp_tuning.h */

@@ -74,7 +74,6 @@ struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key)
 /* What both SYNs have said. */
 static void handshake_apply(struct net_stack *st, struct tcp_conn *c, const struct tcp_handshake *hs)
 {
-    c->irs = hs->irs;
     c->rcv_nxt = c->rcv_adv = c->last_ack = hs->irs + 1;
     c->peer_mss = hs->mss;
     c->mss = RTE_MIN(hs->mss, mss_local(st));

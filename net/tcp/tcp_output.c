@@ -3,12 +3,13 @@
 
 #include "net/tcp/tcp_cc.h"
 #include "net/tcp/tcp_recovery.h"
+#include "net/tcp/tcp_rx_memory.h"
 
 #define DUPACKS_MAX 8u /* sent in one turn */
 
 uint16_t tcp_window_offer(const struct net_stack *st, struct tcp_conn *c, uint8_t scale)
 {
-    uint32_t room = st->config.rx_window > c->rx_held ? st->config.rx_window - c->rx_held : 0;
+    uint32_t room = tcp_rx_room(st, c);
     uint32_t step = RTE_MIN((uint32_t)c->mss, st->config.rx_window / 2);
     tcp_seq edge = c->rcv_nxt + room;
     /* Small steps are kept back, and what was offered is never taken away: RFC 9293 3.8.6.2.2. */
