@@ -68,9 +68,10 @@ struct polar_sock {
     bool starved;                /* a sender found no buffer: on thread->starved */
     bool reuse_address, reuse_port;
     bool linger;
-    bool keepalive;
+    bool tuned;                  /* tuning differs from the stack's */
     int error;                   /* SO_ERROR, pending */
     int kernel_fd;               /* SOCK_KERNEL */
+    struct net_tcp_tuning tuning;
     uint32_t linger_s;
     uint32_t send_buffer, receive_low;
     uint64_t receive_timeout_ns, send_timeout_ns; /* 0: none */
@@ -238,6 +239,8 @@ void sock_info(const struct polar_sock *s, struct tcp_info *out);
 void stream_names(const struct stream *s, struct polar_name *local, struct polar_name *peer);
 /* Frames to this port are ours, where the kernel shares the address; until the end. 0 or -errno. */
 int stack_claim(struct net_stack *st, uint16_t port);
+/* The name of the congestion control of s, or where s is NULL of connections to come. */
+const char *stack_congestion(const struct net_stack *st, const struct stream *s);
 /* Payload bytes of a full segment. */
 uint16_t stream_mss(const struct stream *s);
 /* Bytes that were put behind what is queued, into the room of its last buffer; 0: they need one of their own. */

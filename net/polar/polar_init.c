@@ -52,10 +52,9 @@ const char *polar_init_error(void) { return process.error; }
 
 static int config_check(const struct polar_config *c)
 {
-    uint32_t ip;
-    uint8_t prefix;
+    struct net_prefix prefix;
     if (!c->vdev && !c->pci) return refuse(-EINVAL, "vdev or pci is missing");
-    if (!c->address || net_addr_parse_prefix(c->address, &ip, &prefix) != 0)
+    if (!c->address || net_prefix_parse(c->address, &prefix) != 0 || !net_addr_is_v4(&prefix.addr))
         return refuse(-EINVAL, "address %s is not of the form 10.9.0.1/24", c->address ? c->address : "");
     if (strlen(c->address) >= NAME_BYTES || (c->gateway && strlen(c->gateway) >= NAME_BYTES))
         return refuse(-EINVAL, "an address is too long");
@@ -148,7 +147,10 @@ static int share_start(const struct polar_config *c)
     if (process.used) return refuse(-EPERM, "the environment starts once in a process");
     int rc = c->vdev ? port_check_vdev(c->vdev, (uint16_t)c->mtu, process.error, sizeof process.error) : 0;
     if (rc != 0) return rc;
-    net_addr_parse_prefix(c->address, &process.ip, &process.prefix_len);
+    struct net_prefix prefix;
+    net_prefix_parse(c->address, &prefix);
+    process.ip = rte_be_to_cpu_32(prefix.addr.be32[3]);
+    process.prefix_len = prefix.len;
     return share_open(&process.share, c, device_of(c, device), process.ip, process.prefix_len, process.error,
                       sizeof process.error);
 }

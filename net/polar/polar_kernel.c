@@ -10,20 +10,32 @@ static struct timeval timeval_of(uint64_t ns)
     return (struct timeval){.tv_sec = (time_t)(ns / 1000000000), .tv_usec = (suseconds_t)(ns % 1000000000 / 1000)};
 }
 
+static void tuning_replay(const struct net_tcp_tuning *t, int fd)
+{
+    int keepalive = t->keepalive, idle = (int)(t->keep_idle_ns / 1000000000), count = (int)t->keep_count;
+    int interval = (int)(t->keep_interval_ns / 1000000000), no_delay = !t->nagle;
+    unsigned timeout_ms = (unsigned)(t->user_timeout_ns / 1000000);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &keepalive, sizeof keepalive);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, sizeof no_delay);
+}
+
 /* What was asked for before the kernel had it. A refusal is the kernel's to make later, as with its own sockets. */
 static void options_replay(const struct polar_sock *s, int fd)
 {
     struct linger linger = {.l_onoff = s->linger, .l_linger = (int)s->linger_s};
     struct timeval receive = timeval_of(s->receive_timeout_ns), send = timeval_of(s->send_timeout_ns);
-    int on = 1, low = (int)s->receive_low, keepalive = s->keepalive;
+    int on = 1, low = (int)s->receive_low;
     if (s->reuse_address) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (s->reuse_port) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     if (s->linger) setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &keepalive, sizeof keepalive);
     setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &receive, sizeof receive);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &send, sizeof send);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* as with ours */
+    tuning_replay(&s->tuning, fd);
 }
 
 int sock_delegate(struct polar_sock *s)

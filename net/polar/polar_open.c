@@ -95,7 +95,8 @@ static void inherit(struct polar_sock *s, const struct polar_sock *from)
     s->send_timeout_ns = from->send_timeout_ns;
     s->linger = from->linger;
     s->linger_s = from->linger_s;
-    s->keepalive = from->keepalive;
+    s->tuning = from->tuning;
+    s->tuned = from->tuned;
 }
 
 void sock_accepted(void *arg, struct stream *stream)
@@ -112,6 +113,7 @@ void sock_accepted(void *arg, struct stream *stream)
     stream->user = s;
     inherit(s, l);
     stream->tx_low_water = s->send_buffer / 2;
+    if (s->tuned) net_tcp_tune(stream, &s->tuning); /* out of places for settings it keeps the usual ones */
     stream_names(stream, &s->local, &s->peer);
     if (l->accept_tail) l->accept_tail->accept_next = s;
     else l->accept_head = s;
@@ -190,7 +192,8 @@ static int sock_connect(struct polar_sock *s, const struct polar_name *name)
     if (rc != 0) return fail_with(rc);
     t->clock->now(t->clock, &now);
     if (s->bound && (rc = stack_claim(t->stack, s->local.port)) != 0) return fail_with(-rc);
-    rc = net_connect_from(t->stack, s->bound ? s->local.port : 0, name->ip, name->port, now.ns, &s->stream);
+    struct net_endpoint from = {.port = s->bound ? s->local.port : 0};
+    rc = net_connect_from(t->stack, from, net_endpoint_v4(name->ip, name->port), now.ns, &s->stream);
     if (rc == -ENOMEM) rc = -ENOBUFS;
     if (rc != 0) {
         s->stream = NULL;
@@ -198,6 +201,7 @@ static int sock_connect(struct polar_sock *s, const struct polar_name *name)
     }
     s->stream->user = s;
     s->stream->tx_low_water = s->send_buffer / 2;
+    if (s->tuned) net_tcp_tune(s->stream, &s->tuning);
     s->state = SOCK_CONNECTING;
     stream_names(s->stream, &s->local, &s->peer);
     return open_wait(s);

@@ -6,7 +6,8 @@
 
 #define SEND_BUFFER_LEAST 2048u
 #define SEND_BUFFER_MOST (1u << 30)
-#define CONGESTION "newreno"
+#define MS_NS UINT64_C(1000000)
+#define SECOND_NS UINT64_C(1000000000)
 
 /* A value on its way: len is what the caller has room for, or gave. */
 struct option_value {
@@ -171,17 +172,101 @@ static int get_send_timeout(struct polar_sock *s, struct option_value *out)
     return put_timeout(out, s->send_timeout_ns);
 }
 
-/* Nothing is ever kept back to be joined with more: there is no Nagle to turn on. */
-static int set_no_delay(struct polar_sock *s, const void *data, socklen_t len)
+/* A changed tuning is in force at once on a connection; else when there is one. */
+static int tune(struct polar_sock *s, const struct net_tcp_tuning *t)
 {
-    (void)s, (void)len;
-    return value_int(data) ? 0 : -ENOPROTOOPT;
+    int rc = s->stream ? net_tcp_tune(s->stream, t) : 0;
+    if (rc == -ENOSPC) return -ENOBUFS;
+    if (rc != 0) return rc;
+    s->tuning = *t;
+    s->tuned = true;
+    return 0;
 }
 
-static int get_no_delay(struct polar_sock *s, struct option_value *out)
+static int set_no_delay(struct polar_sock *s, const void *data, socklen_t len)
 {
-    (void)s;
-    return put_int(out, 1);
+    struct net_tcp_tuning t = s->tuning;
+    (void)len;
+    t.nagle = !value_int(data);
+    return tune(s, &t);
+}
+
+static int get_no_delay(struct polar_sock *s, struct option_value *out) { return put_int(out, !s->tuning.nagle); }
+
+static int set_keepalive(struct polar_sock *s, const void *data, socklen_t len)
+{
+    struct net_tcp_tuning t = s->tuning;
+    (void)len;
+    t.keepalive = value_int(data) != 0;
+    return tune(s, &t);
+}
+
+static int get_keepalive(struct polar_sock *s, struct option_value *out) { return put_int(out, s->tuning.keepalive); }
+
+/* Seconds, in Linux's range. */
+static int seconds_parse(const void *data, uint64_t *ns)
+{
+    int v = value_int(data);
+    if (v < 1 || v > 32767) return -EINVAL;
+    *ns = (uint64_t)v * SECOND_NS;
+    return 0;
+}
+
+static int set_keep_idle(struct polar_sock *s, const void *data, socklen_t len)
+{
+    struct net_tcp_tuning t = s->tuning;
+    (void)len;
+    int rc = seconds_parse(data, &t.keep_idle_ns);
+    return rc ? rc : tune(s, &t);
+}
+
+static int get_keep_idle(struct polar_sock *s, struct option_value *out)
+{
+    return put_int(out, (int)(s->tuning.keep_idle_ns / SECOND_NS));
+}
+
+static int set_keep_interval(struct polar_sock *s, const void *data, socklen_t len)
+{
+    struct net_tcp_tuning t = s->tuning;
+    (void)len;
+    int rc = seconds_parse(data, &t.keep_interval_ns);
+    return rc ? rc : tune(s, &t);
+}
+
+static int get_keep_interval(struct polar_sock *s, struct option_value *out)
+{
+    return put_int(out, (int)(s->tuning.keep_interval_ns / SECOND_NS));
+}
+
+static int set_keep_count(struct polar_sock *s, const void *data, socklen_t len)
+{
+    struct net_tcp_tuning t = s->tuning;
+    int v = value_int(data);
+    (void)len;
+    if (v < 1 || v > 127) return -EINVAL;
+    t.keep_count = (uint32_t)v;
+    return tune(s, &t);
+}
+
+static int get_keep_count(struct polar_sock *s, struct option_value *out)
+{
+    return put_int(out, (int)s->tuning.keep_count);
+}
+
+/* Milliseconds: RFC 5482. */
+static int set_user_timeout(struct polar_sock *s, const void *data, socklen_t len)
+{
+    struct net_tcp_tuning t = s->tuning;
+    int v = value_int(data);
+    (void)len;
+    if (v < 0) return -EINVAL;
+    t.user_timeout_ns = (uint64_t)v * MS_NS;
+    return tune(s, &t);
+}
+
+static int get_user_timeout(struct polar_sock *s, struct option_value *out)
+{
+    return put_int(out, (int)(s->tuning.user_timeout_ns / MS_NS));
 }
 
 static int get_max_segment(struct polar_sock *s, struct option_value *out)
@@ -198,8 +283,8 @@ static int get_info(struct polar_sock *s, struct option_value *out)
 
 static int get_congestion(struct polar_sock *s, struct option_value *out)
 {
-    (void)s;
-    return put(out, CONGESTION, sizeof CONGESTION);
+    const char *name = stack_congestion(s->thread->stack, s->stream);
+    return put(out, name, strlen(name) + 1);
 }
 
 static const struct option_row rows[] = {
@@ -217,6 +302,11 @@ static const struct option_row rows[] = {
     {SOL_SOCKET, SO_RCVTIMEO, sizeof(struct timeval), set_receive_timeout, get_receive_timeout},
     {SOL_SOCKET, SO_SNDTIMEO, sizeof(struct timeval), set_send_timeout, get_send_timeout},
     {IPPROTO_TCP, TCP_NODELAY, sizeof(int), set_no_delay, get_no_delay},
+    {SOL_SOCKET, SO_KEEPALIVE, sizeof(int), set_keepalive, get_keepalive},
+    {IPPROTO_TCP, TCP_KEEPIDLE, sizeof(int), set_keep_idle, get_keep_idle},
+    {IPPROTO_TCP, TCP_KEEPINTVL, sizeof(int), set_keep_interval, get_keep_interval},
+    {IPPROTO_TCP, TCP_KEEPCNT, sizeof(int), set_keep_count, get_keep_count},
+    {IPPROTO_TCP, TCP_USER_TIMEOUT, sizeof(int), set_user_timeout, get_user_timeout},
     {IPPROTO_TCP, TCP_MAXSEG, 0, NULL, get_max_segment},
     {IPPROTO_TCP, TCP_INFO, 0, NULL, get_info},
     {IPPROTO_TCP, TCP_CONGESTION, 0, NULL, get_congestion},

@@ -1,6 +1,5 @@
 /* What the library needs to know of a connection beyond its stream: the one file here that looks into the TCP. */
 #include <string.h>
-#include <rte_ip.h>
 #include "net/inspect.h"
 #include "net/polar/polar_impl.h"
 #include "net/tcp/tcp.h"
@@ -14,8 +13,7 @@ static const struct tcp_conn *conn_of(const struct stream *s)
 
 static struct polar_name name_of(const struct net_endpoint *e)
 {
-    const uint8_t *a = e->addr;
-    return (struct polar_name){.ip = RTE_IPV4(a[0], a[1], a[2], a[3]), .port = e->port};
+    return (struct polar_name){.ip = rte_be_to_cpu_32(e->addr.be32[3]), .port = e->port};
 }
 
 void stream_names(const struct stream *s, struct polar_name *local, struct polar_name *peer)
@@ -27,6 +25,15 @@ void stream_names(const struct stream *s, struct polar_name *local, struct polar
 }
 
 uint16_t stream_mss(const struct stream *s) { return conn_of(s)->mss; }
+
+const char *stack_congestion(const struct net_stack *st, const struct stream *s)
+{
+    static const char *const names[NET_TCP_CC_COUNT] = {
+        [NET_TCP_CUBIC] = "cubic", [NET_TCP_NEWRENO] = "newreno", [NET_TCP_DCTCP] = "dctcp"};
+    struct net_tcp_info info;
+    if (s && net_stream_info(s, &info) == 0) return info.congestion;
+    return names[st->config.tcp_cc];
+}
 
 int stack_claim(struct net_stack *st, uint16_t port)
 {

@@ -124,7 +124,7 @@ static void ooo_drain(struct net_stack *st, struct tcp_conn *c)
 /* An ACK is owed at once for every second full segment; a stranger's small ones wait for company. RFC 5681 4.2. */
 static void ack_policy(struct tcp_conn *c, uint32_t len)
 {
-    if (len > c->rcv_mss) c->rcv_mss = (uint16_t)RTE_MIN(len, (uint32_t)UINT16_MAX);
+    if (len > c->rcv_mss) c->rcv_mss = (uint16_t)RTE_MIN(len, (uint32_t)c->stack->config.mtu); /* longer: joined by the device */
     if (c->rcv_nxt - c->last_ack >= 2u * c->rcv_mss) c->flags |= TCPF_ACK_NOW;
 }
 

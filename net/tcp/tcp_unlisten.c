@@ -3,6 +3,6 @@
 
 void net_unlisten(struct net_stack *st, uint16_t port)
 {
-    struct tcp_listener *l = port ? tcp_listener_find(st, port) : NULL;
-    if (l) *l = (struct tcp_listener){.port = 0};
+    for (unsigned i = 0; i < STACK_LISTENERS; i++)
+        if (st->listeners[i].port == port) st->listeners[i] = (struct tcp_listener){.port = 0};
 }

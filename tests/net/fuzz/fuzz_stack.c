@@ -123,7 +123,7 @@ void fuzz_stack_open(struct fuzz_stack *f, bool sack)
     }
     *f = (struct fuzz_stack){.now = 1000000000};
     net_stack_config_default(&config);
-    config.ip = RTE_IPV4(10, 0, 0, 1);
+    net_stack_config_address(&config, net_addr_v4(RTE_IPV4(10, 0, 0, 1)), 24);
     memcpy(config.mac, mac_stack, 6);
     config.secret[0] = 1;
     config.max_connections = 32;

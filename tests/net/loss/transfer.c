@@ -103,7 +103,7 @@ void transfer_create(struct transfer *t, uint64_t seed, const struct sim_faults 
     t->wire.filter = filter;
     t->wire.filter_arg = t;
     assert_int_equal(net_listen(t->wire.hosts[1].stack, 7, accepted, t), 0);
-    assert_int_equal(net_connect(t->wire.hosts[0].stack, sim_ip(1), 7, t->wire.now, &t->from), 0);
+    assert_int_equal(net_connect(t->wire.hosts[0].stack, net_endpoint_v4(sim_ip(1), 7), t->wire.now, &t->from), 0);
     sim_wire_run(&t->wire, 20 * faults->latency_ns + 1000000);
     assert_non_null(t->to);
     t->wire.faults = *faults;

@@ -46,8 +46,16 @@ static void test_what_is_set_is_read(void **state)
     assert_int_equal(get(fd, SOL_SOCKET, SO_RCVLOWAT), 1);
     set(fd, SOL_SOCKET, SO_RCVLOWAT, 100);
     assert_int_equal(get(fd, SOL_SOCKET, SO_RCVLOWAT), 100);
-    set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    assert_int_equal(get(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+    assert_int_equal(get(fd, IPPROTO_TCP, TCP_NODELAY), 1); /* unless told otherwise */
+    set(fd, IPPROTO_TCP, TCP_NODELAY, 0);
+    assert_int_equal(get(fd, IPPROTO_TCP, TCP_NODELAY), 0);
+    assert_int_equal(get(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
+    assert_int_equal(get(fd, IPPROTO_TCP, TCP_KEEPIDLE), 7200);
+    assert_int_equal(get(fd, IPPROTO_TCP, TCP_KEEPINTVL), 75);
+    assert_int_equal(get(fd, IPPROTO_TCP, TCP_KEEPCNT), 9);
+    assert_int_equal(get(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 0);
+    set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 1500);
+    assert_int_equal(get(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 1500);
     assert_ok(polar_setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time));
     assert_ok(polar_getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &got, &len));
     assert_memory_equal(&got, &time, sizeof got);
@@ -70,6 +78,60 @@ static void test_refusals(void **state)
     assert_fails(polar_setsockopt(12345678, SOL_SOCKET, SO_REUSEADDR, &value, len), EBADF);
 }
 
+/* Settings made before a connection and on it are in force there. */
+static void test_keepalive(void **state)
+{
+    (void)state;
+    struct sockaddr_in to = address_of(1, 7);
+    int fds[2], listener, bad = 0;
+    char byte;
+    pair_connect(fds, &listener);
+    int fd = polar_socket(AF_INET, SOCK_STREAM, 0);
+    set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set(fd, IPPROTO_TCP, TCP_KEEPIDLE, 2);
+    set(fd, IPPROTO_TCP, TCP_KEEPINTVL, 1);
+    assert_ok(polar_connect(fd, (struct sockaddr *)&to, sizeof to));
+    set(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+    assert_fails(polar_setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &bad, sizeof bad), EINVAL);
+    assert_fails(polar_setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &bad, sizeof bad), EINVAL);
+    pair_run(4000 * MS);
+    assert_fails(polar_recv(fd, &byte, 1, MSG_DONTWAIT), EAGAIN); /* the peer answers */
+    pair.hosts[1].deaf = true;
+    uint64_t start = pair.now;
+    assert_fails(polar_recv(fd, &byte, 1, 0), ETIMEDOUT);
+    assert_in_range(pair.now - start, 3000 * MS, 7000 * MS);
+    assert_fails(polar_recv(fds[0], &byte, 1, MSG_DONTWAIT), EAGAIN); /* the other never asked */
+}
+
+static void test_user_timeout(void **state)
+{
+    (void)state;
+    int fds[2], listener;
+    char byte;
+    pair_connect(fds, &listener);
+    set(fds[0], IPPROTO_TCP, TCP_USER_TIMEOUT, 800);
+    pair.hosts[1].deaf = true;
+    uint64_t start = pair.now;
+    assert_int_equal(polar_send(fds[0], "x", 1, 0), 1);
+    assert_fails(polar_recv(fds[0], &byte, 1, 0), ETIMEDOUT);
+    assert_in_range(pair.now - start, 800 * MS, 2000 * MS);
+}
+
+static void test_congestion(void **state)
+{
+    (void)state;
+    int fds[2], listener;
+    char name[16];
+    socklen_t len = sizeof name;
+    pair_connect(fds, &listener);
+    assert_ok(polar_getsockopt(fds[0], IPPROTO_TCP, TCP_CONGESTION, name, &len));
+    assert_string_equal(name, "cubic");
+    assert_int_equal(len, sizeof "cubic");
+    int fd = polar_socket(AF_INET, SOCK_STREAM, 0);
+    assert_ok(polar_getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &len));
+    assert_string_equal(name, "cubic");
+}
+
 static void test_inherited(void **state)
 {
     (void)state;
@@ -77,6 +139,7 @@ static void test_inherited(void **state)
     on(1);
     int listener = polar_socket(AF_INET, SOCK_STREAM, 0);
     set(listener, SOL_SOCKET, SO_SNDBUF, 12345);
+    set(listener, SOL_SOCKET, SO_KEEPALIVE, 1);
     assert_ok(polar_bind(listener, (struct sockaddr *)&to, sizeof to));
     assert_ok(polar_listen(listener, 1));
     on(0);
@@ -84,6 +147,9 @@ static void test_inherited(void **state)
     assert_ok(polar_connect(fd, (struct sockaddr *)&to, sizeof to));
     on(1);
     int accepted = polar_accept(listener, NULL, NULL);
+    struct net_tcp_tuning tuning;
+    net_tcp_tuning_of(sock_at(accepted)->stream, &tuning);
+    assert_true(tuning.keepalive);
     assert_int_equal(get(accepted, SOL_SOCKET, SO_SNDBUF), 12345);
 }
 
@@ -191,6 +257,9 @@ int main(void)
         TEST(test_what_there_is_to_read),
         TEST(test_what_is_set_is_read),
         TEST(test_refusals),
+        TEST(test_keepalive),
+        TEST(test_user_timeout),
+        TEST(test_congestion),
         TEST(test_inherited),
         TEST(test_info),
         cmocka_unit_test(test_configuration),
