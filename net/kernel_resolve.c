@@ -240,7 +240,9 @@ static struct rte_mbuf *answer_build(const struct kernel_resolve *r, const struc
     if (!m) return NULL;
     bool v4 = a->family == AF_INET;
     uint16_t len = v4 ? sizeof(struct rte_arp_hdr) : sizeof(struct rte_ipv6_hdr) + sizeof(struct advertisement);
-    struct rte_ether_hdr *eth = (struct rte_ether_hdr *)rte_pktmbuf_append(m, (uint16_t)(sizeof *eth + len));
+    struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, struct rte_ether_hdr *);
+    m->data_len = (uint16_t)(sizeof *eth + len); /* far less than a buffer holds */
+    m->pkt_len = m->data_len;
     memcpy(&eth->dst_addr, r->mac, 6);
     memcpy(&eth->src_addr, mac, 6);
     eth->ether_type = rte_cpu_to_be_16(v4 ? RTE_ETHER_TYPE_ARP : RTE_ETHER_TYPE_IPV6);

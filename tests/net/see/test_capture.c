@@ -52,7 +52,7 @@ static const char *option(const char *p, const char *end, uint16_t code, uint16_
 
 static void read_interface(struct file *f, const char *p, const char *end)
 {
-    uint16_t len;
+    uint16_t len = 0;
     assert_int_equal(load16(p + 8), 1); /* Ethernet */
     const char *name = option(p + 16, end, 2, &len);
     memcpy(f->names[f->interfaces++], name, len);
