@@ -89,7 +89,7 @@ static void side_create(struct side *s, struct side *peer, unsigned index, uint3
                                      .ref_count = 8192, .frame_room = 2048};
     if (buf_pools_create(&s->pools, &pools) != 0) exit(1);
     net_stack_config_default(&config);
-    config.ip = 0x0a000001 + index;
+    net_stack_config_address(&config, net_addr_v4(0x0a000001 + index), 24);
     config.mac[0] = 2;
     config.mac[5] = (uint8_t)(index + 1);
     config.secret[0] = 0x5bd1e995 + index;
@@ -130,7 +130,7 @@ int main(int argc, char **argv)
     uint64_t now = 1000000000;
     struct stream *t;
     for (uint32_t i = 0; i < connections; i++)
-        if (net_connect(client.stack, 0x0a000002, 7, now, &t) != 0) return 1;
+        if (net_connect(client.stack, net_endpoint_v4(0x0a000002, 7), now, &t) != 0) return 1;
     for (; client.messages < 10 * connections; now += 20000) { /* until warm */
         side_turn(&client, batch, now);
         side_turn(&server, batch, now);

@@ -16,7 +16,7 @@ struct tcp_transport {
 static int tcp_connect(struct transport *t, uint64_t now_ns, struct stream **out)
 {
     struct tcp_transport *k = t->impl;
-    return net_connect(k->core.stack, k->plan->server_ip, k->plan->server_port, now_ns, out);
+    return net_connect(k->core.stack, net_endpoint_v4(k->plan->server_ip, k->plan->server_port), now_ns, out);
 }
 
 static uint32_t tcp_lingering(const struct transport *t)

@@ -64,7 +64,7 @@ static struct arp_entry *entry_add(struct net_stack *st, uint32_t ip_be)
     return e;
 }
 
-static void frame_send(struct net_stack *st, uint16_t opcode, const uint8_t *mac, uint32_t ip_be)
+static void frame_send(struct net_stack *st, uint16_t opcode, const uint8_t *mac, uint32_t from_be, uint32_t ip_be)
 {
     struct rte_mbuf *m = rte_pktmbuf_alloc(st->config.pools->small);
     if (!m) return; /* the next request, or the asker's, tries again */
@@ -79,7 +79,7 @@ static void frame_send(struct net_stack *st, uint16_t opcode, const uint8_t *mac
     arp->arp_plen = 4;
     arp->arp_opcode = rte_cpu_to_be_16(opcode);
     memcpy(&arp->arp_data.arp_sha, st->config.mac, 6);
-    arp->arp_data.arp_sip = st->ip_be;
+    arp->arp_data.arp_sip = from_be;
     if (opcode == RTE_ARP_OP_REQUEST) memset(&arp->arp_data.arp_tha, 0, 6);
     else memcpy(&arp->arp_data.arp_tha, mac, 6);
     arp->arp_data.arp_tip = ip_be;
@@ -90,7 +90,9 @@ static void frame_send(struct net_stack *st, uint16_t opcode, const uint8_t *mac
 
 static void ask(struct net_stack *st, struct arp_entry *e)
 {
-    frame_send(st, RTE_ARP_OP_REQUEST, e->state == ARP_KNOWN ? e->mac : mac_broadcast, e->ip_be);
+    struct net_addr to = net_addr_v4_be(e->ip_be), from;
+    if (route_source(st, &to, &from))
+        frame_send(st, RTE_ARP_OP_REQUEST, e->state == ARP_KNOWN ? e->mac : mac_broadcast, from.be32[3], e->ip_be);
     e->tries++;
     e->at = st->now + ARP_RETRY_NS;
     if (e->at < st->arp.due) st->arp.due = e->at;
@@ -119,37 +121,41 @@ static bool header_valid(const struct rte_mbuf *m)
            !(arp->arp_data.arp_sha.addr_bytes[0] & 1);
 }
 
+static bool owns(const struct net_stack *st, uint32_t be)
+{
+    struct net_addr a = net_addr_v4_be(be);
+    return stack_owns(st, &a);
+}
+
 /* RFC 826's algorithm: update what is known, add whoever asks for us, answer requests. */
 void arp_input(struct net_stack *st, struct rte_mbuf *m)
 {
     const struct rte_arp_hdr *arp = rte_pktmbuf_mtod_offset(m, const struct rte_arp_hdr *, sizeof(struct rte_ether_hdr));
-    if (!header_valid(m) || arp->arp_data.arp_sip == st->ip_be) {
+    if (!header_valid(m) || owns(st, arp->arp_data.arp_sip)) {
         metric_add(&st->metrics.drop_arp, 1);
         rte_pktmbuf_free(m);
         return;
     }
     const uint8_t *mac = arp->arp_data.arp_sha.addr_bytes;
     uint32_t from = arp->arp_data.arp_sip;
-    bool ours = arp->arp_data.arp_tip == st->ip_be, request = arp->arp_opcode == rte_cpu_to_be_16(RTE_ARP_OP_REQUEST);
+    uint32_t to = arp->arp_data.arp_tip;
+    bool ours = owns(st, to), request = arp->arp_opcode == rte_cpu_to_be_16(RTE_ARP_OP_REQUEST);
     struct arp_entry *e = from ? entry_find(&st->arp, from) : NULL; /* from 0: a probe, RFC 5227: nothing to learn */
     if (!e && ours && request && from) e = entry_add(st, from);
     if (e) entry_learn(st, e, mac);
-    if (ours && request) frame_send(st, RTE_ARP_OP_REPLY, mac, from);
+    if (ours && request) frame_send(st, RTE_ARP_OP_REPLY, mac, to, from);
     if (!ours && !e) metric_add(&st->metrics.drop_arp, 1);
     rte_pktmbuf_free(m);
 }
 
-static uint32_t next_hop(const struct net_stack *st, uint32_t ip_be)
+void neighbour_send(struct net_stack *st, const struct net_addr *to, struct rte_mbuf *m)
 {
-    const struct net_stack_config *k = &st->config;
-    uint32_t mask = k->prefix_len ? UINT32_MAX << (32 - k->prefix_len) : 0;
-    if (((rte_be_to_cpu_32(ip_be) ^ k->ip) & mask) == 0 || k->gateway == 0) return ip_be;
-    return rte_cpu_to_be_32(k->gateway);
-}
-
-void arp_send(struct net_stack *st, uint32_t ip_be, struct rte_mbuf *m)
-{
-    uint32_t hop = next_hop(st, ip_be);
+    struct net_addr via;
+    if (!route_next_hop(st, to, &via) || !net_addr_is_v4(&via)) {
+        rte_pktmbuf_free(m);
+        return;
+    }
+    uint32_t hop = via.be32[3];
     struct arp_entry *e = entry_find(&st->arp, hop);
     if (!e) e = entry_add(st, hop);
     e->used_at = st->now;
@@ -180,14 +186,12 @@ static void entry_fail(struct net_stack *st, struct arp_entry *e)
 {
     struct rte_mbuf *m;
     while ((m = pending_pop(&st->arp, e)) != NULL) {
-        const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
-        uint32_t ip, ports;
-        memcpy(&ip, p + 30, sizeof ip);
-        memcpy(&ports, p + TCP_OFFSET, sizeof ports);
-        uint64_t key = ip | (uint64_t)(ports << 16 | ports >> 16) << 32;
-        uint32_t ref = tcp_table_find(&st->table, key);
-        if (ref < TCP_REF_TIME_WAIT && stack_conn(st, ref)->state == TCPS_SYN_SENT)
-            tcp_conn_fail(st, stack_conn(st, ref), EHOSTUNREACH);
+        const uint32_t at = sizeof(struct rte_ether_hdr);
+        struct tcp_tuple t;
+        struct tcp_conn *c = NULL;
+        if (tcp_tuple_of_sent(rte_pktmbuf_mtod_offset(m, const uint8_t *, at), m->data_len - at, &t))
+            c = tcp_conn_find(st, &t);
+        if (c && c->state == TCPS_SYN_SENT) tcp_conn_fail(st, c, EHOSTUNREACH);
         rte_pktmbuf_free(m);
     }
     e->state = ARP_FREE;

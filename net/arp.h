@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <rte_mbuf.h>
+#include "net/addr.h"
 
 #define ARP_ENTRIES 256u
 #define ARP_PENDING_MAX 1024u           /* frames, all neighbours together */
@@ -39,9 +40,9 @@ void arp_init(struct arp *arp);
 void arp_fini(struct arp *arp); /* frees what waits */
 /* Takes an ARP frame. */
 void arp_input(struct net_stack *st, struct rte_mbuf *m);
-/* Fills in the destination of a linear Ethernet frame to ip_be (through the gateway if that is off the subnet) and sends
- * it now or when the neighbour has answered. Takes m. */
-void arp_send(struct net_stack *st, uint32_t ip_be, struct rte_mbuf *m);
+/* Fills in the destination of a linear Ethernet frame that carries a packet to `to`, by its route, and sends it now or
+ * when the neighbour has answered. Takes m. */
+void neighbour_send(struct net_stack *st, const struct net_addr *to, struct rte_mbuf *m);
 unsigned arp_timers(struct net_stack *st);
 
 #endif

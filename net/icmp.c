@@ -26,8 +26,9 @@ static void echo_reply(struct net_stack *st, struct rte_mbuf *m, uint32_t at, ui
     struct rte_icmp_hdr *icmp = rte_pktmbuf_mtod_offset(m, struct rte_icmp_hdr *, at);
     eth->dst_addr = eth->src_addr;
     memcpy(&eth->src_addr, st->config.mac, 6);
+    uint32_t ours = ip->dst_addr;
     ip->dst_addr = ip->src_addr;
-    ip->src_addr = st->ip_be;
+    ip->src_addr = ours;
     ip->time_to_live = TTL;
     ip->hdr_checksum = 0;
     ip->hdr_checksum = (uint16_t)~checksum_fold(checksum_sum(ip, ip_header));

@@ -1,8 +1,6 @@
 #include "net/inspect.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <rte_byteorder.h>
 #include <rte_ethdev.h>
@@ -35,31 +33,16 @@ const char *net_tcp_state_name(uint8_t state)
     return state < RTE_DIM(names) && names[state] ? names[state] : "UNKNOWN";
 }
 
-void net_addr_text(uint8_t family, const uint8_t addr[16], char text[NET_ENDPOINT_TEXT])
+static void endpoints_read(const struct tcp_tuple *t, struct net_tcp_info *out)
 {
-    if (!inet_ntop(family, addr, text, NET_ENDPOINT_TEXT)) text[0] = '\0';
-}
-
-void net_endpoint_text(uint8_t family, const struct net_endpoint *e, char text[NET_ENDPOINT_TEXT])
-{
-    char addr[NET_ENDPOINT_TEXT];
-    net_addr_text(family, e->addr, addr);
-    snprintf(text, NET_ENDPOINT_TEXT, family == AF_INET6 ? "[%.45s]:%u" : "%.45s:%u", addr, e->port);
-}
-
-static void endpoints_read(const struct net_stack *st, uint64_t key, struct net_tcp_info *out)
-{
-    uint32_t remote = (uint32_t)key;
-    out->family = AF_INET;
-    memcpy(out->local.addr, &st->ip_be, sizeof st->ip_be);
-    memcpy(out->remote.addr, &remote, sizeof remote);
-    out->remote.port = rte_be_to_cpu_16((uint16_t)(key >> 32));
-    out->local.port = rte_be_to_cpu_16((uint16_t)(key >> 48));
+    out->local = (struct net_endpoint){t->local, tcp_tuple_local_port(t->ports)};
+    out->remote = (struct net_endpoint){t->remote, tcp_tuple_remote_port(t->ports)};
 }
 
 static void conn_read(const struct tcp_conn *c, struct net_tcp_info *out)
 {
     const struct net_stack *st = c->stack;
+    struct tcp_tuple t;
     *out = (struct net_tcp_info){
         .state = state_numbers[c->state],
         .options =
@@ -86,7 +69,8 @@ static void conn_read(const struct tcp_conn *c, struct net_tcp_info *out)
         .rto_ns = c->rto,
         .idle_ns = c->sent_at ? st->now - c->sent_at : UINT64_MAX,
     };
-    endpoints_read(st, c->key, out);
+    tcp_header_tuple(&c->header, &t);
+    endpoints_read(&t, out);
 }
 
 int net_stream_info(const struct stream *s, struct net_tcp_info *out)
@@ -97,11 +81,11 @@ int net_stream_info(const struct stream *s, struct net_tcp_info *out)
 }
 
 /* Of a connection that is not one: half-open, or in TIME-WAIT. */
-static bool record_read(const struct net_stack *st, uint64_t key, uint8_t state, struct net_tcp_info *out)
+static bool record_read(uint64_t key, const struct tcp_tuple *tuple, uint8_t state, struct net_tcp_info *out)
 {
     if (key == 0) return false;
     *out = (struct net_tcp_info){.state = state, .congestion = ""};
-    endpoints_read(st, key, out);
+    endpoints_read(tuple, out);
     return true;
 }
 
@@ -115,9 +99,11 @@ unsigned net_stack_read_connections(const struct net_stack *st, uint32_t *at, st
             const struct tcp_conn *c = stack_conn(st, *at);
             if (c->state != TCPS_FREE) conn_read(c, &out[n++]);
         } else if (*at < time_wait) {
-            n += record_read(st, st->syncache.entries[*at - half_open].key, NET_TCP_SYN_RECV, &out[n]);
+            const struct tcp_syncache_entry *e = &st->syncache.entries[*at - half_open];
+            n += record_read(e->key, &e->tuple, NET_TCP_SYN_RECV, &out[n]);
         } else {
-            n += record_read(st, st->time_wait.records[*at - time_wait].key, NET_TCP_TIME_WAIT, &out[n]);
+            const struct tcp_time_wait_record *r = &st->time_wait.records[*at - time_wait];
+            n += record_read(r->key, &r->tuple, NET_TCP_TIME_WAIT, &out[n]);
         }
     }
     if (*at >= end) *at = NET_READ_END;
@@ -132,8 +118,8 @@ unsigned net_stack_read_neighbours(const struct net_stack *st, uint32_t *at, str
         const struct arp_entry *e = &st->arp.entries[*at];
         if (e->state == ARP_FREE) continue;
         struct net_neighbour_info *info = &out[n++];
-        *info = (struct net_neighbour_info){.family = AF_INET, .tries = e->tries, .used_ns = st->now - e->used_at};
-        memcpy(info->addr, &e->ip_be, sizeof e->ip_be);
+        *info = (struct net_neighbour_info){
+            .addr = net_addr_v4_be(e->ip_be), .tries = e->tries, .used_ns = st->now - e->used_at};
         memcpy(info->mac, e->mac, sizeof e->mac);
         if (e->state == ARP_ASKED)
             info->state = "incomplete";

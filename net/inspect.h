@@ -10,12 +10,6 @@
 #include <stdint.h>
 #include "net/stack.h"
 
-/* An address of either family, for people: IPv4 in the first four bytes of addr. */
-struct net_endpoint {
-    uint8_t addr[16]; /* network byte order */
-    uint16_t port;    /* host byte order */
-};
-
 enum net_tcp_info_option { /* the bits of tcpi_options in <linux/tcp.h> */
                            NET_INFO_TIMESTAMPS = 1,
                            NET_INFO_SACK = 2,
@@ -39,7 +33,6 @@ enum net_tcp_state { /* numbered as in TCP_INFO: <netinet/tcp.h>'s TCP_ESTABLISH
 
 struct net_tcp_info {
     struct net_endpoint local, remote;
-    uint8_t family;  /* AF_INET, AF_INET6 */
     uint8_t state;   /* enum net_tcp_state */
     uint8_t options; /* enum net_tcp_info_option */
     uint8_t snd_scale, rcv_scale;
@@ -63,11 +56,6 @@ struct net_tcp_info {
 int net_stream_info(const struct stream *s, struct net_tcp_info *out);
 /* "ESTAB", "TIME-WAIT": as ss names them. */
 const char *net_tcp_state_name(uint8_t state);
-/* "10.0.0.1:80", "[fe80::1]:80" into text of NET_ENDPOINT_TEXT bytes. */
-#define NET_ENDPOINT_TEXT 64u
-void net_endpoint_text(uint8_t family, const struct net_endpoint *e, char text[NET_ENDPOINT_TEXT]);
-
-void net_addr_text(uint8_t family, const uint8_t addr[16], char text[NET_ENDPOINT_TEXT]);
 
 #define NET_READ_END UINT32_MAX
 
@@ -79,8 +67,7 @@ unsigned net_stack_read_connections(const struct net_stack *stack, uint32_t *at,
                                     unsigned max);
 
 struct net_neighbour_info {
-    uint8_t family;
-    uint8_t addr[16];  /* network byte order */
+    struct net_addr addr;
     uint8_t mac[6];    /* valid unless incomplete */
     const char *state; /* static: "incomplete", "reachable", "stale" and so on */
     uint32_t tries;    /* requests not answered */

@@ -23,10 +23,16 @@ static void padding_cut(struct rte_mbuf *m, uint32_t len)
     m->pkt_len = len;
 }
 
-/* No host sends from these: unset, multicast and above, or ourselves. RFC 1122 3.2.1.3. */
-static bool source_bad(const struct net_stack *st, uint32_t src_be)
+static bool owns(const struct net_stack *st, uint32_t be)
 {
-    return (src_be & 0xff) >= 224 || src_be == 0 || src_be == st->ip_be;
+    struct net_addr a = net_addr_v4_be(be);
+    return stack_owns(st, &a);
+}
+
+/* No host sends from these: unset, multicast and above, or ourselves. RFC 1122 3.2.1.3. */
+static inline bool source_bad(const struct net_stack *st, uint32_t src_be)
+{
+    return (src_be & 0xff) >= 224 || src_be == 0 || src_be == st->ip_first || (st->v4_count > 1 && owns(st, src_be));
 }
 
 static bool checksum_bad(const struct net_stack *st, const struct rte_mbuf *m, const void *ip, uint32_t header)
@@ -50,7 +56,7 @@ bool ipv4_input(struct net_stack *st, struct rte_mbuf *m, struct ipv4_packet *ou
     reason = &metrics->drop_ip_checksum;
     if (unlikely(checksum_bad(st, m, ip, header))) goto drop;
     reason = &metrics->drop_ip_not_ours;
-    if (unlikely(ip->dst_addr != st->ip_be)) goto drop;
+    if (unlikely(ip->dst_addr != st->ip_first && !owns(st, ip->dst_addr))) goto drop;
     reason = &metrics->drop_ip_fragment;
     if (unlikely(ip->fragment_offset & rte_cpu_to_be_16(FRAGMENT_BITS))) goto drop;
     if (m->pkt_len > ETH_BYTES + total) padding_cut(m, ETH_BYTES + total);

@@ -81,17 +81,20 @@ uint64_t netcore_deadline(void *arg)
 static int addresses_parse(struct net_stack_config *stack, const struct netcore_config *config, char *err_text,
                            size_t err_cap)
 {
-    if (net_addr_parse_prefix(config->address, &stack->ip, &stack->prefix_len) != 0) {
-        snprintf(err_text, err_cap, "address %s is not of the form 10.9.0.1/24", config->address);
+    int n = net_prefix_list_parse(config->address, stack->addrs, NET_ADDRS_MAX);
+    if (n < 0) {
+        snprintf(err_text, err_cap, "address %s is not of the form 10.9.0.1/24 or fd00::1/64", config->address);
         return -EINVAL;
     }
-    stack->gateway = 0;
+    stack->addr_count = (unsigned)n;
+    stack->route_count = 0;
     if (!config->gateway || config->gateway[0] == '\0') return 0;
-    if (net_addr_parse(config->gateway, &stack->gateway) != 0) {
+    struct net_addr via;
+    if (net_addr_parse(config->gateway, &via) != 0) {
         snprintf(err_text, err_cap, "gateway %s is not of the form 10.9.0.254", config->gateway);
         return -EINVAL;
     }
-    return 0;
+    return net_stack_config_gateway(stack, via);
 }
 
 static int secret_draw(uint64_t secret[2])

@@ -35,7 +35,7 @@ struct netcore_config {
     struct port *port;   /* borrowed; mac, mtu and offloads of the stack are set from its capabilities */
     uint16_t queue;
     struct exception *exception; /* shares the address with the kernel; NULL: we have it alone. Borrowed */
-    const char *address; /* "10.9.0.1/24" */
+    const char *address; /* "10.9.0.1/24"; several separated by commas, of both families */
     const char *gateway; /* "10.9.0.254"; NULL or "": none */
     /* The rest, from net_stack_config_default: core, pools, loop, ports, limits. A secret of 0,0 is drawn at random. */
     struct net_stack_config stack;

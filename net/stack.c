@@ -24,7 +24,6 @@
 void net_stack_config_default(struct net_stack_config *config)
 {
     *config = (struct net_stack_config){
-        .prefix_len = 24,
         .mtu = 1500,
         .port_first = 32768,
         .port_last = 60999,
@@ -43,6 +42,21 @@ void net_stack_config_default(struct net_stack_config *config)
     net_tcp_tuning_default(&config->tuning);
 }
 
+int net_stack_config_address(struct net_stack_config *config, struct net_addr addr, uint8_t prefix_len)
+{
+    if (config->addr_count == NET_ADDRS_MAX) return -ENOSPC;
+    config->addrs[config->addr_count++] = (struct net_prefix){addr, prefix_len};
+    return 0;
+}
+
+int net_stack_config_gateway(struct net_stack_config *config, struct net_addr via)
+{
+    if (config->route_count == NET_ROUTES_MAX) return -ENOSPC;
+    struct net_addr any = net_addr_is_v4(&via) ? net_addr_v4(0) : (struct net_addr){.be64 = {0, 0}};
+    config->routes[config->route_count++] = (struct net_route){.to = {.addr = any}, .via = via};
+    return 0;
+}
+
 static uint64_t key_of(const void *arg, uint32_t ref)
 {
     const struct net_stack *st = arg;
@@ -51,14 +65,28 @@ static uint64_t key_of(const void *arg, uint32_t ref)
     return stack_conn(st, ref)->key;
 }
 
+static bool prefix_valid(const struct net_prefix *p) { return p->len <= (net_addr_is_v4(&p->addr) ? 32 : 128); }
+
+static bool addresses_valid(const struct net_stack_config *k)
+{
+    if (k->addr_count < 1 || k->addr_count > NET_ADDRS_MAX || k->route_count > NET_ROUTES_MAX) return false;
+    for (unsigned i = 0; i < k->addr_count; i++) {
+        const struct net_addr *a = &k->addrs[i].addr;
+        if (!prefix_valid(&k->addrs[i]) || net_addr_is_any(a) || net_addr_is_multicast(a)) return false;
+    }
+    for (unsigned i = 0; i < k->route_count; i++)
+        if (!prefix_valid(&k->routes[i].to)) return false;
+    return true;
+}
+
 static bool config_valid(const struct net_stack_config *k)
 {
-    return k->mtu >= MTU_LEAST && k->prefix_len <= 32 && k->max_connections > 0 &&
+    return k->mtu >= MTU_LEAST && addresses_valid(k) && k->max_connections > 0 &&
            k->max_connections < TCP_REF_SYN / 2 && k->max_half_open > 0 && k->max_half_open < TCP_REF_SYN / 2 &&
            k->port_first > 0 && k->port_first <= k->port_last && k->tcp_cc < NET_TCP_CC_COUNT &&
            k->rx_window >= RX_WINDOW_LEAST && k->rx_window >> TCP_SCALE_MAX <= UINT16_MAX && k->rto_min_ns > 0 &&
            k->rto_min_ns <= k->rto_max_ns && k->pools && k->loop && k->tx &&
-           k->tx_inline + TCP_FRAME_HEADER + TCP_OPTIONS_MAX <= BUF_SMALL_ROOM;
+           k->tx_inline + TCP_FRAME_HEADER_MAX + TCP_OPTIONS_MAX <= BUF_SMALL_ROOM;
 }
 
 /* Of the buffers that frames are received into, a quarter may wait for what precedes them. */
@@ -72,7 +100,40 @@ static int pools_init(struct net_stack *st)
 static void offloads(struct net_stack *st)
 {
     if (st->config.tx_ip_checksum) st->tx_flags |= RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_IPV4;
-    if (st->config.tx_tcp_checksum) st->tx_flags |= RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_IPV4;
+    if (st->config.tx_tcp_checksum) {
+        st->tx_flags |= RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_IPV4;
+        st->tx_flags_v6 |= RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_IPV6;
+    }
+}
+
+static void addresses_take(struct net_stack *st, const struct net_stack_config *config)
+{
+    st->ip_first = UINT64_MAX;
+    st->addr_count = config->addr_count;
+    st->route_count = config->route_count;
+    memcpy(st->addrs, config->addrs, sizeof st->addrs);
+    memcpy(st->routes, config->routes, sizeof st->routes);
+    for (unsigned i = st->addr_count; i-- > 0;)
+        if (net_addr_is_v4(&st->addrs[i].addr)) {
+            st->ip_first = st->addrs[i].addr.be32[3];
+            st->v4_count++;
+        }
+}
+
+bool stack_owns(const struct net_stack *st, const struct net_addr *addr)
+{
+    for (unsigned i = 0; i < st->addr_count; i++)
+        if (net_addr_equal(&st->addrs[i].addr, addr)) return true;
+    return false;
+}
+
+uint8_t stack_ethernet_write(const struct net_stack *st, uint8_t *frame, const uint8_t *mac, uint16_t type)
+{
+    struct rte_ether_hdr *eth = (struct rte_ether_hdr *)frame;
+    memcpy(&eth->dst_addr, mac, 6);
+    memcpy(&eth->src_addr, st->config.mac, 6);
+    eth->ether_type = rte_cpu_to_be_16(type);
+    return sizeof *eth;
 }
 
 int net_stack_create(struct net_stack **out, const struct net_stack_config *config)
@@ -81,8 +142,10 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     struct net_stack *st = calloc(1, sizeof *st);
     if (!st) return -ENOMEM;
     st->config = *config;
-    st->ip_be = rte_cpu_to_be_32(config->ip);
+    addresses_take(st, config);
     st->random = siphash(config->secret, "ports", 5);
+    st->key_secret[0] = siphash(config->secret, "key 0", 5);
+    st->key_secret[1] = siphash(config->secret, "key 1", 5);
     st->ts_offset = (uint32_t)siphash(config->secret, "timestamps", 10);
     st->challenge_rate = (struct rate_limit){.interval_ns = 1000000, .burst = 100};
     st->duplicate_rate = (struct rate_limit){.interval_ns = 10000, .burst = 1000};
@@ -99,7 +162,7 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     if ((rc = tcp_time_wait_init(&st->time_wait, config->max_connections)) != 0) goto unmap_conns;
     if ((rc = tcp_syncache_init(&st->syncache, config->max_half_open)) != 0) goto fini_time_wait;
     uint32_t keys = 2 * config->max_connections + config->max_half_open;
-    if ((rc = tcp_table_init(&st->table, keys, config->secret, key_of, st)) != 0) goto fini_syncache;
+    if ((rc = tcp_table_init(&st->table, keys, key_of, st)) != 0) goto fini_syncache;
     if ((rc = pools_init(st)) != 0) goto fini_table;
     *out = st;
     return 0;
@@ -151,7 +214,8 @@ void stack_flush(struct net_stack *st)
     st->tx_count = 0;
 }
 
-static bool tcp_checksum_bad(const struct net_stack *st, const struct rte_mbuf *m, uint32_t at, uint32_t src_be)
+/* addrs: the sum of both addresses. */
+static bool tcp_checksum_bad(const struct net_stack *st, const struct rte_mbuf *m, uint32_t at, uint64_t addrs)
 {
     if (st->config.rx_checksum) {
         uint64_t verified = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
@@ -159,7 +223,7 @@ static bool tcp_checksum_bad(const struct net_stack *st, const struct rte_mbuf *
         if (verified == RTE_MBUF_F_RX_L4_CKSUM_BAD) return true;
     }
     uint32_t len = m->pkt_len - at;
-    uint64_t sum = (uint64_t)src_be + st->ip_be + rte_cpu_to_be_16(IPPROTO_TCP) + rte_cpu_to_be_16((uint16_t)len);
+    uint64_t sum = addrs + rte_cpu_to_be_16(IPPROTO_TCP) + rte_cpu_to_be_16((uint16_t)len);
     if (likely(m->data_len >= m->pkt_len)) sum += checksum_sum(rte_pktmbuf_mtod_offset(m, const uint8_t *, at), len);
     else sum += checksum_chain(m, at, len);
     return checksum_fold(sum) != 0xffff;
@@ -176,21 +240,24 @@ static uint32_t load_be32(const uint8_t *p)
 static bool segment_parse(struct net_stack *st, struct rte_mbuf *m, uint32_t at, struct tcp_segment *s)
 {
     const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *), *tcp = frame + at;
-    uint32_t src_be, ports;
+    uint32_t ports;
+    uint64_t addrs;
     if (unlikely(m->data_len < at + TCP_HEADER_BYTES)) goto drop;
     uint32_t header = (tcp[12] >> 4) * 4u;
     if (unlikely(header < TCP_HEADER_BYTES || m->data_len < at + header)) goto drop;
-    memcpy(&src_be, frame + sizeof(struct rte_ether_hdr) + offsetof(struct rte_ipv4_hdr, src_addr), sizeof src_be);
+    memcpy(&addrs, frame + sizeof(struct rte_ether_hdr) + offsetof(struct rte_ipv4_hdr, src_addr), sizeof addrs);
     memcpy(&ports, tcp, sizeof ports);
     if (unlikely((uint16_t)ports == 0 || ports >> 16 == 0)) goto drop;
-    if (unlikely(tcp_checksum_bad(st, m, at, src_be))) {
+    if (unlikely(tcp_checksum_bad(st, m, at, (addrs & UINT32_MAX) + (addrs >> 32)))) {
         metric_add(&st->metrics.drop_tcp_checksum, 1);
         return false;
     }
     s->m = m;
     s->frame = frame;
-    s->key = (uint64_t)ports << 32 | src_be;
-    s->hash = tcp_table_hash(&st->table, s->key);
+    s->ip_at = sizeof(struct rte_ether_hdr);
+    s->v6 = false;
+    s->ports = ports;
+    s->key = tcp_key_v4(st->key_secret, addrs, ports);
     s->seq = load_be32(tcp + 4);
     s->ack = load_be32(tcp + 8);
     s->flags = tcp[13] | ((frame[sizeof(struct rte_ether_hdr) + 1] & 3) == 3 ? TCP_CE : 0);
@@ -256,11 +323,11 @@ static void input_burst(struct net_stack *st, struct rte_mbuf **frames, uint16_t
         if (i + PREFETCH_AHEAD < n) rte_prefetch0(rte_pktmbuf_mtod(frames[i + PREFETCH_AHEAD], void *));
         bytes += frames[i]->pkt_len;
         if (!classify(st, frames[i], &segments[count])) continue;
-        tcp_table_prefetch(&st->table, segments[count].hash);
+        tcp_table_prefetch(&st->table, segments[count].key);
         count++;
     }
     for (uint16_t i = 0; i < count; i++) {
-        segments[i].guess = tcp_table_guess(&st->table, segments[i].hash);
+        segments[i].guess = tcp_table_guess(&st->table, segments[i].key);
         conn_prefetch(st, segments[i].guess);
     }
     for (uint16_t i = 0; i < count; i++) tcp_input(st, &segments[i]);

@@ -12,7 +12,11 @@
 #include <stdint.h>
 #include "base/buf.h"
 #include "base/stream.h"
+#include "net/addr.h"
 #include "net/metrics.h"
+#include "net/route.h"
+
+#define NET_ROUTES_MAX 32u
 
 struct net_stack;
 
@@ -47,9 +51,10 @@ typedef int net_claim_fn(void *arg, uint16_t port, bool claim);
 struct net_stack_config {
     unsigned core;
     uint8_t mac[6];
-    uint32_t ip;           /* host byte order */
-    uint8_t prefix_len;
-    uint32_t gateway;      /* host byte order; 0: none */
+    struct net_prefix addrs[NET_ADDRS_MAX]; /* ours, of both families; at least one */
+    unsigned addr_count;
+    struct net_route routes[NET_ROUTES_MAX]; /* beside the prefixes of addrs; a default gateway is a route to 0.0.0.0/0 */
+    unsigned route_count;
     uint16_t mtu;
     bool tx_ip_checksum;   /* the port fills it in */
     bool tx_tcp_checksum;
@@ -78,8 +83,11 @@ struct net_stack_config {
     void *tx_arg;
 };
 
-/* Sensible defaults for a data centre; the caller then sets mac, ip, pools, loop, tx. */
+/* Sensible defaults for a data centre; the caller then sets mac, an address, pools, loop, tx. */
 void net_stack_config_default(struct net_stack_config *config);
+/* Adds an address; a default gateway. -ENOSPC: too many. */
+int net_stack_config_address(struct net_stack_config *config, struct net_addr addr, uint8_t prefix_len);
+int net_stack_config_gateway(struct net_stack_config *config, struct net_addr via);
 
 int net_stack_create(struct net_stack **out, const struct net_stack_config *config); /* 0 or -errno */
 void net_stack_destroy(struct net_stack **stack); /* frees every connection and buffer; streams are gone after */
@@ -93,16 +101,20 @@ unsigned net_stack_timers(struct net_stack *stack, uint64_t now_ns);
 /* When the next timer is due, or UINT64_MAX. */
 uint64_t net_stack_deadline(const struct net_stack *stack);
 
-/* 0, -EADDRINUSE. accept is called when the handshake is complete. */
+/* On all addresses of both families. accept is called when the handshake is complete. 0, -EINVAL (port 0), -EADDRINUSE,
+ * -ENOSPC. */
 int net_listen(struct net_stack *stack, uint16_t port, stream_accept_fn *accept, void *arg);
-/* No more connections on this port: those in their handshake are reset, others stay, and for their sake the claim on the
- * port is kept. */
-void net_unlisten(struct net_stack *stack, uint16_t port);
+/* No more connections at what net_listen_at was given: those in their handshake are reset, others stay, and for their
+ * sake the claim on the port is kept. */
+void net_unlisten(struct net_stack *stack, const struct net_endpoint *at);
+/* On one of our addresses, on all of IPv4 (0.0.0.0), or on all (::). The most exact listener takes a SYN.
+ * -EADDRNOTAVAIL: the address is not ours. */
+int net_listen_at(struct net_stack *stack, const struct net_endpoint *at, stream_accept_fn *accept, void *arg);
 /* Starts an active open; the stream is the caller's at once (set user before the next input); STREAM_CONNECTED or
- * STREAM_ERROR follows. 0, -EADDRNOTAVAIL (no free port), -ENOMEM. */
-int net_connect(struct net_stack *stack, uint32_t ip, uint16_t port, uint64_t now_ns, struct stream **out);
-/* The same from a port of the caller's choice (0: any). -EADDRNOTAVAIL too when that port is so connected already. */
-int net_connect_from(struct net_stack *stack, uint16_t local_port, uint32_t ip, uint16_t port, uint64_t now_ns,
+ * STREAM_ERROR follows. 0, -EADDRNOTAVAIL (no free port), -ENETUNREACH (no route), -ENOMEM. */
+int net_connect(struct net_stack *stack, struct net_endpoint to, uint64_t now_ns, struct stream **out);
+/* The same from an address of ours (any: chosen) and a port (0: chosen). -EADDRINUSE: from and to are taken together. */
+int net_connect_from(struct net_stack *stack, struct net_endpoint from, struct net_endpoint to, uint64_t now_ns,
                      struct stream **out);
 
 /* enum values of "cubic" and the like, of "passive", "off", "on"; -EINVAL: no such name. */

@@ -17,7 +17,8 @@
 #define STACK_LISTENERS 64u
 
 struct tcp_listener {
-    uint16_t port; /* host byte order; 0: free */
+    struct net_addr addr; /* ours; 0.0.0.0: all of IPv4; ::: all */
+    uint16_t port;        /* host byte order; 0: free */
     stream_accept_fn *accept;
     void *arg;
 };
@@ -35,8 +36,12 @@ struct net_stack {
     uint64_t now;           /* ns, as last handed in */
     uint32_t ts_now;        /* our timestamp clock, 2^20 ns a tick, from a random start */
     uint32_t ts_offset;
-    uint32_t ip_be;
-    uint64_t tx_flags;      /* mbuf offload flags of a TCP frame */
+    uint64_t ip_first;      /* our first IPv4 address as it lies in a packet; UINT64_MAX: we have none */
+    struct net_prefix addrs[NET_ADDRS_MAX];
+    unsigned addr_count, v4_count;
+    struct net_route routes[NET_ROUTES_MAX];
+    unsigned route_count;
+    uint64_t tx_flags, tx_flags_v6; /* mbuf offload flags of a TCP frame */
     uint8_t rcv_scale;
 
     struct rte_mbuf *tx[STACK_BURST];
@@ -58,6 +63,7 @@ struct net_stack {
     struct tcp_tuning_entry tunings[TCP_TUNINGS]; /* tcp_tuning.h */
     struct arp arp;
     uint64_t random;
+    uint64_t key_secret[2]; /* tcp_tuple.h */
     struct rate_limit challenge_rate, duplicate_rate, icmp_rate;
 };
 
@@ -82,6 +88,12 @@ static inline void stack_touch(struct net_stack *st, struct tcp_conn *c)
     else st->dirty_head = ref;
     st->dirty_tail = ref;
 }
+
+/* Whether addr is one of ours. */
+bool stack_owns(const struct net_stack *st, const struct net_addr *addr);
+
+/* Writes the Ethernet header, with our VLAN tag if there is one; type: host byte order. Returns its bytes. */
+uint8_t stack_ethernet_write(const struct net_stack *st, uint8_t *frame, const uint8_t *mac, uint16_t type);
 
 void stack_flush(struct net_stack *st);
 

@@ -73,8 +73,8 @@ static void print_connections(FILE *out, unsigned core, const struct reading *r)
     for (unsigned i = 0; i < r->count; i++) {
         const struct net_tcp_info *t = &r->connections[i];
         char local[NET_ENDPOINT_TEXT], remote[NET_ENDPOINT_TEXT];
-        net_endpoint_text(t->family, &t->local, local);
-        net_endpoint_text(t->family, &t->remote, remote);
+        net_endpoint_format(&t->local, local);
+        net_endpoint_format(&t->remote, remote);
         fprintf(out, "%-10s %-8u %-8u %-24s %-24s core:%u\n", net_tcp_state_name(t->state), t->rx_queue, t->tx_queue,
                 local, remote, core);
         if (*t->congestion) print_details(out, t);
@@ -93,8 +93,8 @@ static void print_neighbours(FILE *out, unsigned core, const struct reading *r)
 {
     for (unsigned i = 0; i < r->count; i++) {
         const struct net_neighbour_info *n = &r->neighbours[i];
-        char text[NET_ENDPOINT_TEXT];
-        net_addr_text(n->family, n->addr, text);
+        char text[NET_ADDR_TEXT];
+        net_addr_format(&n->addr, text);
         fprintf(out, "%-40s %02x:%02x:%02x:%02x:%02x:%02x %-10s used:%llus", text, n->mac[0], n->mac[1], n->mac[2],
                 n->mac[3], n->mac[4], n->mac[5], n->state, PRIu(n->used_ns / 1000000000));
         if (n->tries) fprintf(out, " tries:%u", n->tries);

@@ -124,9 +124,16 @@ static bool check_port(struct config *c)
         return false;
     }
     if (!*c->port) return true;
-    if (net_addr_parse_prefix(c->ip, &c->ip_address, &c->ip_prefix) != 0)
-        return refuse("ip", c->ip, "takes the port's IPv4 address and prefix, as 10.9.0.1/24");
-    if (*c->gateway && net_addr_parse(c->gateway, &c->gateway_address) != 0)
+    struct net_prefix addrs[NET_ADDRS_MAX];
+    struct net_addr gateway;
+    int n = net_prefix_list_parse(c->ip, addrs, NET_ADDRS_MAX);
+    if (n < 0) return refuse("ip", c->ip, "takes the port's addresses with prefixes, as 10.9.0.1/24");
+    for (int i = n; i-- > 0;) {
+        if (!net_addr_is_v4(&addrs[i].addr)) continue;
+        c->ip_address = rte_be_to_cpu_32(addrs[i].addr.be32[3]);
+        c->ip_prefix = addrs[i].len;
+    }
+    if (*c->gateway && net_addr_parse(c->gateway, &gateway) != 0)
         return refuse("gateway", c->gateway, "takes an IPv4 address, as 10.9.0.254");
     return true;
 }

@@ -1,6 +1,5 @@
 /* What the library needs to know of a connection beyond its stream: the one file here that looks into the TCP. */
 #include <string.h>
-#include <rte_ip.h>
 #include "net/inspect.h"
 #include "net/polar/polar_impl.h"
 #include "net/tcp/tcp.h"
@@ -12,19 +11,15 @@ static const struct tcp_conn *conn_of(const struct stream *s)
     return (const struct tcp_conn *)(const void *)((const char *)s - offsetof(struct tcp_conn, stream));
 }
 
-static struct polar_name name_of(const struct net_endpoint *e)
-{
-    const uint8_t *a = e->addr;
-    return (struct polar_name){.ip = RTE_IPV4(a[0], a[1], a[2], a[3]), .port = e->port};
-}
-
-void stream_names(const struct stream *s, struct polar_name *local, struct polar_name *peer)
+void stream_names(const struct stream *s, struct net_endpoint *local, struct net_endpoint *peer)
 {
     struct net_tcp_info info;
     net_stream_info(s, &info);
-    *local = name_of(&info.local);
-    *peer = name_of(&info.remote);
+    *local = info.local;
+    *peer = info.remote;
 }
+
+bool stack_has(const struct net_stack *st, const struct net_addr *addr) { return stack_owns(st, addr); }
 
 uint16_t stream_mss(const struct stream *s) { return conn_of(s)->mss; }
 

@@ -69,13 +69,21 @@ enum tcp_conn_flag {
 #define TCP_CONN_BYTES 512u
 #define TCP_CC_WORDS 6u
 #define TCP_TS_SHIFT 20u           /* a tick of our timestamp clock is 2^20 ns */
-#define TCP_HEADER_TEMPLATE 38u /* Ethernet, IPv4, the two ports */
+#define TCP_HEADER_TEMPLATE 64u /* at most: Ethernet, VLAN tag, IPv6, the two ports; and room to copy by whole words */
 
 struct net_stack;
 
+/* What each frame of a flow begins with, up to the two ports: tcp_frame.c. */
+struct tcp_header {
+    uint8_t bytes[TCP_HEADER_TEMPLATE];
+    uint16_t pseudo_sum;     /* of addresses and protocol, folded */
+    uint16_t ip_sum;         /* of the IPv4 header, its total length zero, folded; IPv6: 0 */
+    uint8_t ip_at, tcp_at;   /* offsets */
+};
+
 struct tcp_conn {
     /* receive and acknowledge */
-    uint64_t key;            /* remote address, remote port, local port as they lie in a received frame */
+    uint64_t key;            /* tcp_tuple.h; 0: not in the table */
     tcp_seq rcv_nxt;
     tcp_seq rcv_adv;         /* right edge of the widest window that was offered */
     tcp_seq last_ack;        /* rcv_nxt of the last ACK sent */
@@ -106,9 +114,7 @@ struct tcp_conn {
 
     /* the handler's view, and what every sent frame begins with */
     struct stream stream;
-    uint32_t pseudo_sum;     /* of addresses and protocol */
-    uint32_t ip_sum;         /* of the template's IP header, total length zero */
-    uint8_t header[40];      /* TCP_HEADER_TEMPLATE bytes, and room to copy by whole words */
+    struct tcp_header header;
 
     /* round trip and congestion */
     uint64_t rtt_start;      /* ns */

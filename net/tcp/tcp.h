@@ -9,6 +9,7 @@
 #include "net/tcp/conn.h"
 #include "net/tcp/tcp_reassembly.h"
 #include "net/tcp/tcp_syncache.h"
+#include "net/tcp/tcp_tuple.h"
 
 #define TCP_FIN 0x01u
 #define TCP_SYN 0x02u
@@ -21,8 +22,9 @@
 #define TCP_CE 0x100u                 /* not of the header: the packet met a congestion mark (RFC 3168 5) */
 
 #define TCP_HEADER_BYTES 20u
-#define TCP_OFFSET 34u                 /* of the TCP header in a frame that we send */
-#define TCP_FRAME_HEADER 54u           /* Ethernet, IPv4, TCP without options */
+#define TCP_IPV4_BYTES 20u             /* IP headers as we send them: no options */
+#define TCP_IPV6_BYTES 40u
+#define TCP_FRAME_HEADER_MAX 78u       /* Ethernet, VLAN tag, IPv6, TCP without options */
 #define TCP_TS_BYTES 12u               /* NOP NOP TS */
 #define TCP_OPTIONS_MAX 40u
 #define TCP_MSS_DEFAULT 536u           /* of a peer that does not say: RFC 9293 3.7.1 */
@@ -37,13 +39,16 @@
 /* A received segment; numbers in host byte order. */
 struct tcp_segment {
     struct rte_mbuf *m;    /* NULL once its payload has been taken */
-    uint64_t key, hash;
+    uint64_t key;          /* tcp_tuple.h */
     uint32_t guess;        /* what the connection table probably says */
+    uint32_t ports;        /* as they lie in the segment */
     tcp_seq seq, ack;
     uint32_t len;          /* payload bytes */
     uint32_t ts_val, ts_ecr; /* valid with has_ts */
     uint16_t wnd;          /* as in the header, not scaled */
     uint16_t payload_off;  /* in m */
+    uint8_t ip_at;         /* in m */
+    bool v6;
     uint16_t flags;        /* and TCP_CE */
     uint8_t options_len;
     bool has_ts;
@@ -96,19 +101,55 @@ void tcp_output_forward(struct tcp_conn *c);
 /* The n bytes at the head of txq are acknowledged. */
 void tcp_output_consume(struct tcp_conn *c, uint32_t n);
 
+/* tcp_frame.c: headers. */
+void tcp_header_write(const struct net_stack *st, struct tcp_header *h, const struct tcp_tuple *t, const uint8_t *mac);
+/* Of the answer to s: back to where it came from, at the link too. */
+void tcp_header_reply(const struct net_stack *st, struct tcp_header *h, const struct tcp_segment *s);
+void tcp_header_tuple(const struct tcp_header *h, struct tcp_tuple *t);
+void tcp_segment_tuple(const struct tcp_segment *s, struct tcp_tuple *t);
+/* The tuple of a connection from a packet that we sent: its IP header at ip, len bytes of it. False: no such packet. */
+bool tcp_tuple_of_sent(const uint8_t *ip, uint32_t len, struct tcp_tuple *t);
+
+static inline bool tcp_header_v6(const struct tcp_header *h) { return h->tcp_at - h->ip_at == (int)TCP_IPV6_BYTES; }
+
+static inline void tcp_header_set_mac(struct tcp_header *h, const uint8_t *mac) { memcpy(h->bytes, mac, 6); }
+
+/* Whether s belongs to the flow of h. */
+static inline bool tcp_header_matches(const struct tcp_header *h, const struct tcp_segment *s)
+{
+    const uint8_t *ours = h->bytes + h->ip_at, *theirs = s->frame + s->ip_at;
+    uint32_t ports;
+    memcpy(&ports, h->bytes + h->tcp_at, sizeof ports);
+    if (ports != (s->ports << 16 | s->ports >> 16)) return false;
+    if (likely(!s->v6)) {
+        uint64_t a, b;
+        memcpy(&a, ours + 12, sizeof a);
+        memcpy(&b, theirs + 12, sizeof b);
+        return a == (b << 32 | b >> 32) && !tcp_header_v6(h);
+    }
+    return memcmp(ours + 8, theirs + 24, 16) == 0 && memcmp(ours + 24, theirs + 8, 16) == 0 && tcp_header_v6(h);
+}
+
+/* The payload of a full segment without options. */
+static inline uint16_t tcp_mss_local(const struct net_stack *st, bool v6)
+{
+    return (uint16_t)(st->config.mtu - (v6 ? TCP_IPV6_BYTES : TCP_IPV4_BYTES) - TCP_HEADER_BYTES);
+}
+
+/* The connection of t in any state but TIME-WAIT, or NULL. */
+struct tcp_conn *tcp_conn_find(struct net_stack *st, const struct tcp_tuple *t);
+
 /* tcp_frame.c: building frames. False: no buffer; nothing was sent. */
-void tcp_frame_template(struct net_stack *st, struct tcp_conn *c, const uint8_t *mac);
-void tcp_frame_set_mac(struct tcp_conn *c, const uint8_t *mac);
 /* len bytes of txq from byte off of segment m on. */
 bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8_t flags, const struct rte_mbuf *m,
                     uint32_t off, uint32_t len);
 bool tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c);
 /* The answer to a SYN before there is a connection. ts_val: our timestamp, where the peer has them too. */
-bool tcp_frame_send_syn_ack(struct net_stack *st, const uint8_t *mac, uint64_t key, const struct tcp_handshake *hs,
+bool tcp_frame_send_syn_ack(struct net_stack *st, const struct tcp_header *h, const struct tcp_handshake *hs,
                             uint32_t ts_val);
-/* A segment without connection: key as in a connection. ts: NULL, or val and ecr. */
-bool tcp_frame_send_bare(struct net_stack *st, const uint8_t *mac, uint64_t key, tcp_seq seq, tcp_seq ack,
-                         uint8_t flags, const uint32_t *ts);
+/* A segment that stands alone. ts: NULL, or val and ecr. */
+bool tcp_frame_send_bare(struct net_stack *st, const struct tcp_header *h, tcp_seq seq, tcp_seq ack, uint8_t flags,
+                         const uint32_t *ts);
 /* The answer to a segment for no connection. RFC 9293 3.10.7.1. */
 void tcp_frame_refuse(struct net_stack *st, const struct tcp_segment *s);
 
@@ -134,7 +175,7 @@ static inline void tcp_timer_by(struct net_stack *st, struct tcp_conn *c, uint64
 
 /* tcp_open.c */
 /* NULL: none free. */
-struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key);
+struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key, const struct tcp_tuple *t, const uint8_t *mac);
 bool tcp_conns_full(const struct net_stack *st);
 /* A segment of no connection. Not NULL: it completes a handshake; the connection, in SYN_RCVD, is to process it. */
 struct tcp_conn *tcp_listen_rx(struct net_stack *st, struct tcp_segment *s);
@@ -143,9 +184,10 @@ struct tcp_conn *tcp_open_passive(struct net_stack *st, const struct tcp_segment
 void tcp_syn_sent_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s);
 /* The handshake is complete. False: the connection is gone. */
 bool tcp_established(struct net_stack *st, struct tcp_conn *c);
-struct tcp_listener *tcp_listener_find(struct net_stack *st, uint16_t port);
-/* The listener for the local port of key, or NULL. */
-struct tcp_listener *tcp_listener_of(struct net_stack *st, uint64_t key);
+/* Who takes a SYN to this address and port of ours, or NULL. */
+struct tcp_listener *tcp_listener_find(struct net_stack *st, const struct net_addr *addr, uint16_t port);
+/* Who takes s, or NULL. */
+struct tcp_listener *tcp_listener_of(struct net_stack *st, const struct tcp_segment *s);
 /* The window of our SYN or SYN-ACK, which is never scaled: RFC 7323 2.2. */
 static inline uint16_t tcp_syn_window(const struct net_stack *st)
 {

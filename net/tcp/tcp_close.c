@@ -77,7 +77,7 @@ void tcp_conn_fail(struct net_stack *st, struct tcp_conn *c, int err)
 
 void tcp_conn_reset(struct net_stack *st, struct tcp_conn *c)
 {
-    tcp_frame_send_bare(st, c->header, c->key, c->snd_nxt, c->rcv_nxt, TCP_RST | TCP_ACK, NULL);
+    tcp_frame_send_bare(st, &c->header, c->snd_nxt, c->rcv_nxt, TCP_RST | TCP_ACK, NULL);
 }
 
 void tcp_challenge(struct net_stack *st, struct tcp_conn *c)

@@ -12,7 +12,6 @@
 #include "net/tcp/tcp_ecn.h"
 #include "net/tcp/tcp_sack.h"
 
-#define IP_OFFSET 14u
 #define TTL 64
 #define TS_PREFIX_BE RTE_STATIC_BSWAP32(0x0101080au) /* NOP NOP TS 10 */
 #define SACK_PREFIX 0x01010500u                      /* NOP NOP SACK, its length added */
@@ -20,60 +19,121 @@
 static void put32(uint8_t *p, uint32_t be) { memcpy(p, &be, sizeof be); }
 static void put16(uint8_t *p, uint16_t be) { memcpy(p, &be, sizeof be); }
 
-/* Ethernet and IP header and the ports for a peer; the total length and the checksum are left zero. */
-static void header_write(const struct net_stack *st, uint8_t *p, const uint8_t *mac, uint64_t key)
+static void ipv4_write(struct tcp_header *h, const struct tcp_tuple *t)
 {
-    struct rte_ether_hdr *eth = (struct rte_ether_hdr *)p;
     struct rte_ipv4_hdr ip = {
         .version_ihl = RTE_IPV4_VHL_DEF,
         .fragment_offset = rte_cpu_to_be_16(RTE_IPV4_HDR_DF_FLAG),
         .time_to_live = TTL,
         .next_proto_id = IPPROTO_TCP,
-        .src_addr = st->ip_be,
-        .dst_addr = (uint32_t)key,
+        .src_addr = t->local.be32[3],
+        .dst_addr = t->remote.be32[3],
     };
-    uint32_t ports = (uint32_t)(key >> 32);
-    memcpy(&eth->dst_addr, mac, 6);
-    memcpy(&eth->src_addr, st->config.mac, 6);
-    eth->ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4);
-    memcpy(p + IP_OFFSET, &ip, sizeof ip);
-    put32(p + TCP_OFFSET, ports << 16 | ports >> 16);
+    memcpy(h->bytes + h->ip_at, &ip, sizeof ip);
+    h->tcp_at = (uint8_t)(h->ip_at + sizeof ip);
+    h->ip_sum = checksum_fold(checksum_sum(&ip, sizeof ip));
+    h->pseudo_sum = checksum_fold((uint64_t)ip.src_addr + ip.dst_addr + rte_cpu_to_be_16(IPPROTO_TCP));
 }
 
-static uint32_t pseudo_sum(const struct net_stack *st, uint64_t key)
+static void ipv6_write(struct tcp_header *h, const struct tcp_tuple *t)
 {
-    uint64_t sum = (uint64_t)st->ip_be + (uint32_t)key + rte_cpu_to_be_16(IPPROTO_TCP);
-    return checksum_fold(sum);
+    struct rte_ipv6_hdr ip = {.vtc_flow = rte_cpu_to_be_32(UINT32_C(6) << 28), .proto = IPPROTO_TCP, .hop_limits = TTL};
+    memcpy(ip.src_addr, t->local.bytes, sizeof ip.src_addr);
+    memcpy(ip.dst_addr, t->remote.bytes, sizeof ip.dst_addr);
+    memcpy(h->bytes + h->ip_at, &ip, sizeof ip);
+    h->tcp_at = (uint8_t)(h->ip_at + sizeof ip);
+    h->ip_sum = 0;
+    h->pseudo_sum = checksum_fold(checksum_sum(ip.src_addr, 32) + rte_cpu_to_be_16(IPPROTO_TCP));
 }
 
-void tcp_frame_template(struct net_stack *st, struct tcp_conn *c, const uint8_t *mac)
+/* The lengths and the IPv4 checksum are left zero. */
+void tcp_header_write(const struct net_stack *st, struct tcp_header *h, const struct tcp_tuple *t, const uint8_t *mac)
 {
-    header_write(st, c->header, mac, c->key);
-    c->pseudo_sum = pseudo_sum(st, c->key);
-    c->ip_sum = checksum_fold(checksum_sum(c->header + IP_OFFSET, sizeof(struct rte_ipv4_hdr)));
+    bool v4 = net_addr_is_v4(&t->remote);
+    memset(h, 0, sizeof *h);
+    h->ip_at = stack_ethernet_write(st, h->bytes, mac, v4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6);
+    if (v4) ipv4_write(h, t);
+    else ipv6_write(h, t);
+    put32(h->bytes + h->tcp_at, t->ports << 16 | t->ports >> 16);
 }
 
-void tcp_frame_set_mac(struct tcp_conn *c, const uint8_t *mac) { memcpy(c->header, mac, 6); }
+/* The addresses of an IP header: source and destination as they lie. */
+static void addresses_read(const uint8_t *ip, bool v6, struct net_addr *source, struct net_addr *destination)
+{
+    uint32_t v4[2];
+    if (v6) {
+        *source = net_addr_v6(ip + offsetof(struct rte_ipv6_hdr, src_addr));
+        *destination = net_addr_v6(ip + offsetof(struct rte_ipv6_hdr, dst_addr));
+        return;
+    }
+    memcpy(v4, ip + offsetof(struct rte_ipv4_hdr, src_addr), sizeof v4);
+    *source = net_addr_v4_be(v4[0]);
+    *destination = net_addr_v4_be(v4[1]);
+}
+
+void tcp_segment_tuple(const struct tcp_segment *s, struct tcp_tuple *t)
+{
+    addresses_read(s->frame + s->ip_at, s->v6, &t->remote, &t->local);
+    t->ports = s->ports;
+}
+
+void tcp_header_tuple(const struct tcp_header *h, struct tcp_tuple *t)
+{
+    uint32_t ports;
+    addresses_read(h->bytes + h->ip_at, tcp_header_v6(h), &t->local, &t->remote);
+    memcpy(&ports, h->bytes + h->tcp_at, sizeof ports);
+    t->ports = ports << 16 | ports >> 16;
+}
+
+bool tcp_tuple_of_sent(const uint8_t *ip, uint32_t len, struct tcp_tuple *t)
+{
+    uint32_t ports;
+    if (len < TCP_IPV4_BYTES + sizeof ports) return false;
+    bool v6 = ip[0] >> 4 == 6;
+    if (!v6 && ip[0] != RTE_IPV4_VHL_DEF) return false;
+    if (v6 && len < TCP_IPV6_BYTES + sizeof ports) return false;
+    if (ip[v6 ? 6 : 9] != IPPROTO_TCP) return false;
+    addresses_read(ip, v6, &t->local, &t->remote);
+    memcpy(&ports, ip + (v6 ? TCP_IPV6_BYTES : TCP_IPV4_BYTES), sizeof ports);
+    t->ports = ports << 16 | ports >> 16;
+    return true;
+}
+
+void tcp_header_reply(const struct net_stack *st, struct tcp_header *h, const struct tcp_segment *s)
+{
+    struct tcp_tuple t;
+    tcp_segment_tuple(s, &t);
+    tcp_header_write(st, h, &t, s->frame + 6);
+}
+
+/* A device that computes the sum expects that of the pseudo-header in its place. */
+static uint16_t tcp_checksum(uint64_t flags, uint64_t pseudo, uint64_t sum)
+{
+    return flags & RTE_MBUF_F_TX_TCP_CKSUM ? checksum_fold(pseudo) : (uint16_t)~checksum_fold(pseudo + sum);
+}
 
 /* The header's last words: lengths and checksums. sum covers the TCP header from the ports on, and the payload. */
-static void header_finish(struct net_stack *st, struct rte_mbuf *m, uint8_t *p, uint32_t header, uint32_t ip_sum,
-                          uint32_t pseudo, uint64_t sum)
+static inline void header_finish(struct net_stack *st, struct rte_mbuf *m, uint8_t *p, const struct tcp_header *h,
+                                 uint32_t header, uint32_t ip_sum, uint64_t sum)
 {
-    uint32_t tcp_len = m->pkt_len - TCP_OFFSET;
-    uint16_t total_be = rte_cpu_to_be_16((uint16_t)(m->pkt_len - IP_OFFSET));
-    uint64_t pseudo_len = (uint64_t)pseudo + rte_cpu_to_be_16((uint16_t)tcp_len);
-    put16(p + IP_OFFSET + offsetof(struct rte_ipv4_hdr, total_length), total_be);
-    bool ip_offload = st->tx_flags & RTE_MBUF_F_TX_IP_CKSUM, tcp_offload = st->tx_flags & RTE_MBUF_F_TX_TCP_CKSUM;
-    uint16_t ip_checksum = ip_offload ? 0 : (uint16_t)~checksum_fold((uint64_t)ip_sum + total_be);
-    put16(p + IP_OFFSET + offsetof(struct rte_ipv4_hdr, hdr_checksum), ip_checksum);
-    /* A device that computes the sum expects that of the pseudo-header in its place. */
-    uint16_t tcp_checksum = tcp_offload ? checksum_fold(pseudo_len) : (uint16_t)~checksum_fold(pseudo_len + sum);
-    put16(p + TCP_OFFSET + 16, tcp_checksum);
-    if (st->tx_flags) {
-        m->ol_flags = st->tx_flags;
-        m->l2_len = IP_OFFSET;
-        m->l3_len = sizeof(struct rte_ipv4_hdr);
-        m->l4_len = header - TCP_OFFSET;
+    uint8_t *ip = p + h->ip_at, *tcp = p + h->tcp_at;
+    uint16_t tcp_len_be = rte_cpu_to_be_16((uint16_t)(m->pkt_len - h->tcp_at));
+    uint64_t flags = st->tx_flags;
+    if (likely(!tcp_header_v6(h))) {
+        uint16_t total_be = rte_cpu_to_be_16((uint16_t)(m->pkt_len - h->ip_at));
+        put16(ip + offsetof(struct rte_ipv4_hdr, total_length), total_be);
+        uint16_t checksum = flags & RTE_MBUF_F_TX_IP_CKSUM ? 0 : (uint16_t)~checksum_fold((uint64_t)ip_sum + total_be);
+        put16(ip + offsetof(struct rte_ipv4_hdr, hdr_checksum), checksum);
+    } else {
+        put16(ip + offsetof(struct rte_ipv6_hdr, payload_len), tcp_len_be);
+        flags = st->tx_flags_v6;
+    }
+    put16(tcp + 16, tcp_checksum(flags, (uint64_t)h->pseudo_sum + tcp_len_be, sum));
+    if (flags) {
+        m->ol_flags = flags;
+        m->l2_len = h->ip_at;
+        m->l3_len = (uint64_t)(h->tcp_at - h->ip_at) & 0x1ff;
+        m->l4_len = (header - h->tcp_at) & 0xff;
     }
 }
 
@@ -138,10 +198,10 @@ bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8
 {
     struct rte_mbuf *m = rte_pktmbuf_alloc(st->config.pools->small);
     if (unlikely(!m)) return false;
-    uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *);
-    uint32_t header = TCP_FRAME_HEADER, ports;
+    uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *), *tcp = p + c->header.tcp_at;
+    uint32_t header = c->header.tcp_at + TCP_HEADER_BYTES, ports;
     uint64_t sum = 0;
-    memcpy(p, c->header, sizeof c->header);
+    memcpy(p, c->header.bytes, sizeof c->header.bytes);
     if (c->flags & TCPF_TS) {
         uint32_t val = rte_cpu_to_be_32(st->ts_now), ecr = rte_cpu_to_be_32(c->ts_recent);
         put32(p + header, TS_PREFIX_BE);
@@ -155,16 +215,16 @@ bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8
         sum += checksum_sum(p + header, n);
         header += n;
     }
-    uint32_t ip_sum = c->ip_sum;
-    if (c->flags & TCPF_ECN) flags |= tcp_ecn_tx(c, seq, len, p + IP_OFFSET, &ip_sum);
+    uint32_t ip_sum = c->header.ip_sum;
+    if (c->flags & TCPF_ECN) flags |= tcp_ecn_tx(c, seq, len, p + c->header.ip_at, &ip_sum);
     uint16_t window = tcp_window_offer(st, c, c->rcv_scale);
     uint32_t seq_be = rte_cpu_to_be_32(seq), ack_be = rte_cpu_to_be_32(c->rcv_nxt);
-    uint32_t word = rte_cpu_to_be_32((header - TCP_OFFSET) / 4 << 28 | (uint32_t)flags << 16 | window);
-    memcpy(&ports, c->header + TCP_OFFSET, sizeof ports);
-    put32(p + TCP_OFFSET + 4, seq_be);
-    put32(p + TCP_OFFSET + 8, ack_be);
-    put32(p + TCP_OFFSET + 12, word);
-    put32(p + TCP_OFFSET + 16, 0);
+    uint32_t word = rte_cpu_to_be_32((header - c->header.tcp_at) / 4 << 28 | (uint32_t)flags << 16 | window);
+    memcpy(&ports, tcp, sizeof ports);
+    put32(tcp + 4, seq_be);
+    put32(tcp + 8, ack_be);
+    put32(tcp + 12, word);
+    put32(tcp + 16, 0);
     sum += (uint64_t)ports + seq_be + ack_be + word;
     m->data_len = (uint16_t)header;
     m->pkt_len = header;
@@ -181,37 +241,36 @@ bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8
         }
         sum += payload;
     }
-    header_finish(st, m, p, header, ip_sum, c->pseudo_sum, sum);
+    header_finish(st, m, p, &c->header, header, ip_sum, sum);
     c->last_ack = c->rcv_nxt;
     if (flags & TCP_CWR) c->flags &= ~TCPF_CWR;
     stack_send(st, m);
     return true;
 }
 
-/* A frame without payload whose header up to the ports is written. */
-static void control_finish(struct net_stack *st, struct rte_mbuf *m, uint64_t key, tcp_seq seq, tcp_seq ack,
+/* A frame without payload; options_len bytes of options lie behind the TCP header already. */
+static void control_finish(struct net_stack *st, struct rte_mbuf *m, const struct tcp_header *h, tcp_seq seq, tcp_seq ack,
                            uint8_t flags, uint16_t window, uint32_t options_len)
 {
-    uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *);
-    uint32_t header = TCP_FRAME_HEADER + options_len;
-    put32(p + TCP_OFFSET + 4, rte_cpu_to_be_32(seq));
-    put32(p + TCP_OFFSET + 8, rte_cpu_to_be_32(ack));
-    put32(p + TCP_OFFSET + 12, rte_cpu_to_be_32((header - TCP_OFFSET) / 4 << 28 | (uint32_t)flags << 16 | window));
-    put32(p + TCP_OFFSET + 16, 0);
-    m->data_len = (uint16_t)header;
-    m->pkt_len = header;
-    header_finish(st, m, p, header, (uint32_t)checksum_sum(p + IP_OFFSET, sizeof(struct rte_ipv4_hdr)), pseudo_sum(st, key),
-                  checksum_sum(p + TCP_OFFSET, header - TCP_OFFSET));
+    uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *), *tcp = p + h->tcp_at;
+    uint32_t header = TCP_HEADER_BYTES + options_len;
+    memcpy(p, h->bytes, h->tcp_at + 4u);
+    put32(tcp + 4, rte_cpu_to_be_32(seq));
+    put32(tcp + 8, rte_cpu_to_be_32(ack));
+    put32(tcp + 12, rte_cpu_to_be_32(header / 4 << 28 | (uint32_t)flags << 16 | window));
+    put32(tcp + 16, 0);
+    m->data_len = (uint16_t)(h->tcp_at + header);
+    m->pkt_len = m->data_len;
+    header_finish(st, m, p, h, m->pkt_len, h->ip_sum, checksum_sum(tcp, header));
 }
 
 bool tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c)
 {
     struct rte_mbuf *m = rte_pktmbuf_alloc(st->config.pools->small);
     if (!m) return false;
-    uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *);
     bool answer = c->state == TCPS_SYN_RCVD;
     struct tcp_options o = {
-        .mss = (uint16_t)(st->config.mtu - sizeof(struct rte_ipv4_hdr) - TCP_HEADER_BYTES),
+        .mss = tcp_mss_local(st, tcp_header_v6(&c->header)),
         .scale = st->rcv_scale,
         .has_scale = !answer || c->flags & TCPF_SCALE,
         .has_ts = !answer || c->flags & TCPF_TS,
@@ -219,25 +278,29 @@ bool tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c)
         .ts_val = st->ts_now,
         .ts_ecr = answer ? c->ts_recent : 0,
     };
-    memcpy(p, c->header, TCP_HEADER_TEMPLATE);
-    uint32_t options_len = tcp_options_write_syn(p + TCP_FRAME_HEADER, &o);
+    uint8_t *options = rte_pktmbuf_mtod_offset(m, uint8_t *, c->header.tcp_at + TCP_HEADER_BYTES);
+    uint32_t options_len = tcp_options_write_syn(options, &o);
     uint16_t window = tcp_window_offer(st, c, 0); /* the window of a SYN is never scaled: RFC 7323 2.2 */
     uint8_t flags = (uint8_t)(TCP_SYN | (answer ? TCP_ACK : 0) | tcp_ecn_syn_flags(st, c));
-    control_finish(st, m, c->key, c->iss, answer ? c->rcv_nxt : 0, flags, window, options_len);
+    control_finish(st, m, &c->header, c->iss, answer ? c->rcv_nxt : 0, flags, window, options_len);
     c->last_ack = c->rcv_nxt;
-    if (c->flags & TCPF_PASSIVE || answer) stack_send(st, m);
-    else arp_send(st, (uint32_t)c->key, m);
+    if (c->flags & TCPF_PASSIVE || answer) {
+        stack_send(st, m);
+    } else {
+        struct tcp_tuple t;
+        tcp_header_tuple(&c->header, &t);
+        neighbour_send(st, &t.remote, m);
+    }
     return true;
 }
 
-bool tcp_frame_send_syn_ack(struct net_stack *st, const uint8_t *mac, uint64_t key, const struct tcp_handshake *hs,
+bool tcp_frame_send_syn_ack(struct net_stack *st, const struct tcp_header *h, const struct tcp_handshake *hs,
                             uint32_t ts_val)
 {
     struct rte_mbuf *m = rte_pktmbuf_alloc(st->config.pools->small);
     if (!m) return false;
-    uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *);
     struct tcp_options o = {
-        .mss = (uint16_t)(st->config.mtu - sizeof(struct rte_ipv4_hdr) - TCP_HEADER_BYTES),
+        .mss = tcp_mss_local(st, tcp_header_v6(h)),
         .scale = st->rcv_scale,
         .has_scale = hs->flags & TCP_HS_SCALE,
         .has_ts = hs->flags & TCP_HS_TS,
@@ -245,27 +308,26 @@ bool tcp_frame_send_syn_ack(struct net_stack *st, const uint8_t *mac, uint64_t k
         .ts_val = ts_val,
         .ts_ecr = hs->ts_val,
     };
-    header_write(st, p, mac, key);
-    uint32_t options_len = tcp_options_write_syn(p + TCP_FRAME_HEADER, &o);
+    uint8_t *options = rte_pktmbuf_mtod_offset(m, uint8_t *, h->tcp_at + TCP_HEADER_BYTES);
+    uint32_t options_len = tcp_options_write_syn(options, &o);
     uint8_t flags = (uint8_t)(TCP_SYN | TCP_ACK | (hs->flags & TCP_HS_ECN ? TCP_ECE : 0));
-    control_finish(st, m, key, hs->iss, hs->irs + 1, flags, tcp_syn_window(st), options_len);
+    control_finish(st, m, h, hs->iss, hs->irs + 1, flags, tcp_syn_window(st), options_len);
     stack_send(st, m);
     return true;
 }
 
-bool tcp_frame_send_bare(struct net_stack *st, const uint8_t *mac, uint64_t key, tcp_seq seq, tcp_seq ack,
-                         uint8_t flags, const uint32_t *ts)
+bool tcp_frame_send_bare(struct net_stack *st, const struct tcp_header *h, tcp_seq seq, tcp_seq ack, uint8_t flags,
+                         const uint32_t *ts)
 {
     struct rte_mbuf *m = rte_pktmbuf_alloc(st->config.pools->small);
     if (!m) return false;
-    uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *);
-    header_write(st, p, mac, key);
     if (ts) {
-        put32(p + TCP_FRAME_HEADER, TS_PREFIX_BE);
-        put32(p + TCP_FRAME_HEADER + 4, rte_cpu_to_be_32(ts[0]));
-        put32(p + TCP_FRAME_HEADER + 8, rte_cpu_to_be_32(ts[1]));
+        uint8_t *options = rte_pktmbuf_mtod_offset(m, uint8_t *, h->tcp_at + TCP_HEADER_BYTES);
+        put32(options, TS_PREFIX_BE);
+        put32(options + 4, rte_cpu_to_be_32(ts[0]));
+        put32(options + 8, rte_cpu_to_be_32(ts[1]));
     }
-    control_finish(st, m, key, seq, ack, flags, 0, ts ? TCP_TS_BYTES : 0);
+    control_finish(st, m, h, seq, ack, flags, 0, ts ? TCP_TS_BYTES : 0);
     if (flags & TCP_RST) metric_add(&st->metrics.resets_sent, 1);
     stack_send(st, m);
     return true;
@@ -274,8 +336,9 @@ bool tcp_frame_send_bare(struct net_stack *st, const uint8_t *mac, uint64_t key,
 void tcp_frame_refuse(struct net_stack *st, const struct tcp_segment *s)
 {
     if (s->flags & TCP_RST) return;
-    const uint8_t *mac = s->frame + 6;
+    struct tcp_header h;
     uint32_t len = s->len + (s->flags & TCP_SYN ? 1 : 0) + (s->flags & TCP_FIN ? 1 : 0);
-    if (s->flags & TCP_ACK) tcp_frame_send_bare(st, mac, s->key, s->ack, 0, TCP_RST, NULL);
-    else tcp_frame_send_bare(st, mac, s->key, 0, s->seq + len, TCP_RST | TCP_ACK, NULL);
+    tcp_header_reply(st, &h, s);
+    if (s->flags & TCP_ACK) tcp_frame_send_bare(st, &h, s->ack, 0, TCP_RST, NULL);
+    else tcp_frame_send_bare(st, &h, 0, s->seq + len, TCP_RST | TCP_ACK, NULL);
 }

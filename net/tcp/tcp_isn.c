@@ -48,9 +48,5 @@ uint64_t siphash(const uint64_t secret[2], const void *data, uint32_t len)
 
 tcp_seq tcp_isn(const struct net_stack *st, uint64_t key)
 {
-    struct {
-        uint64_t key;
-        uint64_t local;
-    } tuple = {key, st->ip_be};
-    return (uint32_t)(st->now >> 12) + (uint32_t)siphash(st->config.secret, &tuple, sizeof tuple);
+    return (uint32_t)(st->now >> 12) + (uint32_t)siphash(st->config.secret, &key, sizeof key);
 }

@@ -1,46 +1,71 @@
 /* How connections begin: listeners, both kinds of open, the handshake. RFC 9293 3.10.7.2, 3.10.7.3. */
 #include <errno.h>
 #include <string.h>
-#include <rte_byteorder.h>
-#include <rte_ip.h>
 #include "net/tcp/tcp.h"
 #include "net/tcp/tcp_cc.h"
 #include "net/tcp/tcp_ecn.h"
 #include "net/tcp/tcp_tuning.h"
 
-static uint16_t mss_local(const struct net_stack *st)
+/* How well a listener's address fits one of ours: 0 not at all, 1 all addresses, 2 all of its family, 3 that one. */
+static unsigned listener_fit(const struct tcp_listener *l, const struct net_addr *addr)
 {
-    return (uint16_t)(st->config.mtu - sizeof(struct rte_ipv4_hdr) - TCP_HEADER_BYTES);
+    if (net_addr_equal(&l->addr, addr)) return 3;
+    if (!net_addr_is_any(&l->addr)) return 0;
+    if (!net_addr_is_v4(&l->addr)) return 1;
+    return net_addr_is_v4(addr) ? 2 : 0;
 }
 
-/* Ports are not 0 on the wire (segment_parse drops them): 0 finds a free place. */
-struct tcp_listener *tcp_listener_find(struct net_stack *st, uint16_t port)
+/* Ports are not 0 on the wire (segment_parse drops them), so 0 is a free place. */
+struct tcp_listener *tcp_listener_find(struct net_stack *st, const struct net_addr *addr, uint16_t port)
+{
+    struct tcp_listener *found = NULL;
+    unsigned best = 0;
+    for (unsigned i = 0; i < STACK_LISTENERS; i++) {
+        struct tcp_listener *l = &st->listeners[i];
+        if (l->port != port) continue;
+        unsigned fit = listener_fit(l, addr);
+        if (fit <= best) continue;
+        found = l;
+        best = fit;
+    }
+    return found;
+}
+
+static struct tcp_listener *listener_alloc(struct net_stack *st)
 {
     for (unsigned i = 0; i < STACK_LISTENERS; i++)
-        if (st->listeners[i].port == port) return &st->listeners[i];
+        if (st->listeners[i].port == 0) return &st->listeners[i];
     return NULL;
+}
+
+int net_listen_at(struct net_stack *st, const struct net_endpoint *at, stream_accept_fn *accept, void *arg)
+{
+    if (at->port == 0) return -EINVAL;
+    if (!net_addr_is_any(&at->addr) && !stack_owns(st, &at->addr)) return -EADDRNOTAVAIL;
+    struct tcp_listener *l = tcp_listener_find(st, &at->addr, at->port);
+    if (l && net_addr_equal(&l->addr, &at->addr)) return -EADDRINUSE;
+    if (!(l = listener_alloc(st))) return -ENOSPC;
+    int rc = st->config.claim ? st->config.claim(st->config.claim_arg, at->port, true) : 0;
+    if (rc != 0) return rc;
+    *l = (struct tcp_listener){.addr = at->addr, .port = at->port, .accept = accept, .arg = arg};
+    return 0;
 }
 
 int net_listen(struct net_stack *st, uint16_t port, stream_accept_fn *accept, void *arg)
 {
-    if (port == 0) return -EINVAL;
-    if (tcp_listener_find(st, port)) return -EADDRINUSE;
-    struct tcp_listener *l = tcp_listener_find(st, 0);
-    if (!l) return -ENOSPC;
-    int rc = st->config.claim ? st->config.claim(st->config.claim_arg, port, true) : 0;
-    if (rc != 0) return rc;
-    *l = (struct tcp_listener){.port = port, .accept = accept, .arg = arg};
-    return 0;
+    return net_listen_at(st, &(struct net_endpoint){.port = port}, accept, arg);
 }
 
-struct tcp_listener *tcp_listener_of(struct net_stack *st, uint64_t key)
+struct tcp_listener *tcp_listener_of(struct net_stack *st, const struct tcp_segment *s)
 {
-    return tcp_listener_find(st, rte_be_to_cpu_16((uint16_t)(key >> 48)));
+    struct tcp_tuple t;
+    tcp_segment_tuple(s, &t);
+    return tcp_listener_find(st, &t.local, tcp_tuple_local_port(t.ports));
 }
 
 bool tcp_conns_full(const struct net_stack *st) { return st->conn_count == st->config.max_connections; }
 
-struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key)
+struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key, const struct tcp_tuple *t, const uint8_t *mac)
 {
     if (tcp_conns_full(st)) return NULL;
     uint32_t index;
@@ -54,6 +79,7 @@ struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key)
     struct tcp_conn *c = stack_conn(st, index);
     memset(c, 0, sizeof *c);
     c->key = key;
+    tcp_header_write(st, &c->header, t, mac);
     c->stack = st;
     c->cc = (uint8_t)st->config.tcp_cc;
     c->stream.ops = &tcp_stream_ops;
@@ -61,7 +87,7 @@ struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key)
     c->iss = tcp_isn(st, key);
     c->snd_una = c->snd_nxt = c->snd_max = c->iss;
     c->rto = st->config.rto_initial_ns;
-    c->mss = mss_local(st);
+    c->mss = tcp_mss_local(st, tcp_header_v6(&c->header));
     c->peer_mss = TCP_MSS_DEFAULT;
     c->rcv_mss = TCP_MSS_DEFAULT;
     c->rexmt_at = c->output_at = c->linger_at = c->armed_at = TCP_NEVER;
@@ -77,7 +103,7 @@ static void handshake_apply(struct net_stack *st, struct tcp_conn *c, const stru
     c->irs = hs->irs;
     c->rcv_nxt = c->rcv_adv = c->last_ack = hs->irs + 1;
     c->peer_mss = hs->mss;
-    c->mss = RTE_MIN(hs->mss, mss_local(st));
+    c->mss = RTE_MIN(hs->mss, tcp_mss_local(st, tcp_header_v6(&c->header)));
     if (hs->flags & TCP_HS_SCALE) {
         c->flags |= TCPF_SCALE;
         c->snd_scale = hs->scale;
@@ -97,12 +123,14 @@ static void handshake_apply(struct net_stack *st, struct tcp_conn *c, const stru
 
 struct tcp_conn *tcp_open_passive(struct net_stack *st, const struct tcp_segment *s, const struct tcp_handshake *hs)
 {
-    struct tcp_conn *c = tcp_conn_alloc(st, s->key);
+    struct tcp_tuple t;
+    tcp_segment_tuple(s, &t);
+    /* Answers go where the segment came from: no neighbour look-up. */
+    struct tcp_conn *c = tcp_conn_alloc(st, s->key, &t, s->frame + 6);
     c->state = TCPS_SYN_RCVD;
     c->flags |= TCPF_PASSIVE | (hs->flags & TCP_HS_ECN ? TCPF_ECN : 0);
     c->iss = c->snd_una = hs->iss;
     c->snd_nxt = c->snd_max = hs->iss + 1;
-    tcp_frame_template(st, c, s->frame + 6); /* answers go where the SYN came from: no neighbour look-up */
     handshake_apply(st, c, hs);
     c->rcv_adv = c->rcv_nxt + tcp_syn_window(st);
     return c;
@@ -128,7 +156,7 @@ static struct tcp_conn *cookie_rx(struct net_stack *st, struct tcp_segment *s)
 
 struct tcp_conn *tcp_listen_rx(struct net_stack *st, struct tcp_segment *s)
 {
-    if (!tcp_listener_of(st, s->key)) tcp_frame_refuse(st, s);
+    if (!tcp_listener_of(st, s)) tcp_frame_refuse(st, s);
     else if (s->flags & TCP_ACK) return cookie_rx(st, s);
     else if ((s->flags & (TCP_SYN | TCP_RST)) == TCP_SYN) tcp_syncache_open(st, s, NULL);
     return NULL;
@@ -156,7 +184,7 @@ void tcp_syn_sent_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
     }
     tcp_ecn_syn_rx(st, c, s->flags);
     handshake_apply(st, c, &hs);
-    tcp_frame_set_mac(c, s->frame + 6);
+    tcp_header_set_mac(&c->header, s->frame + 6);
     if (!ack) { /* simultaneous open */
         c->state = TCPS_SYN_RCVD;
         c->flags |= TCPF_SYN_DUE;
@@ -191,7 +219,9 @@ bool tcp_established(struct net_stack *st, struct tcp_conn *c)
         tcp_raise(c, STREAM_CONNECTED);
         return true;
     }
-    struct tcp_listener *l = tcp_listener_of(st, c->key);
+    struct tcp_tuple t;
+    tcp_header_tuple(&c->header, &t);
+    struct tcp_listener *l = tcp_listener_find(st, &t.local, tcp_tuple_local_port(t.ports));
     if (!l) {
         tcp_conn_reset(st, c);
         tcp_conn_free(st, c);
@@ -202,49 +232,49 @@ bool tcp_established(struct net_stack *st, struct tcp_conn *c)
     return c->state != TCPS_FREE;
 }
 
-/* A random start, then the next port that is free. RFC 6056 3.3.1. 0: none. */
-static uint16_t port_pick(struct net_stack *st, uint32_t ip_be, uint16_t port, uint64_t *key)
+static bool tuple_free(struct net_stack *st, struct tcp_tuple *t, uint64_t *key)
 {
-    uint32_t first = st->config.port_first, count = (uint32_t)st->config.port_last - first + 1;
-    uint32_t start = (uint32_t)(stack_random(st) % count);
-    for (uint32_t i = 0; i < count; i++) {
-        uint16_t local = (uint16_t)(first + (start + i) % count);
-        if (tcp_listener_find(st, local)) continue;
-        uint64_t ports = rte_cpu_to_be_16(port) | (uint32_t)rte_cpu_to_be_16(local) << 16;
-        *key = ip_be | ports << 32;
-        if (tcp_table_find(&st->table, *key) == TCP_TABLE_NONE) return local;
-    }
-    return 0;
-}
-
-int net_connect(struct net_stack *st, uint32_t ip, uint16_t port, uint64_t now_ns, struct stream **out)
-{
-    return net_connect_from(st, 0, ip, port, now_ns, out);
-}
-
-/* Whether the one port that was asked for is free towards there. */
-static bool port_free(const struct net_stack *st, uint16_t local, uint32_t ip_be, uint16_t port, uint64_t *key)
-{
-    uint64_t ports = rte_cpu_to_be_16(port) | (uint32_t)rte_cpu_to_be_16(local) << 16;
-    *key = ip_be | ports << 32;
+    *key = tcp_tuple_key(st->key_secret, t);
     return tcp_table_find(&st->table, *key) == TCP_TABLE_NONE;
 }
 
-int net_connect_from(struct net_stack *st, uint16_t local_port, uint32_t ip, uint16_t port, uint64_t now_ns,
+/* A random start, then the next port that is free. RFC 6056 3.3.1. False: none. */
+static bool port_pick(struct net_stack *st, struct tcp_tuple *t, uint64_t *key)
+{
+    uint32_t first = st->config.port_first, count = (uint32_t)st->config.port_last - first + 1;
+    uint32_t start = (uint32_t)(stack_random(st) % count);
+    uint16_t remote = tcp_tuple_remote_port(t->ports);
+    for (uint32_t i = 0; i < count; i++) {
+        uint16_t local = (uint16_t)(first + (start + i) % count);
+        if (tcp_listener_find(st, &t->local, local)) continue;
+        t->ports = tcp_tuple_ports(remote, local);
+        if (tuple_free(st, t, key)) return true;
+    }
+    return false;
+}
+
+int net_connect_from(struct net_stack *st, struct net_endpoint from, struct net_endpoint to, uint64_t now_ns,
                      struct stream **out)
 {
     static const uint8_t mac_unknown[6];
-    uint32_t ip_be = rte_cpu_to_be_32(ip);
+    struct tcp_tuple t = {.local = from.addr, .remote = to.addr, .ports = tcp_tuple_ports(to.port, from.port)};
     uint64_t key;
     stack_set_now(st, now_ns);
-    if (local_port ? !port_free(st, local_port, ip_be, port, &key) : port_pick(st, ip_be, port, &key) == 0)
-        return -EADDRNOTAVAIL;
-    struct tcp_conn *c = tcp_conn_alloc(st, key);
+    if (to.port == 0 || net_addr_is_any(&to.addr) || net_addr_is_multicast(&to.addr)) return -EINVAL;
+    if (net_addr_is_any(&t.local) && !route_source(st, &to.addr, &t.local)) return -ENETUNREACH;
+    if (!stack_owns(st, &t.local) || net_addr_is_v4(&t.local) != net_addr_is_v4(&t.remote)) return -EADDRNOTAVAIL;
+    if (from.port == 0 && !port_pick(st, &t, &key)) return -EADDRNOTAVAIL;
+    if (from.port != 0 && !tuple_free(st, &t, &key)) return -EADDRINUSE;
+    struct tcp_conn *c = tcp_conn_alloc(st, key, &t, mac_unknown);
     if (!c) return -ENOMEM;
     c->state = TCPS_SYN_SENT;
     c->flags |= TCPF_SYN_DUE;
-    tcp_frame_template(st, c, mac_unknown);
     stack_touch(st, c);
     *out = &c->stream;
     return 0;
+}
+
+int net_connect(struct net_stack *st, struct net_endpoint to, uint64_t now_ns, struct stream **out)
+{
+    return net_connect_from(st, (struct net_endpoint){.port = 0}, to, now_ns, out);
 }

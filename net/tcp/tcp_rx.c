@@ -26,11 +26,11 @@ static inline void peer_mac(struct tcp_conn *c, const struct tcp_segment *s)
 {
     uint32_t ours, theirs;
     uint16_t ours_low, theirs_low;
-    memcpy(&ours, c->header, 4);
+    memcpy(&ours, c->header.bytes, 4);
     memcpy(&theirs, s->frame + 6, 4);
-    memcpy(&ours_low, c->header + 4, 2);
+    memcpy(&ours_low, c->header.bytes + 4, 2);
     memcpy(&theirs_low, s->frame + 10, 2);
-    if (unlikely(ours != theirs || ours_low != theirs_low)) tcp_frame_set_mac(c, s->frame + 6);
+    if (unlikely(ours != theirs || ours_low != theirs_low)) tcp_header_set_mac(&c->header, s->frame + 6);
 }
 
 /*
@@ -209,10 +209,8 @@ static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
 
 static struct tcp_conn *segment_conn(struct net_stack *st, struct tcp_segment *s, uint32_t *ref)
 {
-    if (s->guess < TCP_REF_SYN) {
-        struct tcp_conn *c = stack_conn(st, s->guess);
-        if (likely(c->key == s->key)) return c;
-    }
+    *ref = s->guess;
+    if (s->guess < TCP_REF_SYN && likely(stack_conn(st, s->guess)->key == s->key)) return stack_conn(st, s->guess);
     *ref = tcp_table_find(&st->table, s->key);
     return *ref < TCP_REF_SYN ? stack_conn(st, *ref) : NULL;
 }
@@ -227,12 +225,22 @@ static struct tcp_conn *rx_stranger(struct net_stack *st, struct tcp_segment *s,
     return NULL;
 }
 
+struct tcp_conn *tcp_conn_find(struct net_stack *st, const struct tcp_tuple *t)
+{
+    uint32_t ref = tcp_table_find(&st->table, tcp_tuple_key(st->key_secret, t));
+    if (ref >= TCP_REF_SYN) return NULL;
+    struct tcp_tuple own;
+    tcp_header_tuple(&stack_conn(st, ref)->header, &own);
+    return tcp_tuple_equal(t, &own) ? stack_conn(st, ref) : NULL;
+}
+
 void tcp_input(struct net_stack *st, struct tcp_segment *s)
 {
     uint32_t ref = TCP_TABLE_NONE;
     struct tcp_conn *c = segment_conn(st, s, &ref);
     if (likely(c != NULL)) {
-        if (!rx_fast_path(st, c, s)) rx_steps(st, c, s);
+        if (unlikely(!tcp_header_matches(&c->header, s))) metric_add(&st->metrics.drop_tcp_collision, 1);
+        else if (!rx_fast_path(st, c, s)) rx_steps(st, c, s);
     } else if ((c = rx_stranger(st, s, ref)) != NULL) {
         rx_steps(st, c, s);
     }

@@ -1,6 +1,5 @@
 /* The stream interface (base/stream.h) of a connection. */
 #include <stdio.h>
-#include <rte_byteorder.h>
 #include "net/tcp/tcp.h"
 
 static void tcp_stream_send(struct stream *s, struct buf_chain *chain)
@@ -74,8 +73,11 @@ static void tcp_stream_abort(struct stream *s)
 static void tcp_stream_peer(const struct stream *s, char *text, size_t cap)
 {
     const struct tcp_conn *c = (const struct tcp_conn *)(const void *)((const char *)s - offsetof(struct tcp_conn, stream));
-    const uint8_t *ip = c->header + 30, *port = c->header + 36;
-    snprintf(text, cap, "%u.%u.%u.%u:%u", ip[0], ip[1], ip[2], ip[3], (unsigned)(port[0] << 8 | port[1]));
+    struct tcp_tuple t;
+    char peer[NET_ENDPOINT_TEXT];
+    tcp_header_tuple(&c->header, &t);
+    snprintf(text, cap, "%s",
+             net_endpoint_format(&(struct net_endpoint){t.remote, tcp_tuple_remote_port(t.ports)}, peer));
 }
 
 const struct stream_ops tcp_stream_ops = {

@@ -79,7 +79,9 @@ static struct tcp_syn_entry *entry_alloc(struct net_stack *st)
 
 static void entry_answer(struct net_stack *st, const struct tcp_syn_entry *e)
 {
-    if (!tcp_frame_send_syn_ack(st, e->mac, e->key, &e->hs, st->ts_now)) metric_add(&st->metrics.tx_no_buffer, 1);
+    struct tcp_header h;
+    tcp_header_write(st, &h, &e->tuple, e->mac);
+    if (!tcp_frame_send_syn_ack(st, &h, &e->hs, st->ts_now)) metric_add(&st->metrics.tx_no_buffer, 1);
 }
 
 bool tcp_handshake_take(struct tcp_handshake *hs, const struct tcp_segment *s)
@@ -96,9 +98,11 @@ bool tcp_handshake_take(struct tcp_handshake *hs, const struct tcp_segment *s)
 
 static void cookie_answer(struct net_stack *st, const struct tcp_segment *s, struct tcp_handshake *hs)
 {
+    struct tcp_header h;
     uint32_t ts = tcp_cookie_make(st, s, hs);
+    tcp_header_reply(st, &h, s);
     metric_add(&st->metrics.syn_cookies_sent, 1);
-    if (!tcp_frame_send_syn_ack(st, s->frame + 6, s->key, hs, ts)) metric_add(&st->metrics.tx_no_buffer, 1);
+    if (!tcp_frame_send_syn_ack(st, &h, hs, ts)) metric_add(&st->metrics.tx_no_buffer, 1);
 }
 
 void tcp_syncache_open(struct net_stack *st, const struct tcp_segment *s, const tcp_seq *above)
@@ -125,6 +129,7 @@ void tcp_syncache_open(struct net_stack *st, const struct tcp_segment *s, const 
     *e = (struct tcp_syn_entry){.key = s->key, .hs = hs, .sent = 1};
     e->hs.iss = tcp_isn(st, s->key);
     if (above && !seq_gt(e->hs.iss, *above)) e->hs.iss = *above + 1;
+    tcp_segment_tuple(s, &e->tuple);
     memcpy(e->mac, s->frame + 6, sizeof e->mac);
     tcp_table_insert(&st->table, e->key, (uint32_t)(e - sc->entries) | TCP_REF_SYN);
     list_append(st, e);
@@ -177,6 +182,12 @@ static bool entry_completed(struct net_stack *st, struct tcp_syn_entry *e, const
 struct tcp_conn *tcp_syncache_rx(struct net_stack *st, uint32_t ref, const struct tcp_segment *s)
 {
     struct tcp_syn_entry *e = &st->syncache.entries[ref & ~TCP_REF_SYN];
+    struct tcp_tuple t;
+    tcp_segment_tuple(s, &t);
+    if (unlikely(!tcp_tuple_equal(&t, &e->tuple))) {
+        metric_add(&st->metrics.drop_tcp_collision, 1);
+        return NULL;
+    }
     if (!entry_completed(st, e, s)) return NULL;
     if (tcp_conns_full(st)) { /* the entry stays: there may be room when the peer says more */
         metric_add(&st->metrics.drop_tcp_limit, 1);

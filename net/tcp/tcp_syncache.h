@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "net/tcp/seq.h"
+#include "net/tcp/tcp_tuple.h"
 
 #define TCP_REF_SYN (1u << 30)  /* in the connection table: not a connection but an entry; bit 31 is TIME-WAIT's */
 #define TCP_SYN_ACK_SENDS 6u    /* 1, 2, 4 ... 32 s apart, then the entry goes */
@@ -41,7 +42,8 @@ struct tcp_handshake {
 bool tcp_handshake_take(struct tcp_handshake *hs, const struct tcp_segment *s);
 
 struct tcp_syn_entry {
-    uint64_t key;
+    uint64_t key;        /* of tuple */
+    struct tcp_tuple tuple;
     uint64_t due;        /* ns: the SYN-ACK again, or the end */
     struct tcp_handshake hs;
     uint32_t next, prev; /* index + 1 */
@@ -49,7 +51,7 @@ struct tcp_syn_entry {
     uint8_t sent;        /* SYN-ACKs by the timer, the first included: the list that it is in, + 1 */
     bool asked_again;    /* the SYN came more than once: the round trip is not known (Karn) */
 };
-_Static_assert(sizeof(struct tcp_syn_entry) <= 64, "small");
+_Static_assert(sizeof(struct tcp_syn_entry) <= 96, "small");
 
 struct tcp_syncache {
     struct tcp_syn_entry *entries;

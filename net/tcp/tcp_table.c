@@ -8,15 +8,12 @@
 #define FIRST_BUCKETS 64u
 #define LOAD 4u /* entries a bucket, on average, before the table grows */
 
-int tcp_table_init(struct tcp_table *t, uint32_t entries_max, const uint64_t secret[2], tcp_table_key_fn *key_of,
-                   const void *key_arg)
+int tcp_table_init(struct tcp_table *t, uint32_t entries_max, tcp_table_key_fn *key_of, const void *key_arg)
 {
     memset(t, 0, sizeof *t);
     t->low_mask = FIRST_BUCKETS - 1;
     t->count = FIRST_BUCKETS;
     t->count_max = FIRST_BUCKETS + entries_max / LOAD;
-    t->secret[0] = secret[0];
-    t->secret[1] = secret[1];
     t->key_of = key_of;
     t->key_arg = key_arg;
     /* A chain of n spill buckets takes more than 8 n entries. */
@@ -72,7 +69,7 @@ static void bucket_add(struct tcp_table *t, struct tcp_bucket *b, uint16_t tag, 
     }
 }
 
-/* Splits the next bucket in turn: its entries go where one more bit of the hash says. */
+/* Splits the next bucket in turn: its entries go where one more bit of the key says. */
 static void split(struct tcp_table *t)
 {
     struct tcp_bucket *from = &t->buckets[t->count - t->low_mask - 1];
@@ -81,8 +78,8 @@ static void split(struct tcp_table *t)
     t->count++;
     for (;;) {
         for (unsigned i = 0; i < TCP_TABLE_SLOTS && old.tags[i]; i++) {
-            uint64_t hash = tcp_table_hash(t, t->key_of(t->key_arg, old.refs[i]));
-            bucket_add(t, tcp_table_bucket(t, hash), old.tags[i], old.refs[i]);
+            uint64_t key = t->key_of(t->key_arg, old.refs[i]);
+            bucket_add(t, tcp_table_bucket(t, key), old.tags[i], old.refs[i]);
         }
         uint32_t spill = old.overflow;
         if (!spill) break;
@@ -94,10 +91,9 @@ static void split(struct tcp_table *t)
 
 static uint32_t *slot_of(const struct tcp_table *t, uint64_t key, struct tcp_bucket **bucket)
 {
-    uint64_t hash = tcp_table_hash(t, key);
-    struct tcp_bucket *b = tcp_table_bucket(t, hash);
+    struct tcp_bucket *b = tcp_table_bucket(t, key);
     for (;;) {
-        for (uint32_t bits = tcp_bucket_match(b, hash); bits; bits &= bits - 1) {
+        for (uint32_t bits = tcp_bucket_match(b, key); bits; bits &= bits - 1) {
             uint32_t *ref = &b->refs[__builtin_ctz(bits)];
             if (t->key_of(t->key_arg, *ref) != key) continue;
             *bucket = b;
@@ -117,8 +113,7 @@ uint32_t tcp_table_find(const struct tcp_table *t, uint64_t key)
 
 void tcp_table_insert(struct tcp_table *t, uint64_t key, uint32_t ref)
 {
-    uint64_t hash = tcp_table_hash(t, key);
-    bucket_add(t, tcp_table_bucket(t, hash), tcp_table_tag(hash), ref);
+    bucket_add(t, tcp_table_bucket(t, key), tcp_table_tag(key), ref);
     t->entries++;
     if (t->entries > t->count * LOAD && t->count < t->count_max) split(t);
 }
@@ -138,7 +133,7 @@ void tcp_table_remove(struct tcp_table *t, uint64_t key)
     uint32_t *slot = slot_of(t, key, &b);
     assert(slot);
     unsigned at = (unsigned)(slot - b->refs);
-    struct tcp_bucket *last = tcp_table_bucket(t, tcp_table_hash(t, key)), *before = NULL;
+    struct tcp_bucket *last = tcp_table_bucket(t, key), *before = NULL;
     while (last->overflow) {
         before = last;
         last = &t->spill[last->overflow - 1];

@@ -1,8 +1,7 @@
 /*
- * Finds a connection by its key (remote address, remote port, local port as they lie on the wire). Buckets of 64 bytes
- * with eight tags and eight references, found by a keyed hash that a stranger cannot aim at; grown one bucket at a
- * time (linear hashing), so no insert pays for a rehash of everything. References are the caller's: it says by key_of
- * which key one stands for.
+ * Finds a connection by its key, a keyed hash (tcp_tuple.h): its low bits choose the bucket, its high ones the tag.
+ * Buckets of 64 bytes with eight tags and eight references; grown one bucket at a time (linear hashing), so no insert
+ * pays for a rehash of everything. References are the caller's: it says by key_of which key one stands for.
  */
 #ifndef POLAR_NET_TCP_TABLE_H
 #define POLAR_NET_TCP_TABLE_H
@@ -34,54 +33,43 @@ struct tcp_table {
     struct tcp_bucket *spill;
     uint32_t spill_free; /* index + 1, linked by overflow */
     uint32_t spill_used;
-    uint64_t secret[2];
     tcp_table_key_fn *key_of;
     const void *key_arg;
     size_t bytes;        /* of the mapping */
 };
 
 /* 0 or -ENOMEM. Room for entries_max. */
-int tcp_table_init(struct tcp_table *t, uint32_t entries_max, const uint64_t secret[2], tcp_table_key_fn *key_of,
-                   const void *key_arg);
+int tcp_table_init(struct tcp_table *t, uint32_t entries_max, tcp_table_key_fn *key_of, const void *key_arg);
 void tcp_table_fini(struct tcp_table *t);
 
-/* Two rounds of a folded 64 by 64 bit product with secret operands. */
-static inline uint64_t tcp_table_hash(const struct tcp_table *t, uint64_t key)
-{
-    unsigned __int128 p = (unsigned __int128)(key ^ t->secret[0]) * (t->secret[1] | 1);
-    uint64_t x = (uint64_t)p ^ (uint64_t)(p >> 64);
-    p = (unsigned __int128)(x ^ t->secret[1]) * (t->secret[0] | 1);
-    return (uint64_t)p ^ (uint64_t)(p >> 64);
-}
+static inline uint16_t tcp_table_tag(uint64_t key) { return (uint16_t)(key >> 48) | 1; }
 
-static inline uint16_t tcp_table_tag(uint64_t hash) { return (uint16_t)(hash >> 48) | 1; }
-
-static inline struct tcp_bucket *tcp_table_bucket(const struct tcp_table *t, uint64_t hash)
+static inline struct tcp_bucket *tcp_table_bucket(const struct tcp_table *t, uint64_t key)
 {
-    uint32_t at = (uint32_t)hash & (2 * t->low_mask + 1);
+    uint32_t at = (uint32_t)key & (2 * t->low_mask + 1);
     if (at >= t->count) at &= t->low_mask;
     return &t->buckets[at];
 }
 
-static inline void tcp_table_prefetch(const struct tcp_table *t, uint64_t hash)
+static inline void tcp_table_prefetch(const struct tcp_table *t, uint64_t key)
 {
-    rte_prefetch0(tcp_table_bucket(t, hash));
+    rte_prefetch0(tcp_table_bucket(t, key));
 }
 
-/* The slots of b whose tag is that of hash, as bits. */
-static inline uint32_t tcp_bucket_match(const struct tcp_bucket *b, uint64_t hash)
+/* The slots of b whose tag is that of key, as bits. */
+static inline uint32_t tcp_bucket_match(const struct tcp_bucket *b, uint64_t key)
 {
-    uint16_t tag = tcp_table_tag(hash);
+    uint16_t tag = tcp_table_tag(key);
     uint32_t bits = 0;
     for (unsigned i = 0; i < TCP_TABLE_SLOTS; i++) bits |= (uint32_t)(b->tags[i] == tag) << i;
     return bits;
 }
 
 /* A reference that probably is the right one (to prefetch it), or TCP_TABLE_NONE. */
-static inline uint32_t tcp_table_guess(const struct tcp_table *t, uint64_t hash)
+static inline uint32_t tcp_table_guess(const struct tcp_table *t, uint64_t key)
 {
-    const struct tcp_bucket *b = tcp_table_bucket(t, hash);
-    uint32_t bits = tcp_bucket_match(b, hash);
+    const struct tcp_bucket *b = tcp_table_bucket(t, key);
+    uint32_t bits = tcp_bucket_match(b, key);
     return bits ? b->refs[__builtin_ctz(bits)] : TCP_TABLE_NONE;
 }
 

@@ -56,25 +56,32 @@ static struct tcp_time_wait_record *record_alloc(struct net_stack *st)
     return &tw->records[ref - 1];
 }
 
-static void record_ack(struct net_stack *st, const struct tcp_time_wait_record *r)
+static void record_ack(struct net_stack *st, const struct tcp_time_wait_record *r, const struct tcp_header *h)
 {
     uint32_t ts[2] = {st->ts_now, r->ts_recent};
-    tcp_frame_send_bare(st, r->mac, r->key, r->snd_nxt, r->rcv_nxt, TCP_ACK, r->ts ? ts : NULL);
+    tcp_frame_send_bare(st, h, r->snd_nxt, r->rcv_nxt, TCP_ACK, r->ts ? ts : NULL);
+}
+
+static void record_answer(struct net_stack *st, const struct tcp_time_wait_record *r, const struct tcp_segment *s)
+{
+    struct tcp_header h;
+    tcp_header_reply(st, &h, s);
+    record_ack(st, r, &h);
 }
 
 void tcp_time_wait_enter(struct net_stack *st, const struct tcp_conn *c)
 {
     struct tcp_time_wait_record *r = record_alloc(st);
     r->key = c->key;
+    tcp_header_tuple(&c->header, &r->tuple);
     r->until = st->now + st->config.time_wait_ns;
     r->snd_nxt = c->snd_max;
     r->rcv_nxt = c->rcv_nxt;
     r->ts_recent = c->ts_recent;
     r->ts = c->flags & TCPF_TS;
-    memcpy(r->mac, c->header, sizeof r->mac);
     tcp_table_replace(&st->table, c->key, (uint32_t)(r - st->time_wait.records) | TCP_REF_TIME_WAIT);
     list_append(&st->time_wait, r);
-    if (c->last_ack != c->rcv_nxt) record_ack(st, r);
+    if (c->last_ack != c->rcv_nxt) record_ack(st, r, &c->header);
 }
 
 /* A SYN later than everything of the old connection, by timestamp or by sequence number. RFC 6191 2, RFC 9293 3.6.1. */
@@ -99,8 +106,14 @@ static void reopen(struct net_stack *st, struct tcp_time_wait_record *r, const s
 void tcp_time_wait_rx(struct net_stack *st, uint32_t ref, const struct tcp_segment *s)
 {
     struct tcp_time_wait_record *r = &st->time_wait.records[ref & ~TCP_REF_TIME_WAIT];
+    struct tcp_tuple t;
+    tcp_segment_tuple(s, &t);
+    if (unlikely(!tcp_tuple_equal(&t, &r->tuple))) {
+        metric_add(&st->metrics.drop_tcp_collision, 1);
+        return;
+    }
     if (s->flags & TCP_RST) return; /* RFC 1337: it does not end TIME-WAIT */
-    if (reopens(r, s) && tcp_listener_of(st, s->key)) {
+    if (reopens(r, s) && tcp_listener_of(st, s)) {
         reopen(st, r, s);
         return;
     }
@@ -108,9 +121,9 @@ void tcp_time_wait_rx(struct net_stack *st, uint32_t ref, const struct tcp_segme
         r->until = st->now + st->config.time_wait_ns;
         list_remove(&st->time_wait, r);
         list_append(&st->time_wait, r);
-        record_ack(st, r);
+        record_answer(st, r, s);
     } else if (s->len || s->flags & (TCP_SYN | TCP_FIN) || s->seq != r->rcv_nxt) {
-        if (rate_take(&st->challenge_rate, st->now)) record_ack(st, r);
+        if (rate_take(&st->challenge_rate, st->now)) record_answer(st, r, s);
     }
 }
 

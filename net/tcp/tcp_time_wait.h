@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "net/tcp/seq.h"
+#include "net/tcp/tcp_tuple.h"
 
 #define TCP_REF_TIME_WAIT (1u << 31) /* in the connection table: not a connection but a record */
 
@@ -16,12 +17,12 @@ struct tcp_conn;
 struct tcp_segment;
 
 struct tcp_time_wait_record {
-    uint64_t key;
+    uint64_t key;        /* of tuple; 0: free */
+    struct tcp_tuple tuple;
     uint64_t until;      /* ns */
     tcp_seq snd_nxt, rcv_nxt;
     uint32_t ts_recent;
     uint32_t next, prev; /* index + 1 */
-    uint8_t mac[6];
     bool ts;
 };
 

@@ -132,7 +132,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         test_pools_create(&pools, 511, 2048);
     }
     net_stack_config_default(&config);
-    config.ip = RTE_IPV4(10, 0, 0, 1);
+    net_stack_config_address(&config, net_addr_v4(RTE_IPV4(10, 0, 0, 1)), 24);
     memcpy(config.mac, (uint8_t[]){2, 0, 0, 0, 0, 1}, 6);
     config.secret[0] = 1;
     config.max_connections = 32;
@@ -143,7 +143,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     config.tx = capture;
     config.tx_arg = &f;
     if (net_stack_create(&f.stack, &config) != 0 || net_listen(f.stack, 7, accepted, &f) != 0) abort();
-    if (net_connect(f.stack, RTE_IPV4(10, 0, 0, 2), 80, f.now, &f.streams[0]) != 0) abort();
+    if (net_connect(f.stack, net_endpoint_v4(RTE_IPV4(10, 0, 0, 2), 80), f.now, &f.streams[0]) != 0) abort();
     f.stream_count = 1;
     for (unsigned i = 0; i < RECORDS_MAX && size >= 3; i++) {
         uint32_t len = (uint32_t)data[1] << 8 | data[2];

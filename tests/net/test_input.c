@@ -237,13 +237,13 @@ static void test_arp_learns_and_ages(void **state)
     script_create(&s, NULL);
     script_frame_in(&s, arp_request, sizeof arp_request);
     script_next_frame(&s);
-    assert_int_equal(net_connect(s.stack, RTE_IPV4(10, 0, 0, 2), 9, s.now, &t), 0);
+    assert_int_equal(net_connect(s.stack, net_endpoint_v4(RTE_IPV4(10, 0, 0, 2), 9), s.now, &t), 0);
     script_output(&s);
     assert_int_equal(script_next(&s).flags, S);
     t->ops->close(t);
     script_wait(&s, 61000 * SCRIPT_MS);
     script_expect_nothing(&s);
-    assert_int_equal(net_connect(s.stack, RTE_IPV4(10, 0, 0, 2), 9, s.now, &t), 0);
+    assert_int_equal(net_connect(s.stack, net_endpoint_v4(RTE_IPV4(10, 0, 0, 2), 9), s.now, &t), 0);
     script_output(&s);
     assert_int_equal(script_next(&s).flags, S);
     const struct script_frame *f = script_next_frame(&s);
@@ -252,7 +252,7 @@ static void test_arp_learns_and_ages(void **state)
     t->ops->close(t);
     script_wait(&s, 4000 * SCRIPT_MS); /* no answer: forgotten */
     s.head = s.tail;
-    assert_int_equal(net_connect(s.stack, RTE_IPV4(10, 0, 0, 2), 9, s.now, &t), 0);
+    assert_int_equal(net_connect(s.stack, net_endpoint_v4(RTE_IPV4(10, 0, 0, 2), 9), s.now, &t), 0);
     script_output(&s);
     assert_int_equal(script_next_frame(&s)->bytes[5], 0xff);
     script_expect_nothing(&s);
@@ -261,7 +261,7 @@ static void test_arp_learns_and_ages(void **state)
 
 static void gateway(struct net_stack_config *config)
 {
-    config->gateway = RTE_IPV4(10, 0, 0, 254);
+    net_stack_config_gateway(config, net_addr_v4(RTE_IPV4(10, 0, 0, 254)));
     config->max_connections = 4096;
 }
 
@@ -271,7 +271,7 @@ static void test_arp_gateway(void **state)
     struct script s;
     struct stream *t;
     script_create(&s, gateway);
-    assert_int_equal(net_connect(s.stack, RTE_IPV4(11, 0, 0, 1), 9, s.now, &t), 0);
+    assert_int_equal(net_connect(s.stack, net_endpoint_v4(RTE_IPV4(11, 0, 0, 1), 9), s.now, &t), 0);
     script_output(&s);
     const struct script_frame *f = script_next_frame(&s);
     assert_memory_equal(f->bytes + 38, ((const uint8_t[]){10, 0, 0, 254}), 4);
@@ -291,7 +291,7 @@ static void test_arp_pending_bound(void **state)
     struct rte_mempool *few = s.pools.small;
     s.pools.small = small.small;
     for (unsigned i = 0; i < ARP_PENDING_MAX + 10; i++)
-        assert_int_equal(net_connect(s.stack, RTE_IPV4(10, 0, 0, 2), (uint16_t)(i + 1), s.now, &t), 0);
+        assert_int_equal(net_connect(s.stack, net_endpoint_v4(RTE_IPV4(10, 0, 0, 2), (uint16_t)(i + 1)), s.now, &t), 0);
     script_output(&s);
     assert_int_equal(net_stack_metrics(s.stack)->arp_pending_dropped, 10);
     assert_non_null(script_next_frame(&s));

@@ -101,7 +101,7 @@ static void flow_start(unsigned i)
 {
     struct fabric *f = &bench.fabric;
     assert_int_equal(
-        net_connect(f->hosts[i].stack, fabric_ip(RECEIVER), (uint16_t)(7 + i), f->now, &bench.flows[i].stream), 0);
+        net_connect(f->hosts[i].stack, net_endpoint_v4(fabric_ip(RECEIVER), (uint16_t)(7 + i)), f->now, &bench.flows[i].stream), 0);
     fabric_turn(f, i);
 }
 

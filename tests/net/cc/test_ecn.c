@@ -120,7 +120,7 @@ static void connect_syn(struct script *s, uint8_t flags)
 {
     uint8_t arp[42] = {2, 0, 0, 0, 0, 1, 2, 0,  0, 0, 0, 2, 8, 6, 0, 1, 8, 0,  6, 4, 0,
                        2, 2, 0, 0, 0, 0, 2, 10, 0, 0, 2, 2, 0, 0, 0, 0, 1, 10, 0, 0, 1};
-    assert_int_equal(net_connect(s->stack, 0x0a000002, SCRIPT_PEER_PORT, s->now, &s->stream), 0);
+    assert_int_equal(net_connect(s->stack, net_endpoint_v4(0x0a000002, SCRIPT_PEER_PORT), s->now, &s->stream), 0);
     script_output(s);
     script_next_frame(s); /* who has 10.0.0.2? */
     script_frame_in(s, arp, sizeof arp);

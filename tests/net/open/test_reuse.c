@@ -134,7 +134,7 @@ static void test_port_statistics(void **state)
     for (unsigned i = 0; i < OPENS; i++) {
         struct stream *t;
         char name[32];
-        assert_int_equal(net_connect(s.stack, RTE_IPV4(10, 0, 0, 2), 80, s.now, &t), 0);
+        assert_int_equal(net_connect(s.stack, net_endpoint_v4(RTE_IPV4(10, 0, 0, 2), 80), s.now, &t), 0);
         script_output(&s);
         const struct script_frame *f = script_next_frame(&s);
         if (i == 0) { /* the peer's address is not known yet: asked for, then told */

@@ -33,7 +33,7 @@ static void call_connect(struct run *r, char **words, unsigned n)
     peer->stack_port = 0;
     peer->stack_iss_known = false;
     uint32_t ip = (uint32_t)peer->ip[0] << 24 | (uint32_t)peer->ip[1] << 16 | (uint32_t)peer->ip[2] << 8 | peer->ip[3];
-    int rc = net_connect(r->stack, ip, peer->port, r->now, &peer->stream);
+    int rc = net_connect(r->stack, net_endpoint_v4(ip, peer->port), r->now, &peer->stream);
     if (rc != 0) run_fail(r, "connect: %s", strerror(-rc));
     peer->accepted = true;
     run_trace(r, "  connect");

@@ -15,7 +15,7 @@ struct setting {
 
 static const struct setting settings[] = {
     SETTING("mtu", mtu),
-    SETTING("prefix", prefix_len),
+    SETTING("prefix", addrs[0].len),
     SETTING("window", rx_window),
     SETTING("inline", tx_inline),
     SETTING("rto-min", rto_min_ns),
@@ -61,7 +61,7 @@ static bool set_special(struct run *r, const char *name, const char *value)
         r->config.tcp_ecn = (enum net_tcp_ecn)ecn;
     } else if (strcmp(name, "gateway") == 0) {
         if (!parse_word('a', value, text) || sscanf(text, "%u.%u.%u.%u", &b[0], &b[1], &b[2], &b[3]) != 4) return false;
-        r->config.gateway = b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3];
+        net_stack_config_gateway(&r->config, net_addr_v4((uint32_t)b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3]));
     } else {
         return false;
     }

@@ -31,9 +31,9 @@ static void test_an_established_connection(void **state)
     script_open(&s, 20000);
     assert_int_equal(net_stream_info(s.stream, &info), 0);
     assert_string_equal(net_tcp_state_name(info.state), "ESTAB");
-    net_endpoint_text(info.family, &info.local, text);
+    net_endpoint_format(&info.local, text);
     assert_string_equal(text, "10.0.0.1:7");
-    net_endpoint_text(info.family, &info.remote, text);
+    net_endpoint_format(&info.remote, text);
     assert_string_equal(text, "10.0.0.2:4000");
     assert_true(info.options & NET_INFO_TIMESTAMPS);
     assert_false(info.options & NET_INFO_ECN);
@@ -162,11 +162,12 @@ static void test_neighbours(void **state)
     struct stream *stream;
     script_create(&s, NULL);
     assert_int_equal(neighbours(s.stack, info, 4), 0);
-    assert_int_equal(net_connect(s.stack, 0x0a000002, 80, s.now, &stream), 0);
+    assert_int_equal(net_connect(s.stack, net_endpoint_v4(0x0a000002, 80), s.now, &stream), 0);
     script_output(&s);
     assert_int_equal(neighbours(s.stack, info, 4), 1);
     assert_string_equal(info[0].state, "incomplete");
-    assert_memory_equal(info[0].addr, ((const uint8_t[]){10, 0, 0, 2}), 4);
+    struct net_addr peer = net_addr_v4(0x0a000002);
+    assert_true(net_addr_equal(&info[0].addr, &peer));
     assert_true(info[0].tries > 0);
     assert_int_equal(script_destroy(&s), 0);
     script_create(&s, NULL);

@@ -319,7 +319,7 @@ static void host_create(struct fabric *f, unsigned index, uint32_t buffers,
     h->poll_ns = 0;
     h->wake_at = UINT64_MAX;
     net_stack_config_default(&config);
-    config.ip = fabric_ip(index);
+    net_stack_config_address(&config, net_addr_v4(fabric_ip(index)), 24);
     memcpy(config.mac, (uint8_t[]){2, 0, 0, 0, 0, (uint8_t)(1 + index)}, 6);
     config.secret[0] = fabric_random(f);
     config.secret[1] = fabric_random(f);

@@ -59,7 +59,7 @@ void script_create(struct script *s, void (*change)(struct net_stack_config *con
     s->peer_port = SCRIPT_PEER_PORT;
     s->ts_val = 100;
     net_stack_config_default(&config);
-    config.ip = RTE_IPV4(10, 0, 0, 1);
+    net_stack_config_address(&config, net_addr_v4(RTE_IPV4(10, 0, 0, 1)), 24);
     memcpy(config.mac, mac_stack, 6);
     config.secret[0] = 1;
     config.secret[1] = 2;
@@ -224,7 +224,7 @@ void script_connect(struct script *s, uint16_t wnd)
     static const uint8_t mss[4] = {2, 4, 1460 >> 8, 1460 & 255};
     uint8_t arp[42] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 6, 0, 1, 8, 0, 6, 4, 0, 2, 2, 0, 0, 0, 0, 2,
                        10, 0, 0, 2, 2, 0, 0, 0, 0, 1, 10, 0, 0, 1};
-    assert_int_equal(net_connect(s->stack, RTE_IPV4(10, 0, 0, 2), SCRIPT_PEER_PORT, s->now, &s->stream), 0);
+    assert_int_equal(net_connect(s->stack, net_endpoint_v4(RTE_IPV4(10, 0, 0, 2), SCRIPT_PEER_PORT), s->now, &s->stream), 0);
     script_output(s);
     assert_non_null(script_next_frame(s)); /* who has 10.0.0.2? */
     script_frame_in(s, arp, sizeof arp);

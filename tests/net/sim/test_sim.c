@@ -107,7 +107,7 @@ static void run_seed(uint64_t seed)
         w.hosts[i].turn_arg = &sides[i];
     }
     assert_int_equal(net_listen(w.hosts[1].stack, 7, side_accept, &sides[1]), 0);
-    assert_int_equal(net_connect(w.hosts[0].stack, sim_ip(1), 7, w.now, &sides[0].stream), 0);
+    assert_int_equal(net_connect(w.hosts[0].stack, net_endpoint_v4(sim_ip(1), 7), w.now, &sides[0].stream), 0);
     uint64_t start = w.now;
     while (sim_wire_step(&w, start + TIME_LIMIT_NS)) {}
     const struct net_metrics *m = net_stack_metrics(w.hosts[0].stack);

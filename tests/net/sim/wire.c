@@ -131,7 +131,7 @@ static void host_create(struct sim_wire *w, unsigned index, uint32_t buffers,
     h->wire = w;
     h->index = index;
     net_stack_config_default(&config);
-    config.ip = sim_ip(index);
+    net_stack_config_address(&config, net_addr_v4(sim_ip(index)), 24);
     memcpy(config.mac, (uint8_t[]){2, 0, 0, 0, 0, (uint8_t)(1 + index)}, 6);
     config.secret[0] = sim_random(w);
     config.secret[1] = sim_random(w);

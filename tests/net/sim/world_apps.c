@@ -53,7 +53,7 @@ static void client_open(struct side *s)
     struct fabric *f = &s->world->fabric;
     struct conn *c = conn_of(s);
     c->attempts++;
-    int rc = net_connect(f->hosts[s->host].stack, fabric_ip(peer_of(s)->host), conn_port(s->conn), f->now, &s->stream);
+    int rc = net_connect(f->hosts[s->host].stack, net_endpoint_v4(fabric_ip(peer_of(s)->host), conn_port(s->conn)), f->now, &s->stream);
     if (rc != 0) {
         c->start_at = f->now + RETRY_NS;
         wake_by(s, c->start_at);

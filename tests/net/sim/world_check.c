@@ -81,8 +81,10 @@ static void check_acknowledged(struct world *w, const struct side *s, const stru
 
 static uint16_t port_of(const struct tcp_conn *c)
 {
-    uint16_t local = rte_be_to_cpu_16((uint16_t)(c->key >> 48)), remote = rte_be_to_cpu_16((uint16_t)(c->key >> 32));
-    return local < WORLD_FIRST_PORT + WORLD_CONNS ? local : remote;
+    struct tcp_tuple t;
+    tcp_header_tuple(&c->header, &t);
+    uint16_t local = tcp_tuple_local_port(t.ports);
+    return local < WORLD_FIRST_PORT + WORLD_CONNS ? local : tcp_tuple_remote_port(t.ports);
 }
 
 /* Whoever waits for the peer, or owes it an ACK, has a deadline, and the wheel knows of it. */
@@ -95,8 +97,8 @@ static void check_timers(struct world *w, const struct net_stack *st)
                      (c->flags & TCPF_FIN_QUEUED) || (c->state >= TCPS_ESTABLISHED && c->rcv_nxt != c->last_ack);
         uint64_t at = tcp_conn_deadline(c);
         if (waits && at == TCP_NEVER)
-            world_fail(w, port_of(c), "host %u: a connection in state %u waits without a timer", st->ip_be >> 24,
-                       c->state);
+            world_fail(w, port_of(c), "host %u: a connection in state %u waits without a timer",
+                       st->addrs[0].addr.bytes[15], c->state);
         if (c->armed_at > at) world_fail(w, port_of(c), "a deadline that the wheel does not know");
     }
 }

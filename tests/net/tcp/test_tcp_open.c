@@ -245,7 +245,7 @@ static void test_unreachable(void **state)
     (void)state;
     struct script s;
     script_create(&s, NULL);
-    assert_int_equal(net_connect(s.stack, RTE_IPV4(10, 0, 0, 9), 7, s.now, &s.stream), 0);
+    assert_int_equal(net_connect(s.stack, net_endpoint_v4(RTE_IPV4(10, 0, 0, 9), 7), s.now, &s.stream), 0);
     script_wait(&s, 3100 * SCRIPT_MS); /* three requests, a second apart */
     for (unsigned i = 0; i < 3; i++) assert_non_null(script_next_frame(&s));
     script_expect_nothing(&s);
@@ -263,11 +263,11 @@ static void test_ports_run_out(void **state)
     struct script s;
     struct stream *a, *b;
     script_create(&s, one_port);
-    assert_int_equal(net_connect(s.stack, RTE_IPV4(10, 0, 0, 2), 80, s.now, &a), 0);
-    assert_int_equal(net_connect(s.stack, RTE_IPV4(10, 0, 0, 2), 80, s.now, &b), -EADDRNOTAVAIL);
-    assert_int_equal(net_connect(s.stack, RTE_IPV4(10, 0, 0, 2), 81, s.now, &b), 0); /* another peer */
+    assert_int_equal(net_connect(s.stack, net_endpoint_v4(RTE_IPV4(10, 0, 0, 2), 80), s.now, &a), 0);
+    assert_int_equal(net_connect(s.stack, net_endpoint_v4(RTE_IPV4(10, 0, 0, 2), 80), s.now, &b), -EADDRNOTAVAIL);
+    assert_int_equal(net_connect(s.stack, net_endpoint_v4(RTE_IPV4(10, 0, 0, 2), 81), s.now, &b), 0); /* another peer */
     a->ops->close(a); /* not yet open: gone at once */
-    assert_int_equal(net_connect(s.stack, RTE_IPV4(10, 0, 0, 2), 80, s.now, &a), 0);
+    assert_int_equal(net_connect(s.stack, net_endpoint_v4(RTE_IPV4(10, 0, 0, 2), 80), s.now, &a), 0);
     assert_int_equal(net_listen(s.stack, SCRIPT_PORT, NULL, NULL), -EADDRINUSE);
     assert_int_equal(script_destroy(&s), 0);
 }

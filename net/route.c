@@ -1,0 +1,58 @@
+#include "net/route.h"
+
+#include <errno.h>
+#include "net/stack_impl.h"
+
+#define VIA " via "
+
+int net_route_parse(const char *text, struct net_route *route)
+{
+    char prefix[NET_ADDR_TEXT + 4];
+    const char *via = strstr(text, VIA);
+    if (!via || (size_t)(via - text) >= sizeof prefix) return -EINVAL;
+    memcpy(prefix, text, (size_t)(via - text));
+    prefix[via - text] = '\0';
+    if (net_prefix_parse(prefix, &route->to) != 0) return -EINVAL;
+    if (net_addr_parse(via + sizeof VIA - 1, &route->via) != 0) return -EINVAL;
+    if (net_addr_is_any(&route->via) || net_addr_is_v4(&route->via) != net_addr_is_v4(&route->to.addr)) return -EINVAL;
+    return 0;
+}
+
+static bool connected(const struct net_stack *st, const struct net_addr *to)
+{
+    if (net_addr_is_link_local(to)) return true;
+    for (unsigned i = 0; i < st->addr_count; i++)
+        if (net_prefix_contains(&st->addrs[i], to)) return true;
+    return false;
+}
+
+bool route_next_hop(const struct net_stack *st, const struct net_addr *to, struct net_addr *hop)
+{
+    const struct net_route *best = NULL;
+    *hop = *to;
+    if (connected(st, to)) return true;
+    for (unsigned i = 0; i < st->route_count; i++) {
+        const struct net_route *r = &st->routes[i];
+        if (net_prefix_contains(&r->to, to) && (!best || r->to.len > best->to.len)) best = r;
+    }
+    if (!best) return false;
+    if (!net_addr_is_any(&best->via)) *hop = best->via;
+    return true;
+}
+
+bool route_source(const struct net_stack *st, const struct net_addr *to, struct net_addr *from)
+{
+    struct net_addr hop;
+    const struct net_addr *found = NULL;
+    if (!route_next_hop(st, to, &hop)) return false;
+    for (unsigned i = 0; i < st->addr_count; i++) {
+        const struct net_prefix *p = &st->addrs[i];
+        if (net_addr_is_v4(&p->addr) != net_addr_is_v4(to)) continue;
+        if (net_addr_is_link_local(&p->addr) != net_addr_is_link_local(to)) continue;
+        if (found && !net_prefix_contains(p, &hop)) continue;
+        found = &p->addr;
+        if (net_prefix_contains(p, &hop)) break;
+    }
+    if (found) *from = *found;
+    return found != NULL;
+}

@@ -1,0 +1,28 @@
+/*
+ * Which neighbour a packet goes to, and from which of our addresses: connected prefixes, then static routes and default
+ * gateways, the longest prefix first. Core of the stack only.
+ */
+#ifndef POLAR_NET_ROUTE_H
+#define POLAR_NET_ROUTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "net/addr.h"
+
+struct net_stack;
+
+struct net_route {
+    struct net_prefix to;
+    struct net_addr via; /* the router; of the same family; any: `to` is on the link */
+};
+
+/* "10.1.0.0/16 via 10.0.0.254" or "2001:db8:1::/48 via fe80::1". 0 or -EINVAL. Control path. */
+int net_route_parse(const char *text, struct net_route *route);
+
+/* The neighbour on the way to `to`. False: there is no route. */
+bool route_next_hop(const struct net_stack *st, const struct net_addr *to, struct net_addr *hop);
+/* Our address that packets to `to` come from: one of the prefix of the next hop, else any of the family and scope.
+ * False: none. RFC 1122 3.3.4.3; RFC 6724 5, rules 1, 2, 3 and 8. */
+bool route_source(const struct net_stack *st, const struct net_addr *to, struct net_addr *from);
+
+#endif
