@@ -99,7 +99,7 @@ unsigned net_stack_read_connections(const struct net_stack *st, uint32_t *at, st
             const struct tcp_conn *c = stack_conn(st, *at);
             if (c->state != TCPS_FREE) conn_read(c, &out[n++]);
         } else if (*at < time_wait) {
-            const struct tcp_syncache_entry *e = &st->syncache.entries[*at - half_open];
+            const struct tcp_syn_entry *e = &st->syncache.entries[*at - half_open];
             n += record_read(e->key, &e->tuple, NET_TCP_SYN_RECV, &out[n]);
         } else {
             const struct tcp_time_wait_record *r = &st->time_wait.records[*at - time_wait];

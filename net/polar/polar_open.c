@@ -139,6 +139,11 @@ void sock_accepted(void *arg, struct stream *stream)
     stream->tx_low_water = s->send_buffer / 2;
     if (s->tuned) net_tcp_tune(stream, &s->tuning); /* out of places for settings it keeps the usual ones */
     stream_names(stream, &s->local, &s->peer);
+    if (l->only_v6 && net_addr_is_v4(&s->peer.addr)) { /* the stack's listener on :: takes both */
+        stream->ops->abort(stream);
+        sock_free(s);
+        return;
+    }
     if (l->accept_tail) l->accept_tail->accept_next = s;
     else l->accept_head = s;
     l->accept_tail = s;

@@ -260,6 +260,48 @@ static void test_of_a_thread_without_core(void **state)
     assert_ptr_equal(same, &fds[0]);
 }
 
+/* A socket of IPv6 serves both families, IPv4 by mapped addresses; one of IPv6 only leaves IPv4's ports alone. */
+static void test_both_families(void **state)
+{
+    (void)state;
+    struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(7)}, peer = {0};
+    struct sockaddr_in to = address_of(1, 7), any4 = address_at("0.0.0.0", 7);
+    socklen_t len = sizeof peer;
+    int on_only = 1, off = -1;
+    on(1);
+    int listener = polar_socket(AF_INET6, SOCK_STREAM, 0), other = polar_socket(AF_INET, SOCK_STREAM, 0);
+    assert_fails(polar_bind(listener, (struct sockaddr *)&to, sizeof to), EAFNOSUPPORT);
+    assert_fails(polar_bind(listener, (struct sockaddr *)&any, sizeof to), EINVAL);
+    assert_fails(polar_setsockopt(other, IPPROTO_IPV6, IPV6_V6ONLY, &on_only, sizeof on_only), ENOPROTOOPT);
+    assert_ok(polar_bind(listener, (struct sockaddr *)&any, sizeof any));
+    assert_fails(polar_bind(other, (struct sockaddr *)&any4, sizeof any4), EADDRINUSE);
+    assert_fails(polar_setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &on_only, sizeof on_only), EINVAL);
+    assert_ok(polar_listen(listener, 4));
+    on(0);
+    int fd = polar_socket(AF_INET, SOCK_STREAM, 0);
+    assert_ok(polar_connect(fd, (struct sockaddr *)&to, sizeof to));
+    on(1);
+    int accepted = polar_accept(listener, (struct sockaddr *)&peer, &len);
+    assert_true(accepted > 0);
+    assert_int_equal(len, sizeof peer);
+    assert_int_equal(peer.sin6_family, AF_INET6);
+    assert_memory_equal(peer.sin6_addr.s6_addr, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\0\1", 16);
+    len = sizeof off;
+    assert_ok(polar_getsockopt(accepted, SOL_SOCKET, SO_DOMAIN, &off, &len));
+    assert_int_equal(off, AF_INET6);
+    assert_ok(polar_close(listener));
+    listener = polar_socket(AF_INET6, SOCK_STREAM, 0);
+    assert_ok(polar_setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &on_only, sizeof on_only));
+    assert_ok(polar_bind(listener, (struct sockaddr *)&any, sizeof any));
+    assert_ok(polar_bind(other, (struct sockaddr *)&any4, sizeof any4));
+    any4.sin_port = htons(8);
+    on(0);
+    struct sockaddr_in6 mapped = {.sin6_family = AF_INET6, .sin6_port = htons(9)};
+    memcpy(mapped.sin6_addr.s6_addr, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\0\2", 16);
+    int six = polar_socket(AF_INET6, SOCK_STREAM, 0);
+    assert_fails(polar_connect(six, (struct sockaddr *)&mapped, sizeof mapped), ECONNREFUSED);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, pair_set_up, pair_tear_down)
 
 int main(void)
@@ -270,6 +312,7 @@ int main(void)
         TEST(test_of_another_thread),
         TEST(test_bind),
         TEST(test_listen),
+        TEST(test_both_families),
         TEST(test_accept_names_and_flags),
         TEST(test_backlog),
         TEST(test_connect_errors),
