@@ -81,11 +81,11 @@ int net_stream_info(const struct stream *s, struct net_tcp_info *out)
 }
 
 /* Of a connection that is not one: half-open, or in TIME-WAIT. */
-static bool record_read(uint64_t key, const struct tcp_tuple *tuple, uint8_t state, struct net_tcp_info *out)
+static bool record_read(uint64_t key, const struct tcp_tuple *t, uint8_t state, struct net_tcp_info *out)
 {
     if (key == 0) return false;
     *out = (struct net_tcp_info){.state = state, .congestion = ""};
-    endpoints_read(tuple, out);
+    endpoints_read(t, out);
     return true;
 }
 

@@ -111,7 +111,7 @@ void net_unlisten(struct net_stack *stack, const struct net_endpoint *at);
  * -EADDRNOTAVAIL: the address is not ours. */
 int net_listen_at(struct net_stack *stack, const struct net_endpoint *at, stream_accept_fn *accept, void *arg);
 /* Starts an active open; the stream is the caller's at once (set user before the next input); STREAM_CONNECTED or
- * STREAM_ERROR follows. 0, -EADDRNOTAVAIL (no free port), -ENETUNREACH (no route), -ENOMEM. */
+ * STREAM_ERROR follows. 0, -EINVAL, -EADDRNOTAVAIL (no free port), -ENETUNREACH (no route), -ENOMEM. */
 int net_connect(struct net_stack *stack, struct net_endpoint to, uint64_t now_ns, struct stream **out);
 /* The same from an address of ours (any: chosen) and a port (0: chosen). -EADDRINUSE: from and to are taken together. */
 int net_connect_from(struct net_stack *stack, struct net_endpoint from, struct net_endpoint to, uint64_t now_ns,

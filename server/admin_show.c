@@ -93,7 +93,7 @@ static void print_neighbours(FILE *out, unsigned core, const struct reading *r)
 {
     for (unsigned i = 0; i < r->count; i++) {
         const struct net_neighbour_info *n = &r->neighbours[i];
-        char text[NET_ADDR_TEXT];
+        char text[NET_ENDPOINT_TEXT];
         net_addr_format(&n->addr, text);
         fprintf(out, "%-40s %02x:%02x:%02x:%02x:%02x:%02x %-10s used:%llus", text, n->mac[0], n->mac[1], n->mac[2],
                 n->mac[3], n->mac[4], n->mac[5], n->state, PRIu(n->used_ns / 1000000000));

@@ -93,7 +93,11 @@ uint8_t tcp_ecn_tx(const struct tcp_conn *c, tcp_seq seq, uint32_t len, uint8_t 
 {
     uint8_t flags = c->flags & TCPF_ECE ? TCP_ECE : 0;
     if (len == 0 || seq_lt(seq, c->snd_max) || c->flags & TCPF_PERSIST) return flags;
-    ip[1] |= tcp_header_v6(&c->header) ? ECT0 << 4 : ECT0;
-    *ip_sum += rte_cpu_to_be_16(ECT0); /* IPv6 has none */
+    if (ip[0] >> 4 == 6) { /* the traffic class lies across the first two bytes; there is no checksum */
+        ip[1] |= ECT0 << 4;
+    } else {
+        ip[1] |= ECT0;
+        *ip_sum += rte_cpu_to_be_16(ECT0);
+    }
     return c->flags & TCPF_CWR ? flags | TCP_CWR : flags;
 }

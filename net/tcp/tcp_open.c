@@ -263,8 +263,7 @@ int net_connect_from(struct net_stack *st, struct net_endpoint from, struct net_
     if (to.port == 0 || net_addr_is_any(&to.addr) || net_addr_is_multicast(&to.addr)) return -EINVAL;
     if (net_addr_is_any(&t.local) && !route_source(st, &to.addr, &t.local)) return -ENETUNREACH;
     if (!stack_owns(st, &t.local) || net_addr_is_v4(&t.local) != net_addr_is_v4(&t.remote)) return -EADDRNOTAVAIL;
-    if (from.port == 0 && !port_pick(st, &t, &key)) return -EADDRNOTAVAIL;
-    if (from.port != 0 && !tuple_free(st, &t, &key)) return -EADDRINUSE;
+    if (from.port ? !tuple_free(st, &t, &key) : !port_pick(st, &t, &key)) return -EADDRNOTAVAIL;
     struct tcp_conn *c = tcp_conn_alloc(st, key, &t, mac_unknown);
     if (!c) return -ENOMEM;
     c->state = TCPS_SYN_SENT;

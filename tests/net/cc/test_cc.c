@@ -233,6 +233,29 @@ static void test_undo(void **state)
     }
 }
 
+/* RFC 3168 5: the codepoint of an IPv4 header and of an IPv6 one; flow label and checksum stay right. */
+static void test_codepoints(void **state)
+{
+    (void)state;
+    struct tcp_conn c;
+    uint8_t v4[4] = {0x45, 0}, v6[4] = {0x60, 0x0f};
+    uint32_t sum_v4 = 7, sum_v6 = 7;
+    conn_init(&c, NET_TCP_CUBIC, MSS);
+    c.flags = TCPF_ECN | TCPF_CWR;
+    assert_int_equal(tcp_ecn_tx(&c, c.snd_max, 1, v4, &sum_v4), TCP_CWR);
+    assert_int_equal(tcp_ecn_tx(&c, c.snd_max, 1, v6, &sum_v6), TCP_CWR);
+    assert_memory_equal(v4, ((uint8_t[]){0x45, 2, 0, 0}), 4);
+    assert_memory_equal(v6, ((uint8_t[]){0x60, 0x2f, 0, 0}), 4);
+    assert_int_equal(sum_v4, 7 + 0x200); /* as the sum reads it */
+    assert_int_equal(sum_v6, 7);
+    assert_false(tcp_ecn_marked(v4) || tcp_ecn_marked(v6));
+    v4[1] |= 1;
+    v6[1] |= 0x10;
+    assert_true(tcp_ecn_marked(v4) && tcp_ecn_marked(v6));
+    assert_false(tcp_ecn_marked((uint8_t[]){0x60, 0x0f}));
+    assert_int_equal(tcp_ecn_tx(&c, c.snd_max - 1, 1, v4, &sum_v4), 0); /* sent again */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +270,7 @@ int main(void)
         cmocka_unit_test(test_hystart_few_samples),
         cmocka_unit_test(test_dctcp_alpha),
         cmocka_unit_test(test_undo),
+        cmocka_unit_test(test_codepoints),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,7 +65,7 @@ struct direction {
     int8_t scale;
     uint32_t edge; /* right edge of the widest window offered */
     bool offered;
-    uint32_t fin_seq;
+    uint32_t fin_seq, iss;
 };
 
 struct conn {

@@ -47,7 +47,8 @@ void plan_hosts(struct fabric *f, unsigned host, struct net_stack_config *config
     config->tx_tcp_checksum = percent(f, 50);
     config->rx_checksum = percent(f, 50);
     config->rto_min_ns = scaled(f, MS / 2, 200 * MS);
-    config->rto_initial_ns = RTE_MAX(config->rto_min_ns, scaled(f, 10 * MS, 1000 * MS));
+    /* A handshake outlives any trouble. */
+    config->rto_initial_ns = RTE_MAX(config->rto_min_ns, scaled(f, 250 * MS, 1000 * MS));
     config->rto_max_ns = scaled(f, 2000 * MS, 60000 * MS);
     config->delayed_ack_ns = scaled(f, MS / 100, 40 * MS);
     config->time_wait_ns = scaled(f, 100 * MS, 2000 * MS);
