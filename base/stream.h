@@ -63,8 +63,8 @@ struct stream {
     struct buf_chain rx;     /* received, in order, not yet consumed */
     uint32_t tx_queued;      /* bytes given to send that the transport still holds */
     uint32_t tx_low_water;   /* bytes; set by the handler */
-    uint32_t events;         /* enum stream_event bits */
-    int error;               /* errno value with STREAM_ERROR: ECONNRESET, ETIMEDOUT, ECONNREFUSED, EHOSTUNREACH */
+    uint16_t events;         /* enum stream_event bits */
+    int16_t error;           /* errno value with STREAM_ERROR: ECONNRESET, ETIMEDOUT, ECONNREFUSED, EHOSTUNREACH */
     bool want_writable;      /* set by the handler; cleared when STREAM_WRITABLE is raised */
     bool listed;             /* on the ready list */
     struct stream *next_ready;
@@ -73,7 +73,7 @@ struct stream {
 /* Raises events and puts s on its core's ready list (once). */
 static inline void stream_raise(struct stream *s, uint32_t events)
 {
-    s->events |= events;
+    s->events |= (uint16_t)events;
     if (s->listed) return;
     s->listed = true;
     s->next_ready = NULL;

@@ -61,11 +61,9 @@ static int plan_server(struct bench_plan *plan, FILE *err)
 
     struct in_addr v4;
     struct in6_addr v6;
-    bool is_v4 = inet_pton(AF_INET, plan->server_address, &v4) == 1;
-    if (is_v4)
-        plan->server_ip = ntohl(v4.s_addr);
-    else if (plan->transport == BENCH_TCP || inet_pton(AF_INET6, plan->server_address, &v6) != 1)
-        goto bad;
+    bool numeric = inet_pton(AF_INET, plan->server_address, &v4) == 1 ||
+                   inet_pton(AF_INET6, plan->server_address, &v6) == 1;
+    if (!numeric) goto bad;
     return 0;
 bad:
     return refuse(err, "server: got '%s', takes a numeric address and a port, e.g. 127.0.0.1:11211",

@@ -38,7 +38,6 @@ struct bench_plan {
     enum bench_transport transport;
     char server_address[64]; /* numeric */
     uint16_t server_port;
-    uint32_t server_ip;          /* host byte order; with BENCH_TCP */
     char device[64];             /* with BENCH_TCP and ping */
     int cpus[BENCH_THREADS_MAX]; /* of each thread; -1: not pinned */
     enum reactor_poll poll;

@@ -23,8 +23,9 @@ static void add_counts(struct report *r, const struct worker *w)
     r->gets += w->counts[WORKER_MEASURING].gets;
     r->sets += w->counts[WORKER_MEASURING].sets;
     r->loaded += w->counts[WORKER_LOADING].sets;
-    r->connect_failures += w->connect_failures;
-    r->lost += w->lost;
+    r->connect_failures += w->connect_failures + w->idle.failed;
+    r->lost += w->lost + w->idle.lost;
+    r->idle += w->idle.connected;
 }
 
 static void add_worker(struct report *r, const struct worker *w)

@@ -14,7 +14,8 @@ struct report {
     double ops_per_s;
     /* These four count the whole run, preload and warm-up too. */
     uint64_t misses, errors, wrong, loaded;
-    uint64_t connect_failures, lost;
+    uint64_t connect_failures, lost; /* idle ones too */
+    uint64_t idle;                   /* idle connections that came */
     struct histogram get_ns, set_ns, all_ns;
     double busy_share; /* of the busiest thread's time; below 0: unknown */
     double lag_us;     /* open loop: mean lag of a late turn behind the intended time, of the worst thread */

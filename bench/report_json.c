@@ -69,6 +69,7 @@ static void put_faults(FILE *out, const struct report *r)
     put_count(out, "misses", r->misses);
     put_count(out, "errors", r->errors);
     put_count(out, "wrong_values", r->wrong);
+    put_count(out, "idle_connections", r->idle);
     put_count(out, "connection_failures", r->connect_failures);
     put_count(out, "connections_lost", r->lost);
     put_text(out, "first_error", r->error_text);

@@ -60,6 +60,7 @@ static void print_warnings(const struct report *r, FILE *out)
 void report_print(const struct report *r, FILE *out)
 {
     print_head(r, out);
+    if (r->idle) fprintf(out, "%llu idle connections beside\n", (unsigned long long)r->idle);
     if (r->loaded) fprintf(out, "loaded %llu keys\n", (unsigned long long)r->loaded);
     if (r->plan->duration_ns != 0) {
         fprintf(out, "%.0f operations/s over %.2f s; this client was busy %.0f%%", r->ops_per_s, r->seconds,

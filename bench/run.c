@@ -86,9 +86,11 @@ static int thread_worker(struct run *run, uint32_t i)
     struct run_thread *t = &run->threads[i];
     const struct bench_plan *plan = run->plan;
     uint32_t share = plan->connections / plan->threads + (i < plan->connections % plan->threads);
+    uint32_t idle = (uint32_t)plan->options.idle_connections;
     struct worker_config config = {.plan = plan,
                                    .thread = i,
                                    .connections = share,
+                                   .idle = idle / plan->threads + (i < idle % plan->threads),
                                    .zipf = run->zipf,
                                    .gate = &run->gate,
                                    .pools = &run->set.pools[i],

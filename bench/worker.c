@@ -58,7 +58,7 @@ int worker_init(struct worker *w, const struct worker_config *config, const stru
     histogram_init(&w->set_ns);
     w->conns = calloc(config->connections, sizeof *w->conns);
     w->ops = calloc((size_t)config->connections * (w->ops_mask + 1), sizeof *w->ops);
-    if (!w->conns || !w->ops) goto free_conns;
+    if (!w->conns || !w->ops || idle_conns_init(&w->idle, config->idle) != 0) goto free_conns;
     if (request_source_init(&w->source, config->plan->protocol, config->pools, config->plan->key_len,
                             config->plan->value_max) != 0)
         goto free_conns;
@@ -70,6 +70,7 @@ int worker_init(struct worker *w, const struct worker_config *config, const stru
 free_source:
     request_source_fini(&w->source);
 free_conns:
+    idle_conns_fini(&w->idle);
     free(w->ops);
     free(w->conns);
     return -ENOMEM;
@@ -79,6 +80,7 @@ void worker_fini(struct worker *w)
 {
     server_stats_destroy(&w->stats);
     request_source_fini(&w->source);
+    idle_conns_fini(&w->idle);
     free(w->ops);
     free(w->conns);
 }
@@ -147,6 +149,8 @@ unsigned worker_turn(struct worker *w, const struct tick *now)
     while ((s = stream_loop_pop(&w->config.transport->loop)) != NULL) {
         if (s->user == w->stats)
             server_stats_on_events(w->stats);
+        else if (s->user == &w->idle)
+            idle_conns_on_events(&w->idle, s);
         else
             conn_on_events(s->user, w->config.read_tsc());
         work++;

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include "base/stream.h"
 #include "bench/histogram.h"
+#include "bench/idle.h"
 #include "bench/options.h"
 #include "bench/process_time.h"
 #include "bench/reply.h"
@@ -87,6 +88,7 @@ struct worker_config {
     const struct bench_plan *plan;
     uint32_t thread;
     uint32_t connections; /* this thread's */
+    uint32_t idle;        /* this thread's idle ones */
     const struct zipf *zipf;
     struct worker_gate *gate;
     struct buf_pools *pools;
@@ -111,6 +113,7 @@ struct worker {
     /* Connecting. */
     uint32_t opened, connected, alive, connect_failures, lost;
     int connect_errno; /* of the last failure */
+    struct idle_conns idle;
 
     /* The phase's limits. */
     uint64_t phase_end_tsc; /* 0: none */

@@ -7,10 +7,16 @@
 #define CONNECT_SECONDS 10u
 #define DRAIN_SECONDS 3u
 #define CLOSE_MILLISECONDS 500u
+#define IDLE_PER_SECOND 20000u /* idle connections that are opened, or reset, at the slowest */
 
 static uint64_t tsc_of_ns(const struct worker *w, uint64_t ns)
 {
     return (uint64_t)((double)ns * 1e-9 * (double)w->config.tsc_hz);
+}
+
+static uint64_t idle_patience_tsc(const struct worker *w)
+{
+    return w->config.idle * (w->config.tsc_hz / IDLE_PER_SECOND);
 }
 
 /* Waits for the other threads at the end of a phase. */
@@ -62,7 +68,7 @@ static void enter_closing(struct worker *w, uint64_t now_tsc)
     enter(w, WORKER_CLOSING);
     for (uint32_t i = 0; i < w->config.connections; i++) conn_close(&w->conns[i]);
     if (w->stats) server_stats_close(w->stats);
-    w->phase_end_tsc = now_tsc + CLOSE_MILLISECONDS * w->config.tsc_hz / 1000;
+    w->phase_end_tsc = now_tsc + CLOSE_MILLISECONDS * w->config.tsc_hz / 1000 + idle_patience_tsc(w);
 }
 
 static void enter_measuring(struct worker *w, uint64_t now_tsc)
@@ -133,11 +139,15 @@ static void give_up_connecting(struct worker *w)
 static void connecting_turn(struct worker *w, uint64_t now_tsc, uint64_t now_ns)
 {
     if (w->phase_end_tsc == 0) {
-        w->phase_end_tsc = now_tsc + CONNECT_SECONDS * w->config.tsc_hz;
+        w->phase_end_tsc = now_tsc + CONNECT_SECONDS * w->config.tsc_hz + idle_patience_tsc(w);
         w->run_end_tsc = now_tsc + tsc_of_ns(w, w->config.plan->hard_stop_ns);
     }
+    if (now_tsc >= w->phase_end_tsc && !w->arrived) {
+        idle_conns_give_up(&w->idle);
+        give_up_connecting(w);
+    }
+    if (!idle_conns_open(&w->idle, w->config.transport, now_ns)) return;
     open_more(w, now_ns);
-    if (now_tsc >= w->phase_end_tsc && !w->arrived) give_up_connecting(w);
     if (w->connected + w->connect_failures < w->config.connections) return;
     if (w->connected == 0) {
         worker_note_error(w, strerror(w->connect_errno));
@@ -164,6 +174,7 @@ static bool drained(const struct worker *w)
 static void closing_turn(struct worker *w, uint64_t now_tsc)
 {
     struct transport *t = w->config.transport;
+    if (!idle_conns_close(&w->idle) && now_tsc < w->phase_end_tsc) return;
     if (t->lingering(t) > 0 && now_tsc < w->phase_end_tsc) return;
     enter(w, WORKER_DONE);
     w->config.done(w->config.done_arg);

@@ -23,9 +23,7 @@ struct exception {
     struct port *port;
     pthread_mutex_t lock; /* of claims */
     uint16_t claims[65536];
-    uint8_t addr[16];
     struct exception_filter filter;
-    struct exception_address *filter_address;
     struct xdp_share *xdp;
     unsigned xdp_vdev; /* index of the vdev that takes our program */
     char xdp_argument[VDEV_TEXT];
@@ -59,8 +57,10 @@ static unsigned device_vdev(const struct exception_config *k)
 static int xdp_open(struct exception *ex, const char *iface, char *err_text, size_t err_cap)
 {
     const char *vdev = ex->config.vdevs[ex->xdp_vdev];
-    if (!net_interface_has(iface, ex->config.ip)) { /* then nobody would answer for it */
-        snprintf(err_text, err_cap, "the kernel does not have the port's address on interface %s: ip address add", iface);
+    for (unsigned i = 0; i < ex->config.addr_count; i++) {
+        if (net_interface_has(iface, ex->config.addrs[i].addr)) continue; /* else nobody would answer for it */
+        snprintf(err_text, err_cap, "the kernel does not have the port's address on interface %s: ip address add",
+                 iface);
         return -EADDRNOTAVAIL;
     }
     if (strstr(vdev, ",xdp_prog=")) {
@@ -75,13 +75,20 @@ static int xdp_open(struct exception *ex, const char *iface, char *err_text, siz
     return -E2BIG;
 }
 
+static bool kernel_has_one(const char *iface, const struct exception_config *k)
+{
+    for (unsigned i = 0; i < k->addr_count; i++)
+        if (net_interface_has(iface, k->addrs[i].addr)) return true;
+    return false;
+}
+
 int exception_open(struct exception **out, const struct exception_config *config, char *err_text, size_t err_cap)
 {
     char iface[IF_NAMESIZE];
     unsigned vdev = device_vdev(config);
     bool xdp = vdev < config->vdev_count && xdp_share_interface(config->vdevs[vdev], iface, sizeof iface);
-    bool share = config->want == EXCEPTION_YES ||
-                 (config->want == EXCEPTION_AUTO && xdp && net_interface_has(iface, config->ip));
+    bool share =
+        config->want == EXCEPTION_YES || (config->want == EXCEPTION_AUTO && xdp && kernel_has_one(iface, config));
     *out = NULL;
     if (!share) {
         if (xdp) xdp_share_clear(iface); /* of an earlier run that shared: DPDK would not start over it */
@@ -91,9 +98,9 @@ int exception_open(struct exception **out, const struct exception_config *config
     if (!ex) return -ENOMEM;
     ex->config = *config;
     pthread_mutex_init(&ex->lock, NULL);
-    exception_address_v4(ex->addr, config->ip);
-    ex->filter_address = exception_filter_add(&ex->filter, ex->addr);
-    ex->filter_address->clients = (uint32_t)config->client_first << 16 | config->client_last;
+    for (unsigned i = 0; i < config->addr_count; i++)
+        exception_filter_add(&ex->filter, config->addrs[i].addr)->clients =
+            (uint32_t)config->client_first << 16 | config->client_last;
     int rc = 0;
     if (xdp) {
         ex->method = METHOD_XDP;
@@ -119,7 +126,8 @@ static int xdp_attach(struct exception *ex, char *err_text, size_t err_cap)
 {
     int rc = xdp_share_attach(ex->xdp, err_text, err_cap);
     if (rc != 0) return rc;
-    rc = xdp_share_set_address(ex->xdp, ex->addr, ex->config.client_first, ex->config.client_last);
+    for (unsigned i = 0; i < ex->config.addr_count && rc == 0; i++)
+        rc = xdp_share_set_address(ex->xdp, ex->config.addrs[i].addr, ex->config.client_first, ex->config.client_last);
     if (rc != 0) snprintf(err_text, err_cap, "the XDP program's addresses: %s", strerror(-rc));
     return rc;
 }
@@ -128,7 +136,7 @@ static int tap_attach(struct exception *ex, char *err_text, size_t err_cap)
 {
     const struct port_caps *caps = port_caps(ex->port);
     struct exception_tap_config tap = {
-        .name = ex->config.tap, .mtu = caps->mtu, .ip = ex->config.ip, .prefix_len = ex->config.prefix_len};
+        .name = ex->config.tap, .mtu = caps->mtu, .addrs = ex->config.addrs, .addr_count = ex->config.addr_count};
     memcpy(tap.mac, caps->mac, sizeof tap.mac);
     memcpy(ex->filter.mac, caps->mac, sizeof ex->filter.mac);
     return exception_tap_open(&ex->tap, &tap, err_text, err_cap);
@@ -138,9 +146,10 @@ static int flow_attach(struct exception *ex, char *err_text, size_t err_cap)
 {
     struct exception_flow_config flow = {.port = port_number(ex->port), .queues = port_queue_count(ex->port)};
     int rc = exception_flow_open(&ex->flow, &flow, err_text, err_cap);
-    if (rc != 0 || ex->config.client_first == 0) return rc;
-    return exception_flow_clients(ex->flow, ex->addr, ex->config.client_first, ex->config.client_last, err_text,
-                                  err_cap);
+    for (unsigned i = 0; i < ex->config.addr_count && rc == 0 && ex->config.client_first; i++)
+        rc = exception_flow_clients(ex->flow, ex->config.addrs[i].addr, ex->config.client_first, ex->config.client_last,
+                                    err_text, err_cap);
+    return rc;
 }
 
 int exception_attach(struct exception *ex, struct port *port, char *err_text, size_t err_cap)
@@ -157,12 +166,12 @@ const char *exception_name(const struct exception *ex)
     return names[ex->method];
 }
 
-static int claim_apply(struct exception *ex, uint16_t port, bool claim)
+static int claim_apply(struct exception *ex, unsigned i, uint16_t port, bool claim)
 {
     switch (ex->method) {
-    case METHOD_XDP: return xdp_share_claim(ex->xdp, ex->addr, port, claim);
-    case METHOD_FLOW: return exception_flow_claim(ex->flow, ex->addr, port, claim);
-    default: exception_filter_claim(ex->filter_address, port, claim); return 0;
+    case METHOD_XDP: return xdp_share_claim(ex->xdp, ex->config.addrs[i].addr, port, claim);
+    case METHOD_FLOW: return exception_flow_claim(ex->flow, ex->config.addrs[i].addr, port, claim);
+    default: exception_filter_claim(&ex->filter.addresses[i], port, claim); return 0;
     }
 }
 
@@ -171,7 +180,8 @@ int exception_claim(struct exception *ex, uint16_t port, bool claim)
     int rc = 0;
     pthread_mutex_lock(&ex->lock);
     uint16_t count = ex->claims[port];
-    if (count == (claim ? 0 : 1)) rc = claim_apply(ex, port, claim);
+    for (unsigned i = 0; i < ex->config.addr_count && count == (claim ? 0 : 1) && rc == 0; i++)
+        rc = claim_apply(ex, i, port, claim);
     if (rc == 0 && (claim || count)) ex->claims[port] = (uint16_t)(claim ? count + 1 : count - 1);
     pthread_mutex_unlock(&ex->lock);
     return rc;
@@ -187,6 +197,11 @@ void exception_close(struct exception **out)
     pthread_mutex_destroy(&ex->lock);
     free(ex);
     *out = NULL;
+}
+
+unsigned exception_resolver(const struct exception *ex)
+{
+    return ex && (ex->method == METHOD_XDP || ex->method == METHOD_FLOW) ? port_interface(ex->port) : 0;
 }
 
 bool exception_diverts(const struct exception *ex)

@@ -20,10 +20,11 @@
 #include "base/buf.h"
 #include "base/metrics.h"
 #include "base/reactor.h"
+#include "net/exception_filter.h"
 #include "net/port.h"
 
 enum exception_want {
-    EXCEPTION_AUTO, /* as the kernel has it: shared if net_af_xdp's interface has the address there */
+    EXCEPTION_AUTO, /* as the kernel has it: shared if net_af_xdp's interface has one of the addresses there */
     EXCEPTION_NO,
     EXCEPTION_YES,
 };
@@ -33,8 +34,8 @@ struct exception_config {
     const char *const *vdevs;
     unsigned vdev_count;
     enum exception_want want;
-    uint32_t ip; /* host byte order */
-    uint8_t prefix_len;
+    struct exception_prefix addrs[EXCEPTION_ADDRESSES_MAX]; /* the port's; at least one */
+    unsigned addr_count;
     const char *tap;                    /* name of the TAP device where one is needed */
     uint16_t client_first, client_last; /* ports of active opens, 0,0: none. The kernel must not use them:
                                          * net.ipv4.ip_local_port_range, or ip_local_reserved_ports */
@@ -66,6 +67,9 @@ const char *exception_name(const struct exception *ex);
 int exception_claim(struct exception *ex, uint16_t port, bool claim);
 void exception_close(struct exception **ex);
 
+/* The kernel's interface of the port where the kernel gets all ARP and neighbour discovery (kernel_resolve.h); 0: we
+ * see it. */
+unsigned exception_resolver(const struct exception *ex);
 /* Whether frames must pass exception_divert before the stack sees them. */
 bool exception_diverts(const struct exception *ex);
 /* Core of a queue: hands to the kernel what is not ours. Moves what is ours to the front of frames; returns how many.

@@ -17,6 +17,12 @@
 
 enum frame_fate { FRAME_OURS, FRAME_KERNEL, FRAME_BOTH };
 
+/* One of our addresses, as configured. */
+struct exception_prefix {
+    uint8_t addr[16]; /* IPv4 as ::ffff:a.b.c.d */
+    uint8_t len;      /* bits, of its own family */
+};
+
 struct exception_address {
     uint8_t addr[16];             /* IPv4 as ::ffff:a.b.c.d */
     uint64_t claimed[65536 / 64]; /* bit a port */

@@ -9,7 +9,6 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
-#include <arpa/inet.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <linux/if_tun.h>
@@ -35,17 +34,12 @@ static void step(struct step *s, const char *name, int fd, unsigned long request
     s->rc = -errno;
 }
 
-static void address_set(struct step *s, int sock, const struct exception_tap_config *config)
+static void addresses_set(struct step *s, const struct exception_tap_config *config)
 {
-    if (config->ip == 0 || net_interface_has(config->name, config->ip)) return;
-    struct ifreq request = {0};
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(config->ip)};
-    snprintf(request.ifr_name, IFNAMSIZ, "%s", config->name);
-    memcpy(&request.ifr_addr, &in, sizeof in);
-    step(s, "SIOCSIFADDR", sock, SIOCSIFADDR, &request);
-    in.sin_addr.s_addr = config->prefix_len ? htonl(UINT32_MAX << (32 - config->prefix_len)) : 0;
-    memcpy(&request.ifr_netmask, &in, sizeof in);
-    step(s, "SIOCSIFNETMASK", sock, SIOCSIFNETMASK, &request);
+    for (unsigned i = 0; i < config->addr_count && !s->failed; i++) {
+        s->rc = net_interface_add(config->name, config->addrs[i].addr, config->addrs[i].len);
+        if (s->rc != 0) s->failed = "RTM_NEWADDR";
+    }
 }
 
 static void interface_set(struct step *s, const struct exception_tap_config *config)
@@ -62,11 +56,11 @@ static void interface_set(struct step *s, const struct exception_tap_config *con
     step(s, "SIOCSIFHWADDR", sock, SIOCSIFHWADDR, &request);
     request.ifr_mtu = config->mtu;
     step(s, "SIOCSIFMTU", sock, SIOCSIFMTU, &request);
-    address_set(s, sock, config);
     step(s, "SIOCGIFFLAGS", sock, SIOCGIFFLAGS, &request);
     request.ifr_flags |= IFF_UP;
     step(s, "SIOCSIFFLAGS", sock, SIOCSIFFLAGS, &request);
     close(sock);
+    addresses_set(s, config);
 }
 
 int exception_tap_open(struct exception_tap **out, const struct exception_tap_config *config, char *err_text,

@@ -1,6 +1,6 @@
 /*
  * A TAP device beside a port: the kernel's end of a wire that we own. Frames that are not ours are written to it, what
- * the kernel sends on it goes out of the port. It has the port's MAC, MTU and IPv4 address, and is up.
+ * the kernel sends on it goes out of the port. It has the port's MAC, MTU and addresses, and is up.
  *
  * It outlives a crash, with the kernel's addresses, routes and connections on it, and the next start takes it up again;
  * a clean end removes it if we had made it.
@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <rte_mbuf.h>
+#include "net/exception_filter.h"
 
 struct exception_tap;
 
@@ -19,8 +20,8 @@ struct exception_tap_config {
     const char *name; /* of the interface */
     uint8_t mac[6];
     uint16_t mtu; /* IP bytes */
-    uint32_t ip;  /* host byte order; 0: no address */
-    uint8_t prefix_len;
+    const struct exception_prefix *addrs;
+    unsigned addr_count;
 };
 
 /* Control thread. 0 or -errno, with one line in err_text. */

@@ -1,4 +1,7 @@
-/* ICMP for IPv4: echo is answered, rate-limited; everything else is counted and dropped. RFC 792, 1122 3.2.2. */
+/*
+ * ICMP for IPv4: echo is answered, rate-limited; errors go to their connection (icmp_error.h); everything else is counted
+ * and dropped. RFC 792, 1122 3.2.2.
+ */
 #ifndef POLAR_NET_ICMP_H
 #define POLAR_NET_ICMP_H
 

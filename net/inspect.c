@@ -114,19 +114,21 @@ unsigned net_stack_read_neighbours(const struct net_stack *st, uint32_t *at, str
                                    unsigned max)
 {
     unsigned n = 0;
-    for (; max > 0 && *at < ARP_ENTRIES; max--, (*at)++) {
-        const struct arp_entry *e = &st->arp.entries[*at];
-        if (e->state == ARP_FREE) continue;
+    for (; max > 0 && *at < st->neighbours.used; max--, (*at)++) {
+        const struct neighbour *e = &st->neighbours.entries[*at];
+        if (e->state == NEIGHBOUR_FREE) continue;
         struct net_neighbour_info *info = &out[n++];
         *info = (struct net_neighbour_info){
-            .addr = net_addr_v4_be(e->ip_be), .tries = e->tries, .used_ns = st->now - e->used_at};
+            .addr = e->addr, .tries = e->tries, .used_ns = st->now - e->used_at};
         memcpy(info->mac, e->mac, sizeof e->mac);
-        if (e->state == ARP_ASKED)
+        if (e->state == NEIGHBOUR_INCOMPLETE)
             info->state = "incomplete";
+        else if (e->state == NEIGHBOUR_FAILED)
+            info->state = "failed";
         else
             info->state = e->tries ? "probe" : e->at > st->now ? "reachable" : "stale";
     }
-    if (*at >= ARP_ENTRIES) *at = NET_READ_END;
+    if (*at >= st->neighbours.used) *at = NET_READ_END;
     return n;
 }
 

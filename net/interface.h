@@ -5,7 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Whether the interface has this IPv4 address (host byte order) in the kernel. */
-bool net_interface_has(const char *iface, uint32_t ip);
+/* Whether the interface has this address in the kernel. IPv4 as ::ffff:a.b.c.d. */
+bool net_interface_has(const char *iface, const uint8_t addr[16]);
+/* Gives it this address; len: bits of the prefix, of the address's own family. 0, also when it has it, or -errno. */
+int net_interface_add(const char *iface, const uint8_t addr[16], uint8_t len);
 
 #endif

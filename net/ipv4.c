@@ -6,11 +6,10 @@
 #include "net/checksum.h"
 #include "net/stack_impl.h"
 
-#define ETH_BYTES (uint32_t)sizeof(struct rte_ether_hdr)
 #define FRAGMENT_BITS (RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)
 
 /* Short frames are padded to 60 bytes: what lies behind the packet is no payload. */
-static void padding_cut(struct rte_mbuf *m, uint32_t len)
+void ip_padding_cut(struct rte_mbuf *m, uint32_t len)
 {
     struct rte_mbuf *last = m;
     uint32_t left = len;
@@ -45,13 +44,14 @@ static bool checksum_bad(const struct net_stack *st, const struct rte_mbuf *m, c
 bool ipv4_input(struct net_stack *st, struct rte_mbuf *m, struct ipv4_packet *out)
 {
     struct net_metrics *metrics = &st->metrics;
-    const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(m, const struct rte_ipv4_hdr *, ETH_BYTES);
+    uint32_t at = st->ip_at;
+    const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(m, const struct rte_ipv4_hdr *, at);
     uint64_t *reason = &metrics->drop_ip_header;
-    if (unlikely(m->data_len < ETH_BYTES + sizeof *ip)) goto drop;
+    if (unlikely(m->data_len < at + sizeof *ip)) goto drop;
     uint32_t header = (ip->version_ihl & RTE_IPV4_HDR_IHL_MASK) * 4u;
     uint32_t total = rte_be_to_cpu_16(ip->total_length);
-    if (unlikely(ip->version_ihl >> 4 != 4 || header < sizeof *ip || m->data_len < ETH_BYTES + header)) goto drop;
-    if (unlikely(total < header || m->pkt_len < ETH_BYTES + total)) goto drop;
+    if (unlikely(ip->version_ihl >> 4 != 4 || header < sizeof *ip || m->data_len < at + header)) goto drop;
+    if (unlikely(total < header || m->pkt_len < at + total)) goto drop;
     if (unlikely(source_bad(st, ip->src_addr))) goto drop;
     reason = &metrics->drop_ip_checksum;
     if (unlikely(checksum_bad(st, m, ip, header))) goto drop;
@@ -59,7 +59,7 @@ bool ipv4_input(struct net_stack *st, struct rte_mbuf *m, struct ipv4_packet *ou
     if (unlikely(ip->dst_addr != st->ip_first && !owns(st, ip->dst_addr))) goto drop;
     reason = &metrics->drop_ip_fragment;
     if (unlikely(ip->fragment_offset & rte_cpu_to_be_16(FRAGMENT_BITS))) goto drop;
-    if (m->pkt_len > ETH_BYTES + total) padding_cut(m, ETH_BYTES + total);
+    if (m->pkt_len > at + total) ip_padding_cut(m, at + total);
     out->header = header;
     out->protocol = ip->next_proto_id;
     return true;

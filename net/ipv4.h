@@ -19,4 +19,7 @@ struct ipv4_packet {
  */
 bool ipv4_input(struct net_stack *st, struct rte_mbuf *m, struct ipv4_packet *out);
 
+/* Leaves the first len bytes of m: short frames are padded to 60 bytes, and that is no payload. */
+void ip_padding_cut(struct rte_mbuf *m, uint32_t len);
+
 #endif

@@ -6,6 +6,8 @@
 #include <rte_cycles.h>
 #include "net/addr.h"
 
+#define OTHERS_BURST 64u /* frames that a turn sends for other cores at most */
+
 const struct metric_row netcore_metric_rows[] = {
 #define METRIC(name, kind, help) METRIC_ROW(struct netcore_metrics, name, kind, help)
 #include "net/netcore_metrics.def"
@@ -13,21 +15,49 @@ const struct metric_row netcore_metric_rows[] = {
 };
 const size_t netcore_metric_row_count = sizeof netcore_metric_rows / sizeof *netcore_metric_rows;
 
+static struct spread_counts counts_of(struct netcore *nc)
+{
+    struct netcore_metrics *m = &nc->metrics;
+    return (struct spread_counts){&m->steered_out, &m->steered_in, &m->steered_copies, &m->steered_dropped};
+}
+
+/* Linear copies: what a frame refers to (the store's items too) is let go on this core, not by the other's driver. */
+static void transmit_by_owner(struct netcore *nc, struct rte_mbuf **frames, uint16_t n)
+{
+    struct spread_counts counts = counts_of(nc);
+    n = port_linearise(nc->frames, frames, n, counts.dropped);
+    spread_transmit(nc->spread, nc->core, frames, n, &counts);
+}
+
 /* net_tx_fn: the stack calls it from within input, timers and output. */
 static void transmit(void *arg, struct rte_mbuf **frames, uint16_t n)
 {
     struct netcore *nc = arg;
+    if (unlikely(nc->resolve)) n = kernel_resolve_take(nc->resolve, frames, n, nc->now_ns);
     if (unlikely(nc->capture)) capture_frames(nc->capture, frames, n, true);
     uint64_t start = rte_rdtsc();
-    port_tx(nc->port, nc->queue, frames, n);
+    if (nc->owns_queue) port_tx(nc->port, nc->queue, frames, n);
+    else transmit_by_owner(nc, frames, n);
     uint64_t cycles = rte_rdtsc() - start;
     nc->tx_burst_tsc += cycles;
     metric_add(&nc->metrics.cycles_tx_burst, cycles);
     metric_add(&nc->metrics.tx_bursts, 1);
 }
 
-/* net_claim_fn. */
-static int claim(void *arg, uint16_t port, bool claimed) { return exception_claim(arg, port, claimed); }
+/* net_claim_fn: a port that is listened on is neither the kernel's nor one of the clients' that the cores divide. */
+static int claim(void *arg, uint16_t port, bool claimed)
+{
+    struct netcore *nc = arg;
+    if (nc->spread && claimed) steer_listen(spread_steer(nc->spread), port);
+    return nc->shared ? exception_claim(nc->shared, port, claimed) : 0;
+}
+
+static bool port_fits(void *arg, uint32_t remote_be, uint32_t local_be, uint16_t remote_port_be, uint16_t local_port_be)
+{
+    const struct netcore *nc = arg;
+    if (!rss_proved(nc->rss)) return true; /* the frames of our part of the ports then come by way of another core */
+    return rss_queue(nc->rss, remote_be, local_be, remote_port_be, local_port_be) == nc->queue;
+}
 
 static uint64_t stage_begin(struct netcore *nc)
 {
@@ -41,31 +71,66 @@ static uint64_t own_cycles(const struct netcore *nc, uint64_t start)
     return rte_rdtsc() - start - nc->tx_burst_tsc;
 }
 
+/* What other cores want sent on the queue that is ours. */
+static unsigned transmit_for_others(struct netcore *nc)
+{
+    struct rte_mbuf *frames[OTHERS_BURST];
+    uint16_t n = spread_to_transmit(nc->spread, nc->core, frames, OTHERS_BURST);
+    if (n > 0) port_tx(nc->port, nc->queue, frames, n);
+    return n;
+}
+
+/* Frames of the queue and of other cores that are for this one, two bursts at most; *work: all that were seen. */
+static uint16_t receive(struct netcore *nc, struct rte_mbuf **frames, unsigned *work)
+{
+    uint16_t n = nc->owns_queue ? port_rx(nc->port, nc->queue, frames, PORT_BURST) : 0;
+    *work = n;
+    if (unlikely(nc->rss != NULL) && n > 0 && !rss_settled(nc->rss)) rss_observe(nc->rss, nc->queue, frames, n);
+    if (nc->exception && n > 0) n = exception_divert(nc->exception, frames, n, &nc->exception_metrics);
+    if (!nc->spread) return n;
+    struct spread_counts counts = counts_of(nc);
+    if (n > 0) n = spread_split(nc->spread, nc->core, frames, n, nc->frames, &counts);
+    uint16_t others = spread_receive(nc->spread, nc->core, frames + n, PORT_BURST, &counts);
+    *work += others;
+    if (nc->owns_queue) *work += transmit_for_others(nc);
+    return (uint16_t)(n + others);
+}
+
+/* What the kernel says of neighbours comes in like frames of theirs. */
+static void resolved(struct netcore *nc, uint64_t now_ns)
+{
+    struct rte_mbuf *answers[PORT_BURST];
+    nc->now_ns = now_ns;
+    uint16_t n = kernel_resolve_answers(nc->resolve, answers, PORT_BURST, now_ns);
+    if (n > 0) net_stack_input(nc->stack, answers, n, now_ns);
+}
+
 unsigned netcore_rx(void *arg, const struct tick *now)
 {
     struct netcore *nc = arg;
-    struct rte_mbuf *frames[PORT_BURST];
+    struct rte_mbuf *frames[2 * PORT_BURST];
+    unsigned work;
+    if (unlikely(nc->resolve)) resolved(nc, now->ns);
     uint64_t start = stage_begin(nc);
-    uint16_t n = port_rx(nc->port, nc->queue, frames, PORT_BURST);
+    uint16_t n = receive(nc, frames, &work);
     if (n > 0) {
         uint64_t received = rte_rdtsc();
-        uint16_t ours = n;
         if (unlikely(nc->capture)) capture_frames(nc->capture, frames, n, false);
-        if (nc->exception) ours = exception_divert(nc->exception, frames, n, &nc->exception_metrics);
         metric_add(&nc->metrics.rx_bursts, 1);
         metric_add(&nc->metrics.cycles_rx_burst, received - start);
-        net_stack_input(nc->stack, frames, ours, now->ns);
+        net_stack_input(nc->stack, frames, n, now->ns);
         metric_add(&nc->metrics.cycles_input, own_cycles(nc, received));
         start = stage_begin(nc);
     }
     unsigned fired = net_stack_timers(nc->stack, now->ns);
     if (fired > 0) metric_add(&nc->metrics.cycles_output, own_cycles(nc, start));
-    return n + fired;
+    return work + fired;
 }
 
 unsigned netcore_tx(void *arg, const struct tick *now)
 {
     struct netcore *nc = arg;
+    nc->now_ns = now->ns;
     uint64_t start = stage_begin(nc);
     unsigned sent = net_stack_output(nc->stack, now->ns);
     if (sent > 0) metric_add(&nc->metrics.cycles_output, own_cycles(nc, start));
@@ -87,14 +152,45 @@ static int addresses_parse(struct net_stack_config *stack, const struct netcore_
         return -EINVAL;
     }
     stack->addr_count = (unsigned)n;
+    return 0;
+}
+
+/* Gateways, separated by commas. */
+static int gateways_parse(struct net_stack_config *stack, const char *text)
+{
+    int rc = 0;
+    while (rc == 0 && text && *text) {
+        char item[NET_ADDR_TEXT];
+        struct net_addr via;
+        size_t len = strcspn(text, ",");
+        if (len >= sizeof item) return -EINVAL;
+        memcpy(item, text, len);
+        item[len] = '\0';
+        if (net_addr_parse(item, &via) != 0) return -EINVAL;
+        rc = net_stack_config_gateway(stack, via);
+        text += len + (text[len] == ',');
+    }
+    return rc;
+}
+
+static int routes_parse(struct net_stack_config *stack, const struct netcore_config *config, char *err_text,
+                        size_t err_cap)
+{
     stack->route_count = 0;
-    if (!config->gateway || config->gateway[0] == '\0') return 0;
-    struct net_addr via;
-    if (net_addr_parse(config->gateway, &via) != 0) {
+    if (gateways_parse(stack, config->gateway) != 0) {
         snprintf(err_text, err_cap, "gateway %s is not of the form 10.9.0.254", config->gateway);
         return -EINVAL;
     }
-    return net_stack_config_gateway(stack, via);
+    for (unsigned i = 0; i < config->route_count; i++) {
+        bool room = stack->route_count < NET_ROUTES_MAX;
+        if (room && net_route_parse(config->routes[i], &stack->routes[stack->route_count]) == 0) {
+            stack->route_count++;
+            continue;
+        }
+        snprintf(err_text, err_cap, "route %s is not of the form 10.1.0.0/16 via 10.9.0.253", config->routes[i]);
+        return -EINVAL;
+    }
+    return 0;
 }
 
 static int secret_draw(uint64_t secret[2])
@@ -111,8 +207,18 @@ int netcore_init(struct netcore *nc, const struct netcore_config *config, char *
     memset(nc, 0, sizeof *nc);
     nc->port = config->port;
     nc->queue = config->queue;
+    nc->core = config->stack.core;
+    nc->frames = config->stack.pools->frame;
+    nc->spread = config->spread;
+    nc->owns_queue = !config->spread || spread_owns_queue(config->spread, nc->core);
+    if (nc->spread) {
+        nc->queue = (uint16_t)spread_queue(nc->spread, nc->core);
+        steer_ports(spread_steer(nc->spread), (uint16_t)nc->core, &stack.port_first, &stack.port_last);
+    }
+    nc->shared = config->exception;
     if (exception_diverts(config->exception)) nc->exception = config->exception;
     int rc = addresses_parse(&stack, config, err_text, err_cap);
+    if (rc == 0) rc = routes_parse(&stack, config, err_text, err_cap);
     if (rc != 0) return rc;
     if ((rc = secret_draw(stack.secret)) != 0) {
         snprintf(err_text, err_cap, "no random numbers for the stack's secret");
@@ -123,16 +229,27 @@ int netcore_init(struct netcore *nc, const struct netcore_config *config, char *
     stack.tx_ip_checksum = caps->tx_ip_checksum;
     stack.tx_tcp_checksum = caps->tx_tcp_checksum;
     stack.rx_checksum = caps->rx_checksum;
-    stack.claim = config->exception ? claim : NULL;
-    stack.claim_arg = config->exception;
+    stack.tso_most = nc->owns_queue ? caps->tso_most : 0;
+    if (nc->spread && port_rss(nc->port)) {
+        nc->rss = port_rss(nc->port);
+        stack.port_fits = port_fits;
+        stack.port_fits_arg = nc;
+    }
+    stack.claim = claim;
+    stack.claim_arg = nc;
     stack.tx = transmit;
     stack.tx_arg = nc;
-    if ((rc = net_stack_create(&nc->stack, &stack)) != 0)
-        snprintf(err_text, err_cap, "TCP on core %u: %s", stack.core, strerror(-rc));
+    unsigned ifindex = exception_resolver(config->exception);
+    rc = net_stack_create(&nc->stack, &stack);
+    if (rc == 0 && ifindex) rc = kernel_resolve_open(&nc->resolve, ifindex, stack.mac, stack.pools->small);
+    if (rc == 0) return 0;
+    snprintf(err_text, err_cap, "TCP on core %u: %s", stack.core, strerror(-rc));
+    netcore_fini(nc);
     return rc;
 }
 
 void netcore_fini(struct netcore *nc)
 {
     if (nc->stack) net_stack_destroy(&nc->stack);
+    kernel_resolve_close(&nc->resolve);
 }

@@ -15,15 +15,17 @@
 #include "base/log.h"
 
 #define DESCRIPTORS 1024u
+#define TSO_MOST 65000u /* with its headers within the 65,535 bytes of an IP packet */
 #define RSS_TYPES (RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_TCP)
-#define RX_CHECKSUMS (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
+#define RX_OFFLOADS (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_RSS_HASH)
 
 /* What a driver does not say of itself. */
 struct driver_traits {
     const char *driver;
     bool gathers;      /* takes chained frames without saying so */
     bool linear_only;  /* sends chained and external buffers wrong */
-    bool no_checksums; /* sums chained frames wrong where a piece has an odd length */
+    bool odd_pieces;   /* sums chained frames wrong where a piece but the last has an odd length */
+    bool own_memory;   /* its peer reads our buffers, and has only DPDK's memory */
     bool any_length;   /* takes longer frames than it says */
     bool peer_spreads; /* the other end picks the queue */
     bool memory_wire;  /* shared memory between two processes, without offloads of its own */
@@ -43,9 +45,9 @@ static const struct driver_traits drivers[] = {
      .drops_rings = true},
     {.driver = "net_af_xdp", .linear_only = true, .page_buffers = true, .headroom = 256, .mtu_most = 3438},
     {.driver = "net_ring", .gathers = true, .peer_spreads = true, .memory_wire = true},
-    {.driver = "net_tap", .no_checksums = true},
-    {.driver = "net_vhost", .peer_spreads = true},
-    {.driver = "net_virtio_user", .peer_spreads = true},
+    {.driver = "net_tap", .odd_pieces = true},
+    {.driver = "net_vhost", .odd_pieces = true, .peer_spreads = true},
+    {.driver = "net_virtio_user", .own_memory = true, .peer_spreads = true, .drops_rings = true},
 };
 
 /* One port_open on its way. */
@@ -164,12 +166,21 @@ static int buffers_check(const struct opening *o)
     return 0;
 }
 
-static void offloads_choose(struct opening *o)
+static void rx_offloads_choose(struct opening *o)
+{
+    o->conf.rxmode.offloads = o->info.rx_offload_capa & RX_OFFLOADS;
+    if (o->conf.rxmode.mq_mode != RTE_ETH_MQ_RX_RSS) o->conf.rxmode.offloads &= ~RTE_ETH_RX_OFFLOAD_RSS_HASH;
+}
+
+static void tx_offloads_choose(struct opening *o)
 {
     uint64_t checksums = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
-    if (!o->traits.no_checksums) o->conf.txmode.offloads = o->info.tx_offload_capa & checksums;
-    if (!o->traits.linear_only) o->conf.txmode.offloads |= o->info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-    if ((o->info.rx_offload_capa & RX_CHECKSUMS) == RX_CHECKSUMS) o->conf.rxmode.offloads |= RX_CHECKSUMS;
+    o->conf.txmode.offloads = o->info.tx_offload_capa & checksums;
+    if (o->traits.linear_only) return;
+    uint64_t gather = o->info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    o->conf.txmode.offloads |= gather;
+    if (gather && o->conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM && !o->traits.odd_pieces)
+        o->conf.txmode.offloads |= o->info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_TSO;
 }
 
 static int queues_set_up(const struct opening *o)
@@ -222,8 +233,10 @@ static void caps_fill(struct port *port, const struct opening *o)
     caps->tx_tcp_checksum = tx & RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
     caps->tx_multi_segment = (tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) || o->traits.gathers;
     caps->tx_external = !o->traits.linear_only;
-    caps->rx_checksum = (o->conf.rxmode.offloads & RX_CHECKSUMS) == RX_CHECKSUMS;
+    caps->rx_checksum = o->conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
     caps->rss = o->conf.rxmode.mq_mode == RTE_ETH_MQ_RX_RSS;
+    caps->tso_most = tx & RTE_ETH_TX_OFFLOAD_TCP_TSO ? TSO_MOST : 0;
+    if (caps->rss) rss_read(&port->rss, port->id);
     caps->mtu = o->mtu;
     port->trusted = o->config->no_tcp_checksum;
     port->tx_prepare = caps->tx_ip_checksum || caps->tx_tcp_checksum;
@@ -231,6 +244,8 @@ static void caps_fill(struct port *port, const struct opening *o)
     struct rte_ether_addr mac;
     if (rte_eth_macaddr_get(o->id, &mac) == 0) memcpy(caps->mac, mac.addr_bytes, sizeof caps->mac);
     port->linear_only = !caps->tx_multi_segment || !caps->tx_external;
+    port->own_memory = o->traits.own_memory;
+    port->odd_pieces = o->traits.odd_pieces && caps->tx_tcp_checksum;
 }
 
 int port_open(struct port **out, const struct port_config *config, char *err_text, size_t err_cap)
@@ -240,7 +255,8 @@ int port_open(struct port **out, const struct port_config *config, char *err_tex
     if (rc != 0) return rc;
     if ((rc = trust_check(&o)) != 0) return rc;
     queues_choose(&o);
-    offloads_choose(&o);
+    rx_offloads_choose(&o);
+    tx_offloads_choose(&o);
     if ((rc = mtu_choose(&o)) != 0) return rc;
     if ((rc = buffers_check(&o)) != 0) return rc;
     size_t bytes = sizeof(struct port) + o.queues * sizeof(struct port_queue);
@@ -273,9 +289,17 @@ void port_close(struct port **port)
     *port = NULL;
 }
 
+struct rss *port_rss(struct port *port) { return port->rss.table_size ? &port->rss : NULL; }
 const struct port_caps *port_caps(const struct port *port) { return &port->caps; }
 uint16_t port_queue_count(const struct port *port) { return port->queue_count; }
 uint16_t port_number(const struct port *port) { return port->id; }
+
+unsigned port_interface(const struct port *port)
+{
+    struct rte_eth_dev_info info;
+    return rte_eth_dev_info_get(port->id, &info) == 0 ? info.if_index : 0;
+}
+
 bool port_isolated(const struct port *port) { return port->isolated; }
 
 bool port_link_up(const struct port *port)

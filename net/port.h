@@ -23,8 +23,10 @@ struct port_caps {
     bool tx_tcp_checksum;  /* of IPv4; port_tx readies the frames as the driver wants them, or nobody looks at it */
     bool tx_multi_segment; /* else port_tx copies a chained frame into one linear buffer */
     bool tx_external;      /* false: the driver mishandles indirect or external buffers (af_xdp): linearise */
-    bool rx_checksum;      /* the device verifies and says so in ol_flags, or is trusted: port_rx then says so */
+    bool rx_checksum;      /* the device verifies what it can (TCP at least) and says so in ol_flags, or is trusted: port_rx
+                            * then says so */
     bool rss;
+    uint32_t tso_most;     /* payload bytes of a frame that the device cuts into segments (net/tso.h); 0: it does not */
     uint16_t mtu;          /* IP bytes */
     uint8_t mac[6];
 };
@@ -60,6 +62,7 @@ static inline uint32_t port_frame_room(uint16_t mtu)
 #define PORT_HEADER_MOST 18u /* bytes before the IP packet: Ethernet with a VLAN tag */
 
 struct port;
+struct rss;
 
 /* 0 or -errno; on failure one line in err_text (cap bytes) that names what, what it got, what it takes. */
 int port_open(struct port **out, const struct port_config *config, char *err_text, size_t err_cap);
@@ -68,11 +71,17 @@ void port_close(struct port **port);
 const struct port_caps *port_caps(const struct port *port);
 uint16_t port_queue_count(const struct port *port);
 uint16_t port_number(const struct port *port);  /* DPDK's */
+unsigned port_interface(const struct port *port); /* index of the kernel's interface for the same device; 0: none */
 bool port_isolated(const struct port *port);    /* all but what flow rules send here stays in the kernel's driver */
 bool port_link_up(const struct port *port);
 uint16_t port_rx(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t max);
 /* Takes all n frames: what the device does not take after a few tries is freed and counted as tx_dropped. */
 void port_tx(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t n);
+/* Makes every frame one buffer that holds its own data, from pool; what cannot be is freed and added to *dropped. Returns
+ * how many are left. Any thread that owns the frames. */
+uint16_t port_linearise(struct rte_mempool *pool, struct rte_mbuf **frames, uint16_t n, uint64_t *dropped);
+/* How the device spreads, to be proved; NULL: it does not. Shared by the queues' cores. */
+struct rss *port_rss(struct port *port);
 uint64_t port_tx_dropped(const struct port *port, uint16_t queue); /* any thread */
 /* Registers memory that replies are sent from with this port (rte_extmem_register, rte_dev_dma_map). 0 or -errno. */
 int port_register_memory(struct port *port, void *base, size_t bytes, size_t page_bytes);

@@ -5,6 +5,7 @@
 #include <rte_ether.h>
 #include "net/port.h"
 #include "net/port_gate.h"
+#include "net/rss.h"
 
 #define PORT_FRAME_OVERHEAD (RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN) /* beside the MTU */
 #define PORT_DEFAULT_MTU 1500u
@@ -22,8 +23,11 @@ struct port {
     bool linear_only; /* chained or foreign buffers have to be copied */
     bool trusted;     /* port_config.no_tcp_checksum */
     bool tx_prepare;  /* checksums are offloaded: the driver readies the headers */
+    bool own_memory;  /* the device reaches DPDK's memory only: pieces elsewhere have to be copied */
+    bool odd_pieces;  /* the driver sums chained frames with odd pieces wrong */
     bool gated;       /* the driver may take a queue's rings away at any time: bursts go through the gate */
     struct port_gate gate;
+    struct rss rss;
     struct port_caps caps;
     struct port_queue queues[];
 };

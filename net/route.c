@@ -20,7 +20,7 @@ int net_route_parse(const char *text, struct net_route *route)
 
 static bool connected(const struct net_stack *st, const struct net_addr *to)
 {
-    if (net_addr_is_link_local(to)) return true;
+    if (net_addr_is_link_local(to) || net_addr_is_multicast(to)) return true;
     for (unsigned i = 0; i < st->addr_count; i++)
         if (net_prefix_contains(&st->addrs[i], to)) return true;
     return false;
@@ -33,6 +33,7 @@ bool route_next_hop(const struct net_stack *st, const struct net_addr *to, struc
     if (connected(st, to)) return true;
     for (unsigned i = 0; i < st->route_count; i++) {
         const struct net_route *r = &st->routes[i];
+        if (st->route_ends[i] <= st->now) continue;
         if (net_prefix_contains(&r->to, to) && (!best || r->to.len > best->to.len)) best = r;
     }
     if (!best) return false;
@@ -44,15 +45,43 @@ bool route_source(const struct net_stack *st, const struct net_addr *to, struct 
 {
     struct net_addr hop;
     const struct net_addr *found = NULL;
+    bool link = net_addr_is_link_local(to) || (net_addr_is_multicast(to) && !net_addr_is_v4(to));
     if (!route_next_hop(st, to, &hop)) return false;
     for (unsigned i = 0; i < st->addr_count; i++) {
         const struct net_prefix *p = &st->addrs[i];
         if (net_addr_is_v4(&p->addr) != net_addr_is_v4(to)) continue;
-        if (net_addr_is_link_local(&p->addr) != net_addr_is_link_local(to)) continue;
+        if (net_addr_is_link_local(&p->addr) != link) continue;
         if (found && !net_prefix_contains(p, &hop)) continue;
         found = &p->addr;
         if (net_prefix_contains(p, &hop)) break;
     }
     if (found) *from = *found;
     return found != NULL;
+}
+
+/* The place of a learnt route of the same prefix and router, else one whose time is over, else a new one. */
+static unsigned route_place(const struct net_stack *st, const struct net_route *route)
+{
+    unsigned place = NET_ROUTES_MAX;
+    for (unsigned i = 0; i < st->route_count; i++) {
+        const struct net_route *r = &st->routes[i];
+        if (st->route_ends[i] == UINT64_MAX) continue;
+        if (r->to.len == route->to.len && net_addr_equal(&r->to.addr, &route->to.addr) &&
+            net_addr_equal(&r->via, &route->via))
+            return i;
+        if (st->route_ends[i] <= st->now) place = i;
+    }
+    return place == NET_ROUTES_MAX ? st->route_count : place;
+}
+
+void route_learn(struct net_stack *st, const struct net_route *route, uint64_t life_ns)
+{
+    unsigned place = route_place(st, route);
+    if (place == NET_ROUTES_MAX) return;
+    if (place == st->route_count) {
+        if (life_ns == 0) return;
+        st->route_count++;
+    }
+    st->routes[place] = *route;
+    st->route_ends[place] = life_ns < UINT64_MAX - 1 - st->now ? st->now + life_ns : UINT64_MAX - 1;
 }

@@ -25,4 +25,7 @@ bool route_next_hop(const struct net_stack *st, const struct net_addr *to, struc
  * False: none. RFC 1122 3.3.4.3; RFC 6724 5, rules 1, 2, 3 and 8. */
 bool route_source(const struct net_stack *st, const struct net_addr *to, struct net_addr *from);
 
+/* A router says that route holds for life_ns; 0: no more. What was configured is never replaced. */
+void route_learn(struct net_stack *st, const struct net_route *route, uint64_t life_ns);
+
 #endif

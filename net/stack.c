@@ -9,8 +9,11 @@
 #include <rte_ip.h>
 #include <rte_prefetch.h>
 #include "net/checksum.h"
+#include "net/arp.h"
 #include "net/icmp.h"
+#include "net/icmp6.h"
 #include "net/ipv4.h"
+#include "net/ipv6.h"
 #include "net/region.h"
 #include "net/tcp/tcp.h"
 #include "net/tcp/tcp_tuning.h"
@@ -81,7 +84,7 @@ static bool addresses_valid(const struct net_stack_config *k)
 
 static bool config_valid(const struct net_stack_config *k)
 {
-    return k->mtu >= MTU_LEAST && addresses_valid(k) && k->max_connections > 0 &&
+    return k->mtu >= MTU_LEAST && addresses_valid(k) && k->vlan < 4095 && k->max_connections > 0 &&
            k->max_connections < TCP_REF_SYN / 2 && k->max_half_open > 0 && k->max_half_open < TCP_REF_SYN / 2 &&
            k->port_first > 0 && k->port_first <= k->port_last && k->tcp_cc < NET_TCP_CC_COUNT &&
            k->rx_window >= RX_WINDOW_LEAST && k->rx_window >> TCP_SCALE_MAX <= UINT16_MAX && k->rto_min_ns > 0 &&
@@ -95,6 +98,11 @@ static int pools_init(struct net_stack *st)
     const struct net_stack_config *k = &st->config;
     uint32_t boards = k->max_boards ? k->max_boards : RTE_MAX(k->max_connections / CONNECTIONS_A_BOARD, BOARDS_LEAST);
     return tcp_pools_init(&st->pools, boards, k->pools->frame->size / 4);
+}
+
+static uint64_t rx_memory_default(const struct buf_pools *pools)
+{
+    return (uint64_t)pools->frame->size / 2 * rte_pktmbuf_data_room_size(pools->frame);
 }
 
 static void offloads(struct net_stack *st)
@@ -113,6 +121,14 @@ static void addresses_take(struct net_stack *st, const struct net_stack_config *
     st->route_count = config->route_count;
     memcpy(st->addrs, config->addrs, sizeof st->addrs);
     memcpy(st->routes, config->routes, sizeof st->routes);
+    memset(st->route_ends, 0xff, sizeof st->route_ends);
+    bool v6 = false, link_local = false;
+    for (unsigned i = 0; i < st->addr_count; i++) {
+        v6 = v6 || !net_addr_is_v4(&st->addrs[i].addr);
+        link_local = link_local || net_addr_is_link_local(&st->addrs[i].addr);
+    }
+    if (v6 && !link_local && st->addr_count < NET_ADDRS_MAX) /* each interface has one: RFC 4291 2.1 */
+        st->addrs[st->addr_count++] = (struct net_prefix){ipv6_link_local(config->mac), 64};
     for (unsigned i = st->addr_count; i-- > 0;)
         if (net_addr_is_v4(&st->addrs[i].addr)) {
             st->ip_first = st->addrs[i].addr.be32[3];
@@ -129,11 +145,13 @@ bool stack_owns(const struct net_stack *st, const struct net_addr *addr)
 
 uint8_t stack_ethernet_write(const struct net_stack *st, uint8_t *frame, const uint8_t *mac, uint16_t type)
 {
-    struct rte_ether_hdr *eth = (struct rte_ether_hdr *)frame;
-    memcpy(&eth->dst_addr, mac, 6);
-    memcpy(&eth->src_addr, st->config.mac, 6);
-    eth->ether_type = rte_cpu_to_be_16(type);
-    return sizeof *eth;
+    uint16_t tag[2] = {rte_cpu_to_be_16(RTE_ETHER_TYPE_VLAN), rte_cpu_to_be_16(st->config.vlan)};
+    uint16_t type_be = rte_cpu_to_be_16(type);
+    memcpy(frame, mac, 6);
+    memcpy(frame + 6, st->config.mac, 6);
+    if (st->config.vlan) memcpy(frame + 12, tag, sizeof tag);
+    memcpy(frame + st->ip_at - 2, &type_be, sizeof type_be);
+    return st->ip_at;
 }
 
 int net_stack_create(struct net_stack **out, const struct net_stack_config *config)
@@ -142,6 +160,7 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     struct net_stack *st = calloc(1, sizeof *st);
     if (!st) return -ENOMEM;
     st->config = *config;
+    st->ip_at = (uint8_t)(sizeof(struct rte_ether_hdr) + (config->vlan ? sizeof(struct rte_vlan_hdr) : 0));
     addresses_take(st, config);
     st->random = siphash(config->secret, "ports", 5);
     st->key_secret[0] = siphash(config->secret, "key 0", 5);
@@ -152,10 +171,13 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     st->icmp_rate = (struct rate_limit){.interval_ns = 1000000, .burst = 100};
     while (config->rx_window >> st->rcv_scale > UINT16_MAX) st->rcv_scale++;
     offloads(st);
-    arp_init(&st->arp);
+    neighbours_init(&st->neighbours);
+    claim_init(st);
     wheel_init(&st->wheel, 0);
     tcp_cookies_init(&st->cookies);
     tcp_tunings_init(st);
+    if (!config->rx_memory) st->config.rx_memory = rx_memory_default(config->pools);
+    st->rx_memory_scarce = st->config.rx_memory / 2;
     int rc = -ENOMEM;
     st->conns = net_region_map((size_t)config->max_connections * TCP_CONN_BYTES);
     if (!st->conns) goto free_stack;
@@ -187,7 +209,7 @@ void net_stack_destroy(struct net_stack **stack)
     for (uint32_t i = 0; i < st->conn_used; i++)
         if (stack_conn(st, i)->state != TCPS_FREE) tcp_conn_free(st, stack_conn(st, i));
     rte_pktmbuf_free_bulk(st->tx, st->tx_count);
-    arp_fini(&st->arp);
+    neighbours_fini(&st->neighbours);
     tcp_pools_fini(&st->pools);
     tcp_table_fini(&st->table);
     tcp_syncache_fini(&st->syncache);
@@ -236,31 +258,47 @@ static uint32_t load_be32(const uint8_t *p)
     return rte_be_to_cpu_32(v);
 }
 
-/* The header's fields into s; the timestamp too where it stands alone. False: counted; m is still the caller's. */
-static bool segment_parse(struct net_stack *st, struct rte_mbuf *m, uint32_t at, struct tcp_segment *s)
+/* Addresses and ports into s; addrs: their sum. False: the TCP header is not all there. */
+static inline bool segment_tuple(const struct net_stack *st, struct tcp_segment *s, const struct rte_mbuf *m, uint32_t at,
+                                 uint64_t *sum)
 {
-    const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *), *tcp = frame + at;
-    uint32_t ports;
+    const uint8_t *ip = s->frame + st->ip_at;
+    uint64_t addrs[4];
+    if (unlikely(m->data_len < at + TCP_HEADER_BYTES)) return false;
+    memcpy(&s->ports, s->frame + at, sizeof s->ports);
+    s->ip_at = st->ip_at;
+    if (likely(!s->v6)) {
+        memcpy(addrs, ip + offsetof(struct rte_ipv4_hdr, src_addr), 8);
+        *sum = (addrs[0] & UINT32_MAX) + (addrs[0] >> 32);
+        s->key = tcp_key_v4(st->key_secret, addrs[0], s->ports);
+        s->flags = (ip[1] & 3) == 3 ? TCP_CE : 0;
+    } else {
+        memcpy(addrs, ip + offsetof(struct rte_ipv6_hdr, src_addr), sizeof addrs);
+        *sum = checksum_sum(addrs, sizeof addrs);
+        s->key = tcp_key_v6(st->key_secret, addrs, addrs + 2, s->ports);
+        s->flags = (ip[1] & 0x30) == 0x30 ? TCP_CE : 0;
+    }
+    return (uint16_t)s->ports != 0 && s->ports >> 16 != 0;
+}
+
+/* The header's fields into s; the timestamp too where it stands alone. False: counted; m is still the caller's. */
+static inline bool segment_parse(struct net_stack *st, struct rte_mbuf *m, uint32_t at, bool v6, struct tcp_segment *s)
+{
     uint64_t addrs;
-    if (unlikely(m->data_len < at + TCP_HEADER_BYTES)) goto drop;
+    s->m = m;
+    s->frame = rte_pktmbuf_mtod(m, const uint8_t *);
+    s->v6 = v6;
+    const uint8_t *tcp = s->frame + at;
+    if (unlikely(!segment_tuple(st, s, m, at, &addrs))) goto drop;
     uint32_t header = (tcp[12] >> 4) * 4u;
     if (unlikely(header < TCP_HEADER_BYTES || m->data_len < at + header)) goto drop;
-    memcpy(&addrs, frame + sizeof(struct rte_ether_hdr) + offsetof(struct rte_ipv4_hdr, src_addr), sizeof addrs);
-    memcpy(&ports, tcp, sizeof ports);
-    if (unlikely((uint16_t)ports == 0 || ports >> 16 == 0)) goto drop;
-    if (unlikely(tcp_checksum_bad(st, m, at, (addrs & UINT32_MAX) + (addrs >> 32)))) {
+    if (unlikely(tcp_checksum_bad(st, m, at, addrs))) {
         metric_add(&st->metrics.drop_tcp_checksum, 1);
         return false;
     }
-    s->m = m;
-    s->frame = frame;
-    s->ip_at = sizeof(struct rte_ether_hdr);
-    s->v6 = false;
-    s->ports = ports;
-    s->key = tcp_key_v4(st->key_secret, addrs, ports);
     s->seq = load_be32(tcp + 4);
     s->ack = load_be32(tcp + 8);
-    s->flags = tcp[13] | ((frame[sizeof(struct rte_ether_hdr) + 1] & 3) == 3 ? TCP_CE : 0);
+    s->flags |= tcp[13];
     s->wnd = (uint16_t)(tcp[14] << 8 | tcp[15]);
     s->payload_off = (uint16_t)(at + header);
     s->len = m->pkt_len - at - header;
@@ -277,21 +315,66 @@ drop:
     return false;
 }
 
+/* The same for IPv6. */
+static bool classify_v6(struct net_stack *st, struct rte_mbuf *m, struct tcp_segment *s)
+{
+    struct ipv6_packet packet;
+    if (!ipv6_input(st, m, &packet)) goto drop;
+    if (likely(packet.protocol == IPPROTO_TCP && !packet.multicast)) {
+        if (segment_parse(st, m, packet.at, true, s)) return true;
+        goto drop;
+    }
+    if (packet.protocol == IPPROTO_ICMPV6) {
+        icmp6_input(st, m, &packet);
+        return false;
+    }
+    metric_add(&st->metrics.drop_ip_protocol, 1);
+drop:
+    rte_pktmbuf_free(m);
+    return false;
+}
+
+/* Whether the frame's tag, or that it has none, is as ours. The priority is the sender's business. */
+static bool tag_ours(struct net_stack *st, const uint8_t *frame)
+{
+    uint16_t type, tag;
+    memcpy(&type, frame + 12, sizeof type);
+    memcpy(&tag, frame + 14, sizeof tag);
+    bool tagged = type == rte_cpu_to_be_16(RTE_ETHER_TYPE_VLAN);
+    if (tagged == (st->config.vlan != 0) && (!tagged || (rte_be_to_cpu_16(tag) & 0xfff) == st->config.vlan)) return true;
+    metric_add(&st->metrics.drop_vlan, 1);
+    return false;
+}
+
+/* To us, or to a group of IPv6: which one, the packet's own address says. */
+static bool mac_ours(const struct net_stack *st, const uint8_t *frame, bool v6)
+{
+    if (likely(memcmp(frame, st->config.mac, 6) == 0)) return true;
+    return v6 && frame[0] == 0x33 && frame[1] == 0x33;
+}
+
 /* True: s holds a TCP segment. Otherwise m has been taken. */
 static bool classify(struct net_stack *st, struct rte_mbuf *m, struct tcp_segment *s)
 {
-    const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+    const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
     struct ipv4_packet packet;
-    if (unlikely(m->data_len < sizeof *eth)) goto drop_ethernet;
-    if (unlikely(eth->ether_type != rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4))) {
-        if (eth->ether_type != rte_cpu_to_be_16(RTE_ETHER_TYPE_ARP)) goto drop_ethernet;
-        arp_input(st, m);
-        return false;
+    uint16_t type;
+    if (unlikely(m->data_len < st->ip_at)) goto drop_ethernet;
+    memcpy(&type, frame + st->ip_at - 2, sizeof type);
+    if (unlikely(type != rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4) || st->config.vlan)) {
+        if (m->data_len < st->ip_at + 2u) goto drop_ethernet;
+        if (!tag_ours(st, frame)) goto drop;
+        if (type == rte_cpu_to_be_16(RTE_ETHER_TYPE_ARP)) {
+            arp_input(st, m);
+            return false;
+        }
+        if (type == rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV6) && mac_ours(st, frame, true)) return classify_v6(st, m, s);
+        if (type != rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4)) goto drop_ethernet;
     }
-    if (unlikely(memcmp(&eth->dst_addr, st->config.mac, 6) != 0)) goto drop_ethernet;
+    if (unlikely(!mac_ours(st, frame, false))) goto drop_ethernet;
     if (unlikely(!ipv4_input(st, m, &packet))) goto drop;
     if (likely(packet.protocol == IPPROTO_TCP)) {
-        if (segment_parse(st, m, (uint32_t)sizeof *eth + packet.header, s)) return true;
+        if (segment_parse(st, m, st->ip_at + packet.header, false, s)) return true;
         goto drop;
     }
     if (packet.protocol == IPPROTO_ICMP) {
@@ -374,7 +457,7 @@ unsigned net_stack_output(struct net_stack *st, uint64_t now_ns)
 unsigned net_stack_timers(struct net_stack *st, uint64_t now_ns)
 {
     stack_set_now(st, now_ns);
-    return tcp_timers(st) + tcp_syncache_timers(st) + tcp_time_wait_expire(st) + arp_timers(st);
+    return tcp_timers(st) + tcp_syncache_timers(st) + tcp_time_wait_expire(st) + neighbour_timers(st) + claim_timers(st);
 }
 
 uint64_t net_stack_deadline(const struct net_stack *st)
@@ -382,7 +465,7 @@ uint64_t net_stack_deadline(const struct net_stack *st)
     if (st->dirty_head || st->tx_count) return st->now; /* output has something to do */
     uint64_t at = RTE_MIN(wheel_deadline(&st->wheel), tcp_time_wait_deadline(&st->time_wait));
     at = RTE_MIN(at, tcp_syncache_deadline(&st->syncache));
-    return RTE_MIN(at, st->arp.due);
+    return RTE_MIN(at, RTE_MIN(st->neighbours.due, st->claim.due));
 }
 
 const struct net_metrics *net_stack_metrics(const struct net_stack *st) { return &st->metrics; }

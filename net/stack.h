@@ -56,8 +56,12 @@ struct net_stack_config {
     struct net_route routes[NET_ROUTES_MAX]; /* beside the prefixes of addrs; a default gateway is a route to 0.0.0.0/0 */
     unsigned route_count;
     uint16_t mtu;
+    uint16_t vlan;         /* 1..4094: frames carry this tag, and others are dropped; 0: no tag */
+    bool announce;         /* addresses are probed for and announced at the start: one stack of a port does it */
+    bool router_discovery; /* routers of IPv6 are asked for and believed */
     bool tx_ip_checksum;   /* the port fills it in */
     bool tx_tcp_checksum;
+    uint32_t tso_most;     /* payload of a frame that the port cuts into segments; 0: it does not */
     bool rx_checksum;      /* the port verifies */
     uint64_t secret[2];    /* keys for the connection hash, initial sequence numbers, ports: random, or a test's seed */
     uint16_t port_first, port_last; /* source ports for active opens */
@@ -66,6 +70,7 @@ struct net_stack_config {
     enum net_syn_cookies syn_cookies;
     uint32_t max_boards;   /* connections in loss recovery at a time that get a scoreboard; 0: by max_connections */
     uint32_t rx_window;    /* bytes of receive buffer a connection, at most */
+    uint64_t rx_memory;    /* bytes of buffers that all connections' unread payload may hold; 0: half of the frame pool */
     uint32_t tx_inline;    /* payloads up to so many bytes are copied beside the header instead of referenced */
     uint64_t rto_min_ns, rto_max_ns, rto_initial_ns;
     uint64_t tlp_min_ns;       /* least time until a probe of the tail: far below rto_min_ns */
@@ -77,6 +82,9 @@ struct net_stack_config {
     enum net_tcp_ecn tcp_ecn;
     struct buf_pools *pools;
     struct stream_loop *loop;
+    /* Whether the answers to an active open from this port come to this core's queue. NULL: any does. */
+    bool (*port_fits)(void *arg, uint32_t remote_be, uint32_t local_be, uint16_t remote_port_be, uint16_t local_port_be);
+    void *port_fits_arg;
     net_claim_fn *claim;   /* may be NULL */
     void *claim_arg;
     net_tx_fn *tx;

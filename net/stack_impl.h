@@ -2,7 +2,8 @@
 #ifndef POLAR_NET_STACK_IMPL_H
 #define POLAR_NET_STACK_IMPL_H
 
-#include "net/arp.h"
+#include "net/claim.h"
+#include "net/neighbour.h"
 #include "net/rate.h"
 #include "net/stack.h"
 #include "net/tcp/conn.h"
@@ -40,7 +41,9 @@ struct net_stack {
     struct net_prefix addrs[NET_ADDRS_MAX];
     unsigned addr_count, v4_count;
     struct net_route routes[NET_ROUTES_MAX];
+    uint64_t route_ends[NET_ROUTES_MAX]; /* ns: of those learnt from routers; UINT64_MAX: never */
     unsigned route_count;
+    uint8_t ip_at;          /* where packets begin in our frames: behind the VLAN tag if there is one */
     uint64_t tx_flags, tx_flags_v6; /* mbuf offload flags of a TCP frame */
     uint8_t rcv_scale;
 
@@ -58,10 +61,13 @@ struct net_stack {
     struct tcp_syncache syncache;
     struct tcp_cookies cookies;
     struct wheel wheel;
+    uint64_t rx_memory;     /* bytes of buffers that hold unread payload */
+    uint64_t rx_memory_scarce;
     struct tcp_pools pools;
     struct tcp_listener listeners[STACK_LISTENERS];
     struct tcp_tuning_entry tunings[TCP_TUNINGS]; /* tcp_tuning.h */
-    struct arp arp;
+    struct neighbours neighbours;
+    struct claim claim;
     uint64_t random;
     uint64_t key_secret[2]; /* tcp_tuple.h */
     struct rate_limit challenge_rate, duplicate_rate, icmp_rate;

@@ -128,12 +128,7 @@ static bool check_port(struct config *c)
     struct net_addr gateway;
     int n = net_prefix_list_parse(c->ip, addrs, NET_ADDRS_MAX);
     if (n < 0) return refuse("ip", c->ip, "takes the port's addresses with prefixes, as 10.9.0.1/24");
-    for (int i = n; i-- > 0;) {
-        if (!net_addr_is_v4(&addrs[i].addr)) continue;
-        c->ip_address = rte_be_to_cpu_32(addrs[i].addr.be32[3]);
-        c->ip_prefix = addrs[i].len;
-    }
-    if (*c->gateway && net_addr_parse(c->gateway, &gateway) != 0)
+    if (*c->gateway && !strchr(c->gateway, ',') && net_addr_parse(c->gateway, &gateway) != 0)
         return refuse("gateway", c->gateway, "takes an IPv4 address, as 10.9.0.254");
     return true;
 }

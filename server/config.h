@@ -27,8 +27,6 @@ struct config {
     /* derived */
     unsigned core_count;
     int core_cpus[CONFIG_CORES_MAX]; /* processor of each core, -1: not pinned */
-    uint32_t ip_address;             /* the port's first IPv4 address, host byte order; 0: none */
-    uint8_t ip_prefix;
 };
 
 extern const struct option_row config_rows[];

@@ -147,15 +147,19 @@ int core_create_net(struct core *core, char *err_text, size_t err_cap)
 {
     const struct config *config = core->config;
     struct netcore_config net = {
-        .port = core->server->port, .queue = (uint16_t)core->index, .exception = core->server->exception,
-        .address = config->ip, .gateway = config->gateway};
+        .port = core->server->port, .spread = core->server->spread, .exception = core->server->exception,
+        .address = config->ip, .gateway = config->gateway, .routes = config->route.items, .route_count = config->route.count};
     net_stack_config_default(&net.stack);
+    net.stack.vlan = (uint16_t)config->vlan;
+    net.stack.announce = config->announce && core->index == 0;
+    net.stack.router_discovery = config->router_discovery;
     net.stack.core = core->index;
     net.stack.pools = &core->pools;
     net.stack.loop = &core->loop;
     net.stack.max_connections = (uint32_t)config->max_connections;
     net.stack.rx_window = (uint32_t)config->rx_window;
     net.stack.rto_min_ns = config->rto_min;
+    net.stack.tlp_min_ns = config->tlp_min;
     net.stack.tcp_cc = (enum net_tcp_cc)net_tcp_cc_find(config->tcp_congestion_control);
     net.stack.tcp_ecn = (enum net_tcp_ecn)net_tcp_ecn_find(config->tcp_ecn);
     core->net = calloc(1, sizeof *core->net);
@@ -220,7 +224,7 @@ int core_start(struct core *core)
 {
     int rc = register_metrics(core);
     if (rc != 0) return rc;
-    if (core->net) add_poller(core, "net-rx", netcore_rx, netcore_deadline, core->net, true);
+    if (core->net) add_poller(core, "net-rx", netcore_rx, netcore_deadline, core->net, core->net->owns_queue);
     if (core->config->core_count > 1) add_poller(core, "mailbox", mailbox_poll, NULL, core, false);
     add_poller(core, "sessions", session_poll, NULL, core, false);
     if (core->config->core_count > 1) add_poller(core, "mailbox-out", mailbox_flush, NULL, core, false);

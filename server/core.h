@@ -33,6 +33,7 @@ struct server {
     struct slot_map slots;
     struct core *cores; /* [config->core_count] */
     struct port *port;  /* NULL: none */
+    struct spread *spread; /* of the port between the cores; NULL: one core */
     struct exception *exception; /* NULL: the port's address is ours alone */
     uint64_t start_unix_ms;
     uint64_t tsc_hz;
@@ -69,7 +70,7 @@ struct core {
     struct stream_loop loop;
     struct store *store;
     struct ksock *ksock;
-    struct netcore *net; /* NULL: this core has no queue of the port */
+    struct netcore *net; /* NULL: no port */
     struct mailbox mailbox;
     struct inquiry *inquiry; /* atomic: what the control thread asks; NULL: nothing */
     struct batch batch;

@@ -30,9 +30,18 @@ static int open_exception(const struct config *config, struct exception **out)
                                          .vdevs = config->vdev.items,
                                          .vdev_count = config->vdev.count,
                                          .want = EXCEPTION_AUTO,
-                                         .ip = config->ip_address,
-                                         .prefix_len = config->ip_prefix,
                                          .tap = config->tap};
+    struct net_prefix own[EXCEPTION_ADDRESSES_MAX];
+    int count = net_prefix_list_parse(config->ip, own, EXCEPTION_ADDRESSES_MAX);
+    if (count < 0 && strcmp(config->share_address, "no") != 0) {
+        log_error("option 'ip': got '%s', takes up to %u addresses where the kernel may share them (see share-address)",
+                  config->ip, EXCEPTION_ADDRESSES_MAX);
+        return -EINVAL;
+    }
+    for (int i = 0; i < count; i++, exception.addr_count++) {
+        memcpy(exception.addrs[i].addr, own[i].addr.bytes, sizeof exception.addrs[i].addr);
+        exception.addrs[i].len = own[i].len;
+    }
     if (strcmp(config->share_address, "yes") == 0) exception.want = EXCEPTION_YES;
     if (strcmp(config->share_address, "no") == 0) exception.want = EXCEPTION_NO;
     int rc = exception_open(out, &exception, text, sizeof text);
@@ -75,11 +84,38 @@ static int create_port(struct server *server)
     return rc;
 }
 
+static void wake_core(void *arg, unsigned core)
+{
+    struct server *server = arg;
+    reactor_wake(server->cores[core].reactor);
+}
+
+/* With fewer queues than cores, connections are divided by their hash; else as the device or the peer puts them. */
+static int create_spread(struct server *server)
+{
+    struct net_stack_config stack;
+    uint16_t cores = (uint16_t)server->config->core_count, queues = port_queue_count(server->port);
+    if (cores == 1) return 0;
+    net_stack_config_default(&stack);
+    struct spread_config spread = {.cores = cores,
+                                   .queues = queues,
+                                   .by_hash = queues < cores,
+                                   .client_first = stack.port_first,
+                                   .client_last = stack.port_last,
+                                   .wake = wake_core,
+                                   .wake_arg = server};
+    int rc = spread_create(&server->spread, &spread);
+    if (rc != 0) log_error("cannot share the port between %u cores: %s", cores, strerror(-rc));
+    return rc;
+}
+
 static int create_stacks(struct server *server)
 {
     char text[256];
     if (!server->port) return 0;
-    for (unsigned i = 0; i < server->config->core_count && i < port_queue_count(server->port); i++) {
+    int failed = create_spread(server);
+    if (failed) return failed;
+    for (unsigned i = 0; i < server->config->core_count; i++) {
         int rc = core_create_net(&server->cores[i], text, sizeof text);
         if (rc == 0) continue;
         log_error("option 'ip': %s", text);
@@ -139,7 +175,7 @@ static void announce(const struct server *server)
     char where[256] = "";
     if (*config->listen) snprintf(where, sizeof where, "%s", config->listen);
     if (server->port)
-        snprintf(where + strlen(where), sizeof where - strlen(where), "%s%s on %s (%u of %u cores%s%s)",
+        snprintf(where + strlen(where), sizeof where - strlen(where), "%s%s on %s (%u queues for %u cores%s%s)",
                  *where ? " and " : "",
                  config->ip, config->port, port_queue_count(server->port), config->core_count,
                  server->exception ? ", shared with the kernel by " : "",
@@ -153,6 +189,7 @@ static void destroy_server(struct server *server)
     unsigned count = server->config->core_count;
     for (unsigned i = 0; i < count; i++) core_stop(&server->cores[i]);
     for (unsigned i = 0; i < count; i++) core_close(&server->cores[i]);
+    spread_destroy(&server->spread);
     if (server->port) port_close(&server->port);
     for (unsigned i = 0; i < count; i++) core_destroy(&server->cores[i]);
     free(server->cores);

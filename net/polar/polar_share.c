@@ -37,12 +37,13 @@ int share_open(struct polar_share *share, const struct polar_config *config, con
         .vdevs = share->vdevs,
         .vdev_count = config->vdev != NULL,
         .want = want,
-        .ip = ip,
-        .prefix_len = prefix_len,
+        .addrs = {{.len = prefix_len}},
+        .addr_count = 1,
         .tap = share->tap,
         .client_first = (uint16_t)config->port_first,
         .client_last = (uint16_t)config->port_last,
     };
+    exception_address_v4(exception.addrs[0].addr, ip);
     return exception_open(&share->exception, &exception, err_text, err_cap);
 }
 

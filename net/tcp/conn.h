@@ -56,6 +56,7 @@ enum tcp_conn_flag {
     TCPF_SCALE = 1u << 15,        /* window scale negotiated */
     TCPF_FIN_SEEN = 1u << 16,     /* the peer's FIN came out of order; fin_seq is its number */
     TCPF_NAGLE = 1u << 17,        /* a small segment waits while something is in flight */
+    TCPF_RX_FULL = 1u << 18,      /* received bytes hold all the memory that they may */
     TCPF_ECN = 1u << 24,          /* see tcp_ecn.h */
     TCPF_ECE = 1u << 25,
     TCPF_CWR = 1u << 26,
@@ -66,7 +67,7 @@ enum tcp_conn_flag {
 };
 
 #define TCP_NEVER UINT64_MAX
-#define TCP_CONN_BYTES 512u
+#define TCP_CONN_BYTES 448u         /* seven cache lines; what only trouble needs is lent: tcp_pools.h */
 #define TCP_CC_WORDS 6u
 #define TCP_TS_SHIFT 20u           /* a tick of our timestamp clock is 2^20 ns */
 #define TCP_HEADER_TEMPLATE 64u /* at most: Ethernet, VLAN tag, IPv6, the two ports; and room to copy by whole words */
@@ -131,8 +132,9 @@ struct tcp_conn {
     uint64_t linger_at;      /* ns: an orphan is reset; another is looked at (tcp_keepalive.c) */
     struct tcp_ooo *ooo;     /* received out of order or twice; NULL: nothing */
     struct tcp_board *board; /* what is in flight, once something is amiss (TCPF_BOARD), or only what to undo; or NULL */
+    uint32_t rx_memory;      /* bytes of the buffers that hold rx_held */
     uint32_t snd_wnd_max;
-    tcp_seq iss, irs, fin_seq;
+    tcp_seq iss, fin_seq;
     uint32_t ts_recent_age;  /* about seconds, when ts_recent was taken */
     uint16_t rcv_mss;        /* longest segment seen */
     uint16_t peer_mss;

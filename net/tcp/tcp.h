@@ -33,6 +33,7 @@
 #define TCP_RETRIES_DATA 15u
 #define TCP_RETRIES_SYN 6u
 #define TCP_LINGER_NS UINT64_C(30000000000) /* an orphan without progress is reset after so long */
+#define TCP_SCARCE_WINDOW 4096u       /* bytes offered, at most, while received bytes hold most of the memory */
 #define TCP_NO_BUFFER_NS UINT64_C(100000)   /* another try after buffers ran out */
 #define TCP_OOO_MAX 512u               /* buffers held out of order, a connection */
 

@@ -36,9 +36,9 @@ struct tcp_rack {
     uint64_t min_rtt;       /* ns; 0: not known */
     uint64_t heard_at;      /* ns: the last ACK */
     uint64_t spacing;       /* ns: between turns that bring ACKs, smoothed */
-    uint64_t sample_at;     /* ns: the next round-trip sample */
     tcp_seq end;            /* with at */
     tcp_seq fack;           /* highest byte known to have arrived */
+    tcp_seq sample_seq;     /* the next round-trip sample when snd_una passes this */
     tcp_seq dsack_round;    /* a D-SACK widens the window once a round trip */
     uint8_t multiplier;     /* of min_rtt / 4 */
     uint8_t persist;        /* recoveries until the multiplier falls back */

@@ -1,6 +1,7 @@
 /* How connections end: FIN in both directions, RST, failure, and the pool. RFC 9293 3.6. */
 #include <string.h>
 #include "net/tcp/tcp.h"
+#include "net/tcp/tcp_rx_memory.h"
 #include "net/tcp/tcp_tuning.h"
 
 static void queues_free(struct tcp_conn *c)
@@ -49,6 +50,8 @@ void tcp_conn_free(struct net_stack *st, struct tcp_conn *c)
     tcp_tuning_put(st, c);
     stream_unlist(&c->stream);
     buf_chain_free(&c->stream.rx);
+    c->rx_held = 0;
+    tcp_rx_memory_consumed(st, c, 0);
     metric_sub(&st->metrics.connections, 1);
     pool_put(st, c);
 }

@@ -9,10 +9,12 @@
 #include <rte_ip.h>
 #include "net/checksum.h"
 #include "net/tcp/tcp.h"
+#include "net/tso.h"
 #include "net/tcp/tcp_ecn.h"
 #include "net/tcp/tcp_sack.h"
 
 #define TTL 64
+#define PIECES_MAX 8u /* references of a frame; the rest of very small ones is copied together */
 #define TS_PREFIX_BE RTE_STATIC_BSWAP32(0x0101080au) /* NOP NOP TS 10 */
 #define SACK_PREFIX 0x01010500u                      /* NOP NOP SACK, its length added */
 
@@ -150,6 +152,34 @@ static uint64_t payload_copy(uint8_t *to, const struct rte_mbuf *from, uint32_t 
     return checksum_sum(to, len);
 }
 
+/* Copies len bytes of the queue into frame buffers behind last, which ends the frame m; odd: at an odd byte of it. */
+static bool payload_gather(struct net_stack *st, struct rte_mbuf *m, struct rte_mbuf *last, const struct rte_mbuf *from,
+                           uint32_t off, uint32_t len, bool odd, uint64_t *sum)
+{
+    metric_add(&st->metrics.tx_gathered, 1);
+    while (len) {
+        struct rte_mbuf *copy = rte_pktmbuf_alloc(st->config.pools->frame);
+        if (!copy) return false;
+        while (len && rte_pktmbuf_tailroom(copy)) {
+            uint32_t n = RTE_MIN(RTE_MIN(from->data_len - off, len), (uint32_t)rte_pktmbuf_tailroom(copy));
+            memcpy(rte_pktmbuf_append(copy, (uint16_t)n), rte_pktmbuf_mtod_offset(from, const uint8_t *, off), n);
+            len -= n;
+            off += n;
+            if (off < from->data_len) continue;
+            from = from->next;
+            off = 0;
+        }
+        uint64_t part = checksum_sum(rte_pktmbuf_mtod(copy, const uint8_t *), copy->data_len);
+        *sum += odd ? checksum_odd(part) : part;
+        odd ^= copy->data_len & 1;
+        last->next = copy;
+        last = copy;
+        m->nb_segs++;
+        m->pkt_len += copy->data_len;
+    }
+    return true;
+}
+
 /* Chains references to len bytes of the queue behind the header m. */
 static bool payload_refer(struct net_stack *st, struct rte_mbuf *m, const struct rte_mbuf *from, uint32_t off,
                           uint32_t len, uint64_t *sum)
@@ -159,6 +189,7 @@ static bool payload_refer(struct net_stack *st, struct rte_mbuf *m, const struct
     for (uint32_t done = 0; done < len; from = from->next, off = 0) {
         uint32_t n = RTE_MIN(from->data_len - off, len - done);
         if (n == 0) continue;
+        if (unlikely(m->nb_segs > PIECES_MAX)) return payload_gather(st, m, last, from, off, len - done, done & 1, sum);
         struct rte_mbuf *ref = rte_pktmbuf_alloc(st->config.pools->ref);
         if (unlikely(!ref)) return false;
         rte_pktmbuf_attach(ref, (struct rte_mbuf *)(uintptr_t)from);
@@ -242,6 +273,7 @@ bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8
         sum += payload;
     }
     header_finish(st, m, p, &c->header, header, ip_sum, sum);
+    if (unlikely(len > c->mss && st->config.tso_most)) tso_mark(m, c->mss);
     c->last_ack = c->rcv_nxt;
     if (flags & TCP_CWR) c->flags &= ~TCPF_CWR;
     stack_send(st, m);

@@ -100,7 +100,6 @@ struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key, const struct
 /* What both SYNs have said. */
 static void handshake_apply(struct net_stack *st, struct tcp_conn *c, const struct tcp_handshake *hs)
 {
-    c->irs = hs->irs;
     c->rcv_nxt = c->rcv_adv = c->last_ack = hs->irs + 1;
     c->peer_mss = hs->mss;
     c->mss = RTE_MIN(hs->mss, tcp_mss_local(st, tcp_header_v6(&c->header)));
@@ -247,6 +246,10 @@ static bool port_pick(struct net_stack *st, struct tcp_tuple *t, uint64_t *key)
     for (uint32_t i = 0; i < count; i++) {
         uint16_t local = (uint16_t)(first + (start + i) % count);
         if (tcp_listener_find(st, &t->local, local)) continue;
+        if (st->config.port_fits && net_addr_is_v4(&t->remote) &&
+            !st->config.port_fits(st->config.port_fits_arg, t->remote.be32[3], t->local.be32[3], rte_cpu_to_be_16(remote),
+                                  rte_cpu_to_be_16(local)))
+            continue;
         t->ports = tcp_tuple_ports(remote, local);
         if (tuple_free(st, t, key)) return true;
     }

@@ -3,12 +3,14 @@
 
 #include "net/tcp/tcp_cc.h"
 #include "net/tcp/tcp_recovery.h"
+#include "net/tcp/tcp_rx_memory.h"
+#include "net/tso.h"
 
 #define DUPACKS_MAX 8u /* sent in one turn */
 
 uint16_t tcp_window_offer(const struct net_stack *st, struct tcp_conn *c, uint8_t scale)
 {
-    uint32_t room = st->config.rx_window > c->rx_held ? st->config.rx_window - c->rx_held : 0;
+    uint32_t room = tcp_rx_room(st, c);
     uint32_t step = RTE_MIN((uint32_t)c->mss, st->config.rx_window / 2);
     tcp_seq edge = c->rcv_nxt + room;
     /* Small steps are kept back, and what was offered is never taken away: RFC 9293 3.8.6.2.2. */
@@ -244,7 +246,8 @@ static bool data_output(struct net_stack *st, struct tcp_conn *c)
         if (flight > c->txq.len) return true; /* FIN included */
         uint32_t unsent = c->txq.len - flight;
         uint32_t room = window > flight ? window - flight : 0;
-        uint32_t len = RTE_MIN(RTE_MIN(unsent, room), (uint32_t)c->mss);
+        uint32_t most = likely(!tcp_header_v6(&c->header)) ? st->config.tso_most : 0; /* ports are asked for IPv4 alone */
+        uint32_t len = tso_payload(most, c->mss, c->tx_m, c->tx_off, RTE_MIN(unsent, room));
         bool fin = c->flags & TCPF_FIN_QUEUED && len == unsent;
         if (!fin && (len == 0 || !worth_sending(c, len, unsent))) return true;
         uint8_t flags = (uint8_t)(TCP_ACK | (len == unsent && len ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));

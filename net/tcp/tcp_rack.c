@@ -28,9 +28,9 @@ void tcp_rack_delivered(struct tcp_board *b, uint64_t at, tcp_seq end, uint32_t 
     if (seq_gt(end, r->fack)) r->fack = end;
     else if (!(flags & TCP_SENT_AGAIN) && end != r->fack) r->reordering = true;
     if (flags & TCP_SENT_AGAIN) {
-        /* The ACK may well be for an earlier sending. */
+        /* The ACK may well be for an earlier sending. The least round trip may be a guess a little too long. */
         uint32_t sent = (uint32_t)(at >> TCP_TS_SHIFT) + news->clock_offset;
-        if (rtt < r->min_rtt || (news->has_echo && (int32_t)(news->echo - sent) < 0)) return;
+        if (rtt < r->min_rtt - r->min_rtt / 8 || (news->has_echo && (int32_t)(news->echo - sent) < 0)) return;
     } else {
         if (seq_le(end, news->limit)) news->original = true;
         if (!(flags & TCP_SENT_GUESSED)) {

@@ -7,9 +7,11 @@
  */
 #include <string.h>
 #include "net/tcp/tcp.h"
+#include "net/tcp/tcp_rx_memory.h"
 #include "net/tcp/tcp_sack.h"
 
 #define SMALL_SLICE 512u
+#define TAIL_SHARE 4u  /* a slice up to this part of its buffer joins the one before it */
 #define SLICE_SHARE 8u /* a buffer of which less than this part is payload is not worth keeping */
 
 /* Cuts n bytes off the front of a linked run of segments; frees those used up. */
@@ -53,7 +55,7 @@ static void cut_back(struct rte_mbuf *m, uint32_t n)
 static bool tail_copy(struct buf_chain *rx, const struct rte_mbuf *m)
 {
     struct rte_mbuf *tail = rx->tail;
-    if (!tail || m->next || m->data_len > SMALL_SLICE) return false;
+    if (!tail || m->next || m->data_len > RTE_MAX(SMALL_SLICE, m->buf_len / TAIL_SHARE)) return false;
     if (!RTE_MBUF_DIRECT(tail) || rte_mbuf_refcnt_read(tail) != 1) return false;
     if (rte_pktmbuf_tailroom(tail) < m->data_len) return false;
     memcpy(rte_pktmbuf_mtod_offset(tail, uint8_t *, tail->data_len), buf_data(m), m->data_len);
@@ -62,15 +64,32 @@ static bool tail_copy(struct buf_chain *rx, const struct rte_mbuf *m)
     return true;
 }
 
-static void stream_append(struct tcp_conn *c, struct rte_mbuf *m, uint32_t len)
+/* A slice that would pin a much larger buffer moves into a small one, if there is one. Takes m; returns what to keep. */
+static struct rte_mbuf *slice_copy(struct net_stack *st, struct rte_mbuf *m)
+{
+    if (m->data_len > BUF_SMALL_ROOM || m->data_len * SLICE_SHARE >= m->buf_len) return m;
+    struct rte_mbuf *copy = rte_pktmbuf_alloc(st->config.pools->small);
+    if (!copy) return m;
+    memcpy(rte_pktmbuf_mtod(copy, uint8_t *), buf_data(m), m->data_len);
+    copy->data_len = m->data_len;
+    rte_pktmbuf_free_seg(m);
+    return copy;
+}
+
+static void stream_append(struct net_stack *st, struct tcp_conn *c, struct rte_mbuf *m, uint32_t len)
 {
     if (unlikely(c->flags & TCPF_ORPHAN)) {
         rte_pktmbuf_free(m);
         return;
     }
     c->rx_held += len;
-    if (c->stream.rx.tail && tail_copy(&c->stream.rx, m)) rte_pktmbuf_free(m);
-    else buf_chain_append(&c->stream.rx, m);
+    if (c->stream.rx.tail && tail_copy(&c->stream.rx, m)) {
+        rte_pktmbuf_free(m);
+        return;
+    }
+    if (unlikely(tcp_rx_memory_scarce(st)) && !m->next) m = slice_copy(st, m);
+    tcp_rx_memory_add(st, c, m);
+    buf_chain_append(&c->stream.rx, m);
 }
 
 /* m is no longer held. */
@@ -96,7 +115,7 @@ static void ooo_drain(struct net_stack *st, struct tcp_conn *c)
         if (!m) continue;
         uint32_t len = m->data_len;
         c->rcv_nxt += len;
-        stream_append(c, m, len);
+        stream_append(st, c, m, len);
     }
     q->hint = q->head;
     if (!q->head && q->dup.start == q->dup.end) tcp_ooo_put(st, c);
@@ -105,7 +124,7 @@ static void ooo_drain(struct net_stack *st, struct tcp_conn *c)
 /* An ACK is owed at once for every second full segment; a stranger's small ones wait for company. RFC 5681 4.2. */
 static void ack_policy(struct tcp_conn *c, uint32_t len)
 {
-    if (len > c->rcv_mss) c->rcv_mss = (uint16_t)RTE_MIN(len, (uint32_t)UINT16_MAX);
+    if (len > c->rcv_mss) c->rcv_mss = (uint16_t)RTE_MIN(len, (uint32_t)c->stack->config.mtu); /* longer: joined by the device */
     if (c->rcv_nxt - c->last_ack >= 2u * c->rcv_mss) c->flags |= TCPF_ACK_NOW;
 }
 
@@ -115,7 +134,7 @@ void tcp_deliver(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s
     s->m = NULL;
     m = cut_front(m, s->payload_off);
     c->rcv_nxt += s->len;
-    stream_append(c, m, s->len);
+    stream_append(st, c, m, s->len);
     if (unlikely(c->ooo != NULL)) {
         ooo_drain(st, c);
         c->flags |= TCPF_ACK_NOW; /* a hole was filled, wholly or in part: RFC 5681 4.2 */
@@ -137,18 +156,6 @@ void tcp_ooo_free(struct tcp_conn *c)
         rte_pktmbuf_free_seg(m);
     }
     tcp_ooo_put(c->stack, c);
-}
-
-/* A slice that would pin a much larger buffer moves into a small one, if there is one. Takes m; returns what to keep. */
-static struct rte_mbuf *slice_copy(struct net_stack *st, struct rte_mbuf *m)
-{
-    if (m->data_len > BUF_SMALL_ROOM || m->data_len * SLICE_SHARE >= m->buf_len) return m;
-    struct rte_mbuf *copy = rte_pktmbuf_alloc(st->config.pools->small);
-    if (!copy) return m;
-    memcpy(rte_pktmbuf_mtod(copy, uint8_t *), buf_data(m), m->data_len);
-    copy->data_len = m->data_len;
-    rte_pktmbuf_free_seg(m);
-    return copy;
 }
 
 /* The last segment that begins at seq or before; NULL: none. */
@@ -269,6 +276,10 @@ void tcp_payload_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segment
         c->flags |= TCPF_ACK_NOW;
         if (room == 0) return;
         cut_back(s->m, s->payload_off + room);
+    }
+    if (unlikely(c->flags & TCPF_RX_FULL) && !tcp_rx_memory_fits(st, c)) {
+        s->flags &= (uint16_t)~TCP_FIN;
+        return;
     }
     if (s->seq == c->rcv_nxt) {
         tcp_deliver(st, c, s);

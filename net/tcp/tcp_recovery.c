@@ -18,7 +18,7 @@ struct tcp_board *tcp_board_begin(struct net_stack *st, struct tcp_conn *c)
         tcp_board_sent(b, c->rtt_seq, c->rtt_start, TCP_SENT_GUESSED);
     if (seq_gt(c->snd_max, tcp_board_end(b))) tcp_board_sent(b, c->snd_max, c->sent_at, TCP_SENT_GUESSED);
     b->state = TCP_BOARD_OPEN;
-    b->rack.fack = c->snd_una;
+    b->rack.fack = b->rack.sample_seq = c->snd_una;
     b->rack.multiplier = 1;
     b->rack.min_rtt = c->srtt;
     c->flags |= TCPF_BOARD;
@@ -134,7 +134,8 @@ static bool needless(struct net_stack *st, struct tcp_conn *c, const struct tcp_
     if (e->sack.has_dup && tcp_undo_dsack(b, &e->sack.dup, c->recover)) return true;
     if (b->state == TCP_BOARD_OPEN) return false;
     if (e->acked && tcp_undo_eifel(b, e->s)) {
-        if (b->state == TCP_BOARD_LOSS) tcp_undo_rtt(st, c, e->s);
+        /* With a D-SACK it was the ACK that was lost: the time since then is not the path's. */
+        if (b->state == TCP_BOARD_LOSS && !e->sack.has_dup) tcp_undo_rtt(st, c, e->s);
         return true;
     }
     return b->state == TCP_BOARD_LOSS && frto_ack(c, e);
@@ -172,13 +173,16 @@ static void recovery_ack(struct net_stack *st, struct tcp_conn *c, const struct 
     }
 }
 
-/* Once a round trip: more samples would let the variance decay too fast. */
+/*
+ * Once a window: more samples would let the variance decay too fast. None after a timeout: what is acknowledged then may
+ * have arrived long ago, and only its ACK been lost.
+ */
 static uint64_t sample(struct net_stack *st, struct tcp_conn *c, const struct tcp_news *news)
 {
     struct tcp_rack *r = &c->board->rack;
-    if (news->rtt == 0 || st->now < r->sample_at) return 0;
+    if (news->rtt == 0 || seq_lt(c->snd_una, r->sample_seq) || c->board->state == TCP_BOARD_LOSS) return 0;
     tcp_rtt_sample(st, c, news->rtt);
-    r->sample_at = st->now + c->srtt;
+    r->sample_seq = c->snd_max;
     return news->rtt;
 }
 

@@ -60,7 +60,7 @@ bool tcp_undo_eifel(struct tcp_board *b, const struct tcp_segment *s);
 bool tcp_undo_dsack(struct tcp_board *b, const struct tcp_range *dup, tcp_seq recover);
 /* Gives back what the reduction took. RFC 4015. */
 void tcp_undo(struct net_stack *st, struct tcp_conn *c);
-/* The round trip by the ACK's timestamp, which a needless timeout has shown to be longer than thought: RFC 4015 3. */
+/* The round trip by the ACK's timestamp, at most twice the timeout that has proved too short: RFC 4015 3. */
 void tcp_undo_rtt(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s);
 
 /* tcp_tlp.c. RFC 8985 7. */

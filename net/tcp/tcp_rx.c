@@ -7,7 +7,7 @@
 /* 24 days of clock_seconds, which are 2^30 ns each: an older ts_recent says nothing: RFC 7323 5.5. */
 #define TS_MAX_AGE (uint32_t)(UINT64_C(24) * 24 * 3600 * 1000000000 >> 30)
 
-#define FAST_PATH_NOT (TCPF_SLOW | TCPF_PERSIST | TCPF_FIN_QUEUED | TCPF_FIN_SEEN | TCPF_ECE)
+#define FAST_PATH_NOT (TCPF_RX_FULL | TCPF_SLOW | TCPF_PERSIST | TCPF_FIN_QUEUED | TCPF_FIN_SEEN | TCPF_ECE)
 
 static uint32_t clock_seconds(const struct net_stack *st) { return (uint32_t)(st->now >> 30); }
 
@@ -125,7 +125,7 @@ static bool rx_syn(struct net_stack *st, struct tcp_conn *c, const struct tcp_se
 /* The peer's SYN once more: our SYN-ACK was lost, or (with an ACK) both sides open and this ends the handshake. */
 static bool rx_syn_again(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s)
 {
-    if (!(s->flags & TCP_SYN) || s->seq != c->irs) return true;
+    if (!(s->flags & TCP_SYN) || s->seq + 1 != c->rcv_nxt) return true;
     if (s->flags & TCP_ACK) {
         s->flags &= (uint16_t) ~(TCP_SYN | TCP_ECE | TCP_CWR);
         s->seq++;

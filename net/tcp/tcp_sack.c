@@ -37,9 +37,10 @@ static bool within(const struct tcp_range *x, const struct tcp_range *y)
 }
 
 /* RFC 2883 4: the first block reports a duplicate if it is acknowledged already, or lies within the second. */
-static bool is_duplicate(const struct tcp_range *block, unsigned n, tcp_seq ack)
+static bool is_duplicate(const struct tcp_range *block, unsigned n, tcp_seq ack, tcp_seq nxt)
 {
-    return seq_le(block[0].end, ack) || (n > 1 && within(&block[0], &block[1]));
+    if (seq_le(block[0].end, ack)) return true;
+    return n > 1 && seq_gt(block[1].start, ack) && seq_le(block[1].end, nxt) && within(&block[0], &block[1]);
 }
 
 static void insert_sorted(struct tcp_sack *out, const struct tcp_range *block)
@@ -91,7 +92,7 @@ void tcp_sack_parse(struct net_stack *st, const struct tcp_conn *c, const struct
     out->has_dup = false;
     for (unsigned i = 0; i < n; i++) {
         if (seq_ge(block[i].start, block[i].end)) invalid(st);
-        else if (i == 0 && is_duplicate(block, n, s->ack)) duplicate_take(st, c, &block[0], s->ack, out);
+        else if (i == 0 && is_duplicate(block, n, s->ack, c->snd_max)) duplicate_take(st, c, &block[0], s->ack, out);
         else if (seq_le(block[i].end, s->ack)) continue; /* old */
         else if (seq_le(block[i].start, s->ack) || seq_gt(block[i].end, c->snd_max)) invalid(st);
         else insert_sorted(out, &block[i]);

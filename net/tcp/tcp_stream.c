@@ -1,6 +1,7 @@
 /* The stream interface (base/stream.h) of a connection. */
 #include <stdio.h>
 #include "net/tcp/tcp.h"
+#include "net/tcp/tcp_rx_memory.h"
 
 static void tcp_stream_send(struct stream *s, struct buf_chain *chain)
 {
@@ -27,9 +28,11 @@ static void tcp_stream_consumed(struct stream *s, uint32_t n)
 {
     struct tcp_conn *c = tcp_conn_of(s);
     struct net_stack *st = c->stack;
+    uint32_t before = c->rx_held;
     c->rx_held -= n;
+    tcp_rx_memory_consumed(st, c, before);
     if (c->state == TCPS_CLOSED || c->flags & TCPF_EOF) return;
-    uint32_t room = st->config.rx_window > c->rx_held ? st->config.rx_window - c->rx_held : 0;
+    uint32_t room = tcp_rx_room(st, c);
     room = RTE_MIN(room, (uint32_t)UINT16_MAX << c->rcv_scale); /* more cannot be offered: no news for the peer */
     uint32_t step = RTE_MIN(2u * c->mss, st->config.rx_window / 2);
     if (seq_lt(c->rcv_nxt + room, c->rcv_adv + step)) return;
@@ -57,6 +60,7 @@ static void tcp_stream_close(struct stream *s)
     s->want_writable = false;
     buf_chain_free(&s->rx);
     c->rx_held = 0;
+    tcp_rx_memory_consumed(st, c, 0);
     tcp_close_send(st, c);
     c->linger_at = st->now + TCP_LINGER_NS;
     tcp_timer_by(st, c, c->linger_at);

@@ -6,6 +6,7 @@
 #include "net/tcp/tcp.h"
 
 #include "net/tcp/tcp_cc.h"
+#include "net/tcp/tcp_mtu.h"
 #include "net/tcp/tcp_recovery.h"
 #include "net/tcp/tcp_tuning.h"
 
@@ -114,6 +115,8 @@ static bool rexmt_due(struct net_stack *st, struct tcp_conn *c)
     } else {
         c->rexmt_at = TCP_NEVER; /* sending starts it again, or a closed window begins to be probed */
         retransmit(st, c);
+        if (c->retries > 2 && c->state >= TCPS_ESTABLISHED) neighbour_doubt(st, c);
+        tcp_mtu_timeout(st, c);
     }
     stack_touch(st, c);
     return true;

@@ -13,6 +13,9 @@ uint64_t tcp_tlp_delay(const struct net_stack *st, const struct tcp_conn *c)
     /* The peer may hold back the ACK of a single segment: RFC 8985 7.2. */
     if (c->snd_max - c->snd_una <= c->mss) delay = c->srtt + c->srtt / 2 + st->config.tlp_ack_delay_ns;
     delay = RTE_MAX(delay, st->config.tlp_min_ns);
+    /* Counted from when the tail was sent, not from the ACK of what went before it; yet a round trip from now. */
+    uint64_t since = st->now - c->sent_at;
+    delay = delay > since + c->srtt ? delay - since : c->srtt;
     return delay < c->rto ? delay : 0;
 }
 

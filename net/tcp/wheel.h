@@ -15,8 +15,8 @@
 
 struct wheel_node {
     struct wheel_node *next, *prev;
-    uint64_t tick;
-    uint16_t slot; /* level * WHEEL_SLOTS + slot, + 1; 0: not armed */
+    uint64_t tick : 48;
+    uint64_t slot : 16; /* level * WHEEL_SLOTS + slot, + 1; 0: not armed */
 };
 
 struct wheel {

@@ -71,6 +71,7 @@ static void start(struct fixture *f, const char *arguments)
     f->done = false;
     struct worker_config config = {.plan = &f->plan,
                                    .connections = f->plan.connections,
+                                   .idle = (uint32_t)f->plan.options.idle_connections,
                                    .gate = &f->gate,
                                    .pools = &f->pools,
                                    .transport = &f->transport,
@@ -204,6 +205,25 @@ static void test_lost_connection_is_an_error(void **state)
     finish(f);
 }
 
+/* They come first, are asked nothing, and are gone at the end; one that the server ends meanwhile is told. */
+static void test_idle_connections_stand_by(void **state)
+{
+    struct fixture *f = *state;
+    start(f, "--connections 4 --idle-connections 40 --duration 100ms");
+    f->server.service_ns = service_50us;
+    while (f->worker.phase != WORKER_MEASURING && virtual_tsc < RUN_LIMIT_NS) step(f);
+    assert_int_equal(f->server.count, 44);
+    for (uint32_t i = 0; i < 40; i++) assert_int_equal(f->server.streams[i].last, 0);
+    fake_server_break(&f->server, 7, ECONNRESET);
+    run_to_end(f);
+    assert_int_equal(f->report.idle, 40);
+    assert_int_equal(f->report.lost, 1);
+    assert_int_equal(f->report.connect_failures, 0);
+    assert_in_range(f->report.operations, 7900, 8100); /* 4 in flight, 100 ms / 50 us */
+    for (uint32_t i = 0; i < 44; i++) assert_false(f->server.streams[i].open);
+    finish(f);
+}
+
 static void test_refused_connections_end_the_run(void **state)
 {
     struct fixture *f = *state;
@@ -275,6 +295,7 @@ int main(void)
         cmocka_unit_test(test_open_loop_keeps_late_answers),
         cmocka_unit_test(test_open_loop_keeps_its_rate_and_poisson),
         cmocka_unit_test(test_lost_connection_is_an_error),
+        cmocka_unit_test(test_idle_connections_stand_by),
         cmocka_unit_test(test_refused_connections_end_the_run),
         cmocka_unit_test(test_wrong_values_and_errors_are_counted),
         cmocka_unit_test(test_answers_that_are_not_the_protocol),

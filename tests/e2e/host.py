@@ -7,7 +7,7 @@ import signal
 import socket
 
 import network
-from harness import LIBC, PR_SET_PDEATHSIG
+from harness import LIBC, PR_SET_PDEATHSIG, wait_for
 
 TCP_PORT = 22
 UDP_PORT = 7
@@ -34,6 +34,33 @@ def serve():
                 if not data:
                     s.close()
                     clients.remove(s)
+
+
+class Echo:
+    """The same services in the test's own namespace."""
+    port = TCP_PORT
+
+    def __init__(self, address):
+        self.address = address
+
+    def __enter__(self):
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+                serve()
+            finally:
+                os._exit(1)
+        wait_for(self.listens, "the echo service")
+        return self
+
+    def listens(self):
+        with socket.socket() as s:
+            return s.connect_ex((self.address, self.port)) == 0
+
+    def __exit__(self, *_):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
 
 
 class Host:

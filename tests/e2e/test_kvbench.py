@@ -112,6 +112,42 @@ class MemifTest(Bench):
         return f"10.9.0.1:{(self.server.memcache_address if protocol == 'memcache' else self.server.resp_address)[1]}"
 
 
+class VhostTest(Bench):
+    """The other point-to-point wire, with its checksums and TSO."""
+
+    TSO = True
+
+    @classmethod
+    def start_server(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.socket = os.path.join(folder.name, "vhost")
+        return Polarkv("--vdev", f"net_vhost0,iface={cls.socket},queues=1,tso={int(cls.TSO)}", "--port", "net_vhost0",
+                       "--ip", "10.9.0.1/24", "--protected=no")
+
+    def transport(self):
+        vdev = f"net_virtio_user0,path={self.socket},queues=1,queue_size=1024,mac=02:00:00:00:00:02"
+        return ["--transport", "tcp", "--vdev", vdev, "--ip", "10.9.0.2/24"]
+
+    target = MemifTest.target
+
+    def test_segmentation_by_the_device(self):
+        """The client's long values come in frames longer than the MTU, or in segments, and are the same."""
+        self.flush()
+        before = self.server.stats()
+        self.bench("--load", "yes", value_size=20000, ratio="3:1", connections=4)
+        after = self.server.stats()
+        frames, size = (after[name] - before[name] for name in ("rx_frames", "rx_bytes"))
+        if self.TSO:
+            self.assertGreater(size, 3 * 1514 * frames)
+        else:
+            self.assertLessEqual(size, 1514 * frames)
+
+
+class VhostWithoutTsoTest(VhostTest):
+    TSO = False
+
+
 class MemifWithoutChecksumsTest(MemifTest):
     """Both ends say so; the frames then have none that is right, so an end that does verify hears nothing."""
 

@@ -5,14 +5,16 @@ beside a port that gives us every frame, where it goes on when polarkv is back.
 import os
 import signal
 import socket
+import sys
 import unittest
 
 import host
 import network
-from harness import Polarkv, Raw, main, seconds, wait_for
+from harness import BUILD, Polarkv, Raw, main, seconds, wait_for
 
 ADDRESS = "10.79.0.1"
 CLIENT = "10.79.0.2/24"
+SHARE_CLIENT = os.environ.get("SHARE_CLIENT", os.path.join(BUILD, "tests/net/share/share_client"))
 
 
 def kernel_echo(connection, size=1000):
@@ -174,6 +176,24 @@ class XdpTest(Share, unittest.TestCase):
     def test_it_is_shared_because_the_kernel_has_the_address(self):
         """With share-address auto, the default."""
         self.assertIn("shared with the kernel by xdp", self.server.text())
+
+
+    def test_active_opens_beside_the_kernels(self):
+        """We connect to a service of the other machine, whose kernel's MAC our kernel has to find for us, while our kernel
+        has a connection there too."""
+        self.server.stop()
+        with host.Echo(CLIENT.split("/")[0]) as echo:
+            kernel = "import socket,sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2]))); s.sendall(b'x' * 999); " \
+                     "print(len(s.recv(999, socket.MSG_WAITALL)), s.getsockname()[1])"
+            for _ in range(2):
+                self.host.run("ip", "neighbour", "flush", "dev", "pk-server")
+                out = self.host.run(SHARE_CLIENT, "net_af_xdp0,iface=pk-server", f"{ADDRESS}/24", echo.address,
+                                    str(echo.port))
+                self.assertIn("200000 of 200000 bytes came back", out)
+                size, port = self.host.run(sys.executable, "-c", kernel, echo.address, str(echo.port)).split()
+                self.assertEqual(size, "999")
+                self.assertLess(int(port), 61000)
+        self.assertFalse(self.program())
 
 
 class TapTest(Share, unittest.TestCase):

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <rte_byteorder.h>
 #include <rte_ip.h>
-#include "net/arp.h"
+#include "net/neighbour.h"
 #include "net/checksum.h"
 #include "tests/net/sim/cmocka_all.h"
 #include "tests/net/sim/script.h"
@@ -290,13 +290,13 @@ static void test_arp_pending_bound(void **state)
     assert_non_null(small.small);
     struct rte_mempool *few = s.pools.small;
     s.pools.small = small.small;
-    for (unsigned i = 0; i < ARP_PENDING_MAX + 10; i++)
+    for (unsigned i = 0; i < NEIGHBOUR_PENDING_MAX + 10; i++)
         assert_int_equal(net_connect(s.stack, net_endpoint_v4(RTE_IPV4(10, 0, 0, 2), (uint16_t)(i + 1)), s.now, &t), 0);
     script_output(&s);
-    assert_int_equal(net_stack_metrics(s.stack)->arp_pending_dropped, 10);
+    assert_int_equal(net_stack_metrics(s.stack)->neighbour_pending_dropped, 10);
     assert_non_null(script_next_frame(&s));
     script_expect_nothing(&s); /* one question for all of them */
-    assert_int_equal(rte_mempool_in_use_count(small.small), ARP_PENDING_MAX);
+    assert_int_equal(rte_mempool_in_use_count(small.small), NEIGHBOUR_PENDING_MAX);
     net_stack_destroy(&s.stack);
     assert_int_equal(rte_mempool_in_use_count(small.small), 0);
     s.pools.small = few;

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 #include "base/clock.h"
 #include "base/eal.h"
+#include "net/checksum.h"
 #include "net/port_impl.h"
 
 #define MTU 9000u
@@ -180,6 +181,90 @@ static void frees_and_counts_what_does_not_go(void **state)
     assert_int_equal(buf_pools_in_use(&pools), before);
 }
 
+/* A chain with an odd piece in its middle, its checksum left to the device that would get it wrong. */
+static void sums_odd_pieces_itself(void **state)
+{
+    (void)state;
+    struct port *port = ring_open();
+    struct rte_mbuf *m = rte_pktmbuf_alloc(pools.small), *tail = m;
+    uint8_t *p = (uint8_t *)rte_pktmbuf_append(m, 54);
+    static const uint16_t pieces[] = {33, 100, 7};
+    uint16_t pseudo = 0x1234;
+    memset(p, 0x45, 54);
+    memcpy(p + 50, &pseudo, sizeof pseudo);
+    for (unsigned i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        struct rte_mbuf *piece = rte_pktmbuf_alloc(pools.small);
+        segment_fill(piece, i, i, pieces[i]);
+        rte_pktmbuf_chain(m, piece);
+        tail = piece;
+    }
+    assert_int_equal(tail->data_len, 7);
+    m->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_IPV4;
+    m->l2_len = 14;
+    m->l3_len = 20;
+    uint8_t flat[256];
+    uint32_t len = m->pkt_len;
+    const void *whole = rte_pktmbuf_read(m, 0, len, flat);
+    assert_ptr_equal(whole, flat);
+    uint16_t want = (uint16_t)~checksum_fold(checksum_sum(flat + 34, len - 34)), got;
+    port->odd_pieces = true;
+    port_tx(port, 0, &m, 1);
+    port->odd_pieces = false;
+    assert_int_equal(port_rx(port, 0, &m, 1), 1);
+    memcpy(&got, rte_pktmbuf_mtod_offset(m, uint8_t *, 50), sizeof got);
+    assert_int_equal(got, want);
+    assert_int_equal(m->ol_flags & RTE_MBUF_F_TX_L4_MASK, 0);
+    rte_pktmbuf_free(m);
+}
+
+static unsigned let_go;
+
+static void on_free(void *address, void *arg)
+{
+    (void)address, (void)arg;
+    let_go++;
+}
+
+/* A value of the store between two pieces of our own: it alone is copied, and let go at once. */
+static void copies_what_the_peer_cannot_reach(void **state)
+{
+    (void)state;
+    static uint8_t item[30000];
+    static struct rte_mbuf_ext_shared_info info;
+    struct port *port = ring_open();
+    uint32_t before = buf_pools_in_use(&pools);
+    struct rte_mbuf *m = rte_pktmbuf_alloc(pools.small), *value = rte_pktmbuf_alloc(pools.ref);
+    struct rte_mbuf *last = rte_pktmbuf_alloc(pools.small);
+    for (unsigned at = 0; at < sizeof item; at++) item[at] = frame_byte(1, 54 + at);
+    info = (struct rte_mbuf_ext_shared_info){.free_cb = on_free};
+    rte_mbuf_ext_refcnt_set(&info, 1);
+    segment_fill(m, 1, 0, 54);
+    rte_pktmbuf_attach_extbuf(value, item, 0, sizeof item, &info);
+    rte_pktmbuf_append(value, sizeof item);
+    segment_fill(last, 1, 54 + sizeof item, 7);
+    rte_pktmbuf_chain(m, value);
+    rte_pktmbuf_chain(m, last);
+    let_go = 0;
+    port->own_memory = true;
+    port_tx(port, 0, &m, 1);
+    port->own_memory = false;
+    assert_int_equal(let_go, 1);
+    memset(item, 0, sizeof item);
+    assert_int_equal(port_rx(port, 0, &m, 1), 1);
+    assert_int_equal(m->pkt_len, 54 + sizeof item + 7);
+    unsigned segments = 0;
+    uint32_t at = 0;
+    for (const struct rte_mbuf *seg = m; seg; seg = seg->next, segments++) {
+        assert_false(RTE_MBUF_HAS_EXTBUF(seg));
+        for (uint32_t k = 0; k < seg->data_len; k++, at++)
+            assert_int_equal(rte_pktmbuf_mtod(seg, const uint8_t *)[k], frame_byte(1, at));
+    }
+    assert_int_equal(at, m->pkt_len);
+    assert_int_equal(segments, m->nb_segs);
+    rte_pktmbuf_free(m);
+    assert_int_equal(buf_pools_in_use(&pools), before);
+}
+
 static void registers_memory_once_or_twice(void **state)
 {
     (void)state;
@@ -342,6 +427,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(copies_for_a_driver_that_cannot_gather),
         cmocka_unit_test(a_trusted_wire_vouches_for_its_frames),
         cmocka_unit_test(frees_and_counts_what_does_not_go),
+        cmocka_unit_test(sums_odd_pieces_itself),
+        cmocka_unit_test(copies_what_the_peer_cannot_reach),
         cmocka_unit_test(registers_memory_once_or_twice),
         cmocka_unit_test(refuses_in_one_line),
         cmocka_unit_test(checks_memif_arguments),

@@ -1,49 +1,42 @@
 /* What a script may know of the stack's inside: states, windows, times, metrics. */
 #include <inttypes.h>
 #include <string.h>
-#include "net/stack_impl.h"
+#include "net/inspect.h"
 #include "net/tcp/tcp.h"
 #include "tests/net/scripts/run.h"
 
-static const char *const state_names[] = {
-    [TCPS_FREE] = "none",
-    [TCPS_CLOSED] = "CLOSED",
-    [TCPS_SYN_SENT] = "SYN-SENT",
-    [TCPS_SYN_RCVD] = "SYN-RECEIVED",
-    [TCPS_ESTABLISHED] = "ESTABLISHED",
-    [TCPS_FIN_WAIT_1] = "FIN-WAIT-1",
-    [TCPS_FIN_WAIT_2] = "FIN-WAIT-2",
-    [TCPS_CLOSE_WAIT] = "CLOSE-WAIT",
-    [TCPS_CLOSING] = "CLOSING",
-    [TCPS_LAST_ACK] = "LAST-ACK",
-};
+#define READ_AT_ONCE 16u
 
-static uint32_t ref_of(const struct run *r)
-{
-    const struct peer *peer = r->peer;
-    uint32_t ip;
-    memcpy(&ip, peer->ip, 4);
-    uint64_t ports = rte_cpu_to_be_16(peer->port) | (uint64_t)rte_cpu_to_be_16(peer->stack_port) << 16;
-    return tcp_table_find(&r->stack->table, ip | ports << 32);
-}
+static const char *const state_names[] = {
+    [NET_TCP_ESTABLISHED] = "ESTABLISHED",
+    [NET_TCP_SYN_SENT] = "SYN-SENT",
+    [NET_TCP_SYN_RECV] = "SYN-RECEIVED",
+    [NET_TCP_FIN_WAIT1] = "FIN-WAIT-1",
+    [NET_TCP_FIN_WAIT2] = "FIN-WAIT-2",
+    [NET_TCP_TIME_WAIT] = "TIME-WAIT",
+    [NET_TCP_CLOSE] = "CLOSED",
+    [NET_TCP_CLOSE_WAIT] = "CLOSE-WAIT",
+    [NET_TCP_LAST_ACK] = "LAST-ACK",
+    [NET_TCP_CLOSING] = "CLOSING",
+};
 
 static const struct tcp_conn *conn_of(struct run *r)
 {
-    if (r->peer->stream) return tcp_conn_of(r->peer->stream);
-    uint32_t ref = ref_of(r);
-    if (ref >= TCP_REF_SYN) run_fail(r, "there is no connection with %s", r->peer->name);
-    return stack_conn(r->stack, ref);
+    if (!r->peer->stream) run_fail(r, "the application has no connection with %s", r->peer->name);
+    return tcp_conn_of(r->peer->stream);
 }
 
+/* As the stack lists it: also half-open, given back by the application, or in TIME-WAIT. */
 static const char *state_of(struct run *r)
 {
-    if (r->peer->stream && tcp_conn_of(r->peer->stream)->state != TCPS_CLOSED)
-        return state_names[tcp_conn_of(r->peer->stream)->state];
-    uint32_t ref = ref_of(r);
-    if (ref == TCP_TABLE_NONE) return r->peer->stream ? "CLOSED" : "none";
-    if (ref & TCP_REF_TIME_WAIT) return "TIME-WAIT";
-    if (ref & TCP_REF_SYN) return "SYN-RECEIVED";
-    return state_names[stack_conn(r->stack, ref)->state];
+    struct net_tcp_info info[READ_AT_ONCE];
+    for (uint32_t at = 0; at != NET_READ_END;) {
+        unsigned n = net_stack_read_connections(r->stack, &at, info, READ_AT_ONCE);
+        for (unsigned i = 0; i < n; i++)
+            if (info[i].local.port == r->peer->stack_port && info[i].remote.port == r->peer->port)
+                return state_names[info[i].state];
+    }
+    return r->peer->stream ? "CLOSED" : "none"; /* off the wire; the application still has it, or nobody */
 }
 
 static void check_state(struct run *r, char **words, unsigned n)

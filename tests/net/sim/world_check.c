@@ -43,7 +43,7 @@ static void check_window(struct world *w, const struct segment *s)
         d->fin_seq = s->seq + s->len;
     }
     if (s->flags & TCP_SYN) {
-        if (d->syn && d->iss != s->seq) *d = (struct direction){0}; /* an old SYN has begun another connection */
+        if (d->iss != s->seq) d->offered = false; /* an old SYN has begun another connection */
         d->iss = s->seq;
         d->syn = true;
         d->scale = s->scale;

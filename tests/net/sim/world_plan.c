@@ -42,7 +42,7 @@ void plan_hosts(struct fabric *f, unsigned host, struct net_stack_config *config
     config->tcp_ecn = (enum net_tcp_ecn)fabric_between(f, 0, 2);
     config->mtu = percent(f, 60) ? 1500 : (uint16_t)fabric_between(f, 576, 2000);
     config->rx_window = (uint32_t)(percent(f, 20) ? fabric_between(f, 2048, 6000) : scaled(f, 8192, 1 << 20));
-    config->tx_inline = (uint32_t)fabric_between(f, 0, 290);
+    config->tx_inline = (uint32_t)fabric_between(f, 0, 256);
     config->tx_ip_checksum = percent(f, 50);
     config->tx_tcp_checksum = percent(f, 50);
     config->rx_checksum = percent(f, 50);

@@ -1,0 +1,216 @@
+#include "net/neighbour.h"
+
+#include <errno.h>
+#include <string.h>
+#include "net/arp.h"
+#include "net/nd.h"
+#include "net/stack_impl.h"
+#include "net/tcp/tcp.h"
+
+void neighbours_init(struct neighbours *nb)
+{
+    memset(nb, 0, sizeof *nb);
+    nb->due = UINT64_MAX;
+}
+
+static struct rte_mbuf *pending_pop(struct neighbours *nb, struct neighbour *e)
+{
+    struct rte_mbuf *m = e->pending_head;
+    if (!m) return NULL;
+    e->pending_head = m->next;
+    if (!e->pending_head) e->pending_tail = NULL;
+    m->next = NULL;
+    nb->pending--;
+    return m;
+}
+
+static void pending_add(struct net_stack *st, struct neighbour *e, struct rte_mbuf *m)
+{
+    if (st->neighbours.pending == NEIGHBOUR_PENDING_MAX) {
+        metric_add(&st->metrics.neighbour_pending_dropped, 1);
+        rte_pktmbuf_free(m);
+        return;
+    }
+    if (e->pending_tail) e->pending_tail->next = m;
+    else e->pending_head = m;
+    e->pending_tail = m;
+    m->next = NULL;
+    st->neighbours.pending++;
+}
+
+void neighbours_fini(struct neighbours *nb)
+{
+    struct rte_mbuf *m;
+    for (unsigned i = 0; i < nb->used; i++)
+        while ((m = pending_pop(nb, &nb->entries[i])) != NULL) rte_pktmbuf_free(m);
+}
+
+static struct neighbour *entry_find(struct neighbours *nb, const struct net_addr *addr)
+{
+    for (unsigned i = 0; i < nb->used; i++)
+        if (nb->entries[i].state != NEIGHBOUR_FREE && net_addr_equal(&nb->entries[i].addr, addr)) return &nb->entries[i];
+    return NULL;
+}
+
+/* The entry longest unused makes room. */
+static struct neighbour *entry_add(struct net_stack *st, const struct net_addr *addr)
+{
+    struct neighbours *nb = &st->neighbours;
+    struct neighbour *e = &nb->entries[0];
+    struct rte_mbuf *m;
+    for (unsigned i = 0; i < nb->used && e->state != NEIGHBOUR_FREE; i++) {
+        struct neighbour *it = &nb->entries[i];
+        if (it->state == NEIGHBOUR_FREE || it->used_at < e->used_at) e = it;
+    }
+    if (nb->used < NEIGHBOURS && e->state != NEIGHBOUR_FREE) e = &nb->entries[nb->used];
+    if (e >= nb->entries + nb->used) nb->used = (uint32_t)(e - nb->entries) + 1;
+    if (e->state != NEIGHBOUR_FREE) metric_add(&st->metrics.neighbour_evicted, 1);
+    while ((m = pending_pop(nb, e)) != NULL) {
+        rte_pktmbuf_free(m);
+        metric_add(&st->metrics.neighbour_pending_dropped, 1);
+    }
+    *e = (struct neighbour){.addr = *addr, .used_at = st->now};
+    return e;
+}
+
+static void wake_at(struct neighbours *nb, uint64_t at)
+{
+    if (at < nb->due) nb->due = at;
+}
+
+/* To all while it is not known where it is; to itself when that is only in doubt. */
+static void ask(struct net_stack *st, struct neighbour *e)
+{
+    const uint8_t *mac = e->state == NEIGHBOUR_KNOWN ? e->mac : NULL;
+    struct net_addr from;
+    if (route_source(st, &e->addr, &from)) {
+        metric_add(&st->metrics.neighbour_requests, 1);
+        if (net_addr_is_v4(&e->addr)) arp_ask(st, &e->addr, &from, mac);
+        else nd_ask(st, &e->addr, &from, mac);
+    }
+    e->tries++;
+    e->at = st->now + NEIGHBOUR_RETRY_NS;
+    wake_at(&st->neighbours, e->at);
+}
+
+static void mac_take(struct net_stack *st, struct neighbour *e, const uint8_t *mac)
+{
+    struct rte_mbuf *m;
+    if (e->state == NEIGHBOUR_KNOWN && memcmp(e->mac, mac, 6) != 0) metric_add(&st->metrics.neighbour_moved, 1);
+    memcpy(e->mac, mac, 6);
+    e->state = NEIGHBOUR_KNOWN;
+    while ((m = pending_pop(&st->neighbours, e)) != NULL) {
+        memcpy(rte_pktmbuf_mtod(m, uint8_t *), mac, 6);
+        stack_send(st, m);
+    }
+}
+
+void neighbour_learn(struct net_stack *st, const struct net_addr *addr, const uint8_t *mac, unsigned news)
+{
+    struct neighbour *e = entry_find(&st->neighbours, addr);
+    if (!e && !(news & NEIGHBOUR_ADD)) return;
+    if (!e) e = entry_add(st, addr);
+    bool known = e->state == NEIGHBOUR_KNOWN, same = known && memcmp(e->mac, mac, 6) == 0;
+    if (known && !same && !(news & NEIGHBOUR_OVERRIDE)) {
+        e->at = st->now; /* two claim it: the one we know is asked when it is used next. RFC 4861 7.2.5 */
+        return;
+    }
+    mac_take(st, e, mac);
+    if (news & NEIGHBOUR_CONFIRMED) e->at = st->now + NEIGHBOUR_FRESH_NS;
+    else if (!same) e->at = st->now;
+    else return;
+    e->tries = 0;
+}
+
+void neighbour_send(struct net_stack *st, const struct net_addr *to, struct rte_mbuf *m)
+{
+    struct net_addr hop;
+    if (!route_next_hop(st, to, &hop)) {
+        metric_add(&st->metrics.drop_no_route, 1);
+        rte_pktmbuf_free(m);
+        return;
+    }
+    struct neighbour *e = entry_find(&st->neighbours, &hop);
+    if (!e) e = entry_add(st, &hop);
+    e->used_at = st->now;
+    switch (e->state) {
+    case NEIGHBOUR_KNOWN:
+        memcpy(rte_pktmbuf_mtod(m, uint8_t *), e->mac, 6);
+        stack_send(st, m);
+        if (e->tries == 0 && e->at <= st->now) ask(st, e);
+        return;
+    case NEIGHBOUR_FREE:
+        e->state = NEIGHBOUR_INCOMPLETE;
+        ask(st, e);
+        break;
+    case NEIGHBOUR_FAILED: wake_at(&st->neighbours, st->now); break; /* the timer tells whoever waits */
+    default: break;
+    }
+    pending_add(st, e, m);
+}
+
+/* Nobody answers: the connections whose SYNs wait here learn so. */
+static void pending_fail(struct net_stack *st, struct neighbour *e)
+{
+    struct rte_mbuf *m;
+    while ((m = pending_pop(&st->neighbours, e)) != NULL) {
+        struct tcp_tuple t;
+        struct tcp_conn *c = NULL;
+        if (tcp_tuple_of_sent(rte_pktmbuf_mtod_offset(m, const uint8_t *, st->ip_at), m->data_len - st->ip_at, &t))
+            c = tcp_conn_find(st, &t);
+        if (c && c->state == TCPS_SYN_SENT) tcp_conn_fail(st, c, EHOSTUNREACH);
+        rte_pktmbuf_free(m);
+    }
+}
+
+static void entry_fail(struct net_stack *st, struct neighbour *e)
+{
+    metric_add(&st->metrics.neighbour_failed, 1);
+    bool known = e->state == NEIGHBOUR_KNOWN;
+    e->tries = 0;
+    e->state = known ? NEIGHBOUR_FREE : NEIGHBOUR_FAILED; /* one that has left is looked for anew */
+    e->at = st->now + NEIGHBOUR_NEGATIVE_NS;
+    if (!known) wake_at(&st->neighbours, e->at);
+    pending_fail(st, e);
+}
+
+static void failed_due(struct net_stack *st, struct neighbour *e)
+{
+    if (e->at <= st->now) e->state = NEIGHBOUR_FREE;
+    else wake_at(&st->neighbours, e->at);
+    pending_fail(st, e);
+}
+
+unsigned neighbour_timers(struct net_stack *st)
+{
+    struct neighbours *nb = &st->neighbours;
+    unsigned n = 0;
+    if (st->now < nb->due) return 0;
+    nb->due = UINT64_MAX;
+    for (unsigned i = 0; i < nb->used; i++) {
+        struct neighbour *e = &nb->entries[i];
+        if (e->state == NEIGHBOUR_FAILED) failed_due(st, e);
+        if (e->tries == 0) continue;
+        if (e->at > st->now) {
+            wake_at(nb, e->at);
+            continue;
+        }
+        n++;
+        if (e->tries >= NEIGHBOUR_TRIES) entry_fail(st, e);
+        else ask(st, e);
+    }
+    return n;
+}
+
+void neighbour_doubt(struct net_stack *st, struct tcp_conn *c)
+{
+    struct tcp_tuple t;
+    struct net_addr hop;
+    tcp_header_tuple(&c->header, &t);
+    if (!route_next_hop(st, &t.remote, &hop)) return;
+    struct neighbour *e = entry_find(&st->neighbours, &hop);
+    if (!e || e->state != NEIGHBOUR_KNOWN) return;
+    e->used_at = st->now;
+    if (memcmp(e->mac, c->header.bytes, 6) != 0) tcp_header_set_mac(&c->header, e->mac); /* it has moved */
+    else if (e->tries == 0) ask(st, e);
+}
