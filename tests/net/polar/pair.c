@@ -62,6 +62,8 @@ static void host_create(struct pair_host *h, unsigned index)
     test_pools_create(&h->pools, PAIR_BUFFERS, 2048);
     net_stack_config_default(&config);
     assert_ok(net_stack_config_address(&config, net_addr_v4(RTE_IPV4(10, 0, 0, 1 + index)), 24));
+    struct net_addr six = {.bytes = {0xfd, [15] = (uint8_t)(1 + index)}}; /* fd00::1, fd00::2 */
+    assert_ok(net_stack_config_address(&config, six, 64));
     memcpy(config.mac, (uint8_t[]){2, 0, 0, 0, 0, (uint8_t)(1 + index)}, 6);
     config.secret[0] = 1 + index;
     config.secret[1] = 2;

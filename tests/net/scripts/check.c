@@ -33,7 +33,8 @@ static const char *state_of(struct run *r)
     for (uint32_t at = 0; at != NET_READ_END;) {
         unsigned n = net_stack_read_connections(r->stack, &at, info, READ_AT_ONCE);
         for (unsigned i = 0; i < n; i++)
-            if (info[i].local.port == r->peer->stack_port && info[i].remote.port == r->peer->port)
+            if (info[i].local.port == r->peer->stack_port && info[i].remote.port == r->peer->port &&
+                info[i].state != NET_TCP_CLOSE)
                 return state_names[info[i].state];
     }
     return r->peer->stream ? "CLOSED" : "none"; /* off the wire; the application still has it, or nobody */
