@@ -112,17 +112,16 @@ uint64_t net_stack_deadline(const struct net_stack *stack);
 /* On all addresses of both families. accept is called when the handshake is complete. 0, -EINVAL (port 0), -EADDRINUSE,
  * -ENOSPC. */
 int net_listen(struct net_stack *stack, uint16_t port, stream_accept_fn *accept, void *arg);
+/* No more connections at what net_listen_at was given: those in their handshake are reset, others stay, and for their
+ * sake the claim on the port is kept. */
+void net_unlisten(struct net_stack *stack, const struct net_endpoint *at);
 /* On one of our addresses, on all of IPv4 (0.0.0.0), or on all (::). The most exact listener takes a SYN.
  * -EADDRNOTAVAIL: the address is not ours. */
 int net_listen_at(struct net_stack *stack, const struct net_endpoint *at, stream_accept_fn *accept, void *arg);
-/* No more connections on this port, whatever the address: those in their handshake are reset, others stay, and for their sake the claim on the
- * port is kept. */
-void net_unlisten(struct net_stack *stack, uint16_t port);
 /* Starts an active open; the stream is the caller's at once (set user before the next input); STREAM_CONNECTED or
  * STREAM_ERROR follows. 0, -EINVAL, -EADDRNOTAVAIL (no free port), -ENETUNREACH (no route), -ENOMEM. */
 int net_connect(struct net_stack *stack, struct net_endpoint to, uint64_t now_ns, struct stream **out);
-/* The same from an address of ours (any: chosen) and a port (0: chosen). -EADDRNOTAVAIL too when the address is not ours,
- * or that port is so connected already. */
+/* The same from an address of ours (any: chosen) and a port (0: chosen). -EADDRINUSE: from and to are taken together. */
 int net_connect_from(struct net_stack *stack, struct net_endpoint from, struct net_endpoint to, uint64_t now_ns,
                      struct stream **out);
 

@@ -36,7 +36,7 @@ struct polar_config {
     const char *vdev;        /* DPDK's --vdev argument: "net_af_xdp0,iface=eth0"; NULL: none */
     const char *pci;         /* PCI address of the device; NULL: none */
     const char *port;        /* ethdev name; NULL: the name in vdev, or pci */
-    const char *address;     /* "10.9.0.1/24"; must be given */
+    const char *address;     /* "10.9.0.1/24"; several separated by commas, of both families; must be given */
     const char *gateway;     /* "10.9.0.254"; NULL: none */
     uint32_t mtu;            /* IP bytes; 0: the device's own */
     uint32_t threads;        /* cores: threads that will call polar_thread_init at the same time */

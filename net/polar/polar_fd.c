@@ -86,12 +86,14 @@ int sock_resolve(int fd, struct polar_sock **out)
 int polar_socket(int domain, int type, int protocol)
 {
     int kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
-    bool ours = domain == AF_INET && kind == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP);
+    bool internet = domain == AF_INET || domain == AF_INET6;
+    bool ours = internet && kind == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP);
     if (!ours) return socket(domain, type, protocol);
     if (!polar_self) return fail_with(EPERM);
     struct polar_sock *s = sock_alloc(polar_self, SOCK_NEW);
     if (!s) return -1;
     s->nonblock = type & SOCK_NONBLOCK;
+    s->family = (uint8_t)domain;
     return sock_fd(s);
 }
 

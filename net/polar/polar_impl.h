@@ -32,12 +32,6 @@ struct polar_sock;
 
 enum sock_state { SOCK_FREE, SOCK_NEW, SOCK_LISTENING, SOCK_CONNECTING, SOCK_CONNECTED, SOCK_FAILED, SOCK_KERNEL, SOCK_SET };
 
-/* An address and port; IPv4 in host byte order. */
-struct polar_name {
-    uint32_t ip;
-    uint16_t port;
-};
-
 /* One socket's membership in one set. */
 struct polar_watch {
     struct polar_sock *sock;
@@ -61,7 +55,7 @@ struct polar_sock {
     uint32_t serial;             /* of the descriptor's users, so that an old reference is known */
     uint8_t state;               /* enum sock_state */
     bool nonblock;
-    bool bound;                  /* local.port is taken in thread->ports */
+    bool bound;                  /* bound_at.port is taken in thread->ports */
     bool rx_shut, tx_shut;
     bool eof;
     bool tx_full;                /* a sender found no room: not writable before STREAM_WRITABLE */
@@ -75,7 +69,9 @@ struct polar_sock {
     uint32_t linger_s;
     uint32_t send_buffer, receive_low;
     uint64_t receive_timeout_ns, send_timeout_ns; /* 0: none */
-    struct polar_name local, peer;
+    struct net_endpoint local, peer, bound_at;
+    uint8_t family;              /* AF_INET, or AF_INET6: of both families unless only_v6 */
+    bool only_v6;
     struct polar_sock *next_starved;
     struct polar_sock *accept_head, *accept_tail, *accept_next; /* listener: established, not yet accepted */
     uint32_t accept_count, backlog;
@@ -104,9 +100,6 @@ struct polar_thread {
     struct polar_link link;
     struct clock *clock;
     struct polar_metrics metrics;
-    uint32_t local_ip;           /* host byte order */
-    uint8_t prefix_len;
-    bool routed;                 /* there is a gateway */
     uint32_t max_sockets;
     uint32_t send_buffer, receive_buffer;
     uint32_t nap_us, linger_ms;
@@ -118,7 +111,7 @@ struct polar_thread {
     struct polar_sock *starved;
     struct polar_sends *sends;
     uint32_t port_next;
-    uint64_t ports[POLAR_PORTS / 64]; /* bits: bound by a socket */
+    uint64_t ports[2][POLAR_PORTS / 64]; /* bits: bound by a socket, for IPv4, for IPv6 */
 };
 
 struct polar_thread_config {
@@ -128,9 +121,7 @@ struct polar_thread_config {
     struct stream_loop *loop;
     struct polar_link link;
     struct clock *clock;
-    uint32_t local_ip, max_sockets, send_buffer, receive_buffer, nap_us, linger_ms;
-    uint8_t prefix_len;
-    bool routed;
+    uint32_t max_sockets, send_buffer, receive_buffer, nap_us, linger_ms;
 };
 
 /* The calling thread's core; NULL: none. */
@@ -188,12 +179,13 @@ void thread_close_all(struct polar_thread *t); /* waits for none */
 /* polar_kernel.c */
 /* The kernel carries s from now on. 0 or -errno. */
 int sock_delegate(struct polar_sock *s);
-bool name_is_loopback(const struct polar_name *name);
+bool addr_is_loopback(const struct net_addr *addr);
 
 /* polar_name.c */
-int name_parse(const struct sockaddr *address, socklen_t len, struct polar_name *out); /* 0, -EINVAL, -EAFNOSUPPORT */
-/* Cut to *len as getsockname does; address may be NULL. */
-int name_write(const struct polar_name *name, struct sockaddr *address, socklen_t *len);
+/* As a socket of this family takes it: an IPv6 one takes IPv4 mapped too. 0, -EINVAL, -EAFNOSUPPORT. */
+int name_parse(uint8_t family, const struct sockaddr *address, socklen_t len, struct net_endpoint *out);
+/* In the form of the family, cut to *len as getsockname does; address may be NULL. */
+int name_write(uint8_t family, const struct net_endpoint *name, struct sockaddr *address, socklen_t *len);
 
 /* polar_poll.c */
 void watch_notify(struct polar_sock *s, uint32_t events);
@@ -236,7 +228,8 @@ struct tcp_info;
 void sock_info(const struct polar_sock *s, struct tcp_info *out);
 
 /* polar_stack.c: what the library needs to know of a connection beyond its stream. */
-void stream_names(const struct stream *s, struct polar_name *local, struct polar_name *peer);
+void stream_names(const struct stream *s, struct net_endpoint *local, struct net_endpoint *peer);
+bool stack_has(const struct net_stack *st, const struct net_addr *addr); /* one of our addresses */
 /* Frames to this port are ours, where the kernel shares the address; until the end. 0 or -errno. */
 int stack_claim(struct net_stack *st, uint16_t port);
 /* The name of the congestion control of s, or where s is NULL of connections to come. */

@@ -13,6 +13,7 @@
 #include "net/polar/polar_share.h"
 
 #define NAME_BYTES 64u
+#define ADDRESSES_BYTES 1024u
 #define BUFFERS_LEAST 4096u /* the receive ring holds a thousand */
 #define MTU_DEFAULT 1500u
 
@@ -29,9 +30,7 @@ static struct {
     pthread_mutex_t lock;
     bool started, used;            /* the environment starts once in a process */
     struct polar_config config;
-    char address[NAME_BYTES], gateway[NAME_BYTES];
-    uint32_t ip;
-    uint8_t prefix_len;
+    char address[ADDRESSES_BYTES], gateway[ADDRESSES_BYTES];
     struct port *port;
     struct polar_share share;
     struct clock_tsc clock;        /* of the share */
@@ -52,11 +51,11 @@ const char *polar_init_error(void) { return process.error; }
 
 static int config_check(const struct polar_config *c)
 {
-    struct net_prefix prefix;
+    struct net_prefix addresses[NET_ADDRS_MAX];
     if (!c->vdev && !c->pci) return refuse(-EINVAL, "vdev or pci is missing");
-    if (!c->address || net_prefix_parse(c->address, &prefix) != 0 || !net_addr_is_v4(&prefix.addr))
+    if (!c->address || net_prefix_list_parse(c->address, addresses, NET_ADDRS_MAX) < 1)
         return refuse(-EINVAL, "address %s is not of the form 10.9.0.1/24", c->address ? c->address : "");
-    if (strlen(c->address) >= NAME_BYTES || (c->gateway && strlen(c->gateway) >= NAME_BYTES))
+    if (strlen(c->address) >= ADDRESSES_BYTES || (c->gateway && strlen(c->gateway) >= ADDRESSES_BYTES))
         return refuse(-EINVAL, "an address is too long");
     if (c->threads < 1 || c->threads > POLAR_THREADS_MAX)
         return refuse(-EINVAL, "threads %u is not in 1..%d", c->threads, POLAR_THREADS_MAX);
@@ -147,11 +146,11 @@ static int share_start(const struct polar_config *c)
     if (process.used) return refuse(-EPERM, "the environment starts once in a process");
     int rc = c->vdev ? port_check_vdev(c->vdev, (uint16_t)c->mtu, process.error, sizeof process.error) : 0;
     if (rc != 0) return rc;
-    struct net_prefix prefix;
-    net_prefix_parse(c->address, &prefix);
-    process.ip = rte_be_to_cpu_32(prefix.addr.be32[3]);
-    process.prefix_len = prefix.len;
-    return share_open(&process.share, c, device_of(c, device), process.ip, process.prefix_len, process.error,
+    struct net_prefix addresses[NET_ADDRS_MAX], *v4 = NULL;
+    for (int i = net_prefix_list_parse(c->address, addresses, NET_ADDRS_MAX) - 1; i >= 0; i--)
+        if (net_addr_is_v4(&addresses[i].addr)) v4 = &addresses[i];
+    uint32_t ip = v4 ? rte_be_to_cpu_32(v4->addr.be32[3]) : 0;
+    return share_open(&process.share, c, device_of(c, device), ip, v4 ? v4->len : 0, process.error,
                       sizeof process.error);
 }
 
@@ -249,9 +248,6 @@ static int core_start(struct process_core *core, uint32_t index)
         .loop = &core->loop,
         .link = {.rx = shared ? shared_rx : netcore_rx, .tx = netcore_tx, .arg = &core->netcore},
         .clock = &core->clock.clock,
-        .local_ip = process.ip,
-        .prefix_len = process.prefix_len,
-        .routed = process.gateway[0] != '\0',
         .max_sockets = c->max_sockets,
         .send_buffer = c->send_buffer,
         .receive_buffer = c->receive_buffer,

@@ -3,7 +3,11 @@
 #include <netinet/tcp.h>
 #include "net/polar/polar_impl.h"
 
-bool name_is_loopback(const struct polar_name *name) { return name->ip >> 24 == IN_LOOPBACKNET; }
+bool addr_is_loopback(const struct net_addr *addr)
+{
+    static const struct net_addr loopback = {.bytes = {[15] = 1}};
+    return net_addr_is_v4(addr) ? addr->bytes[12] == IN_LOOPBACKNET : net_addr_equal(addr, &loopback);
+}
 
 static struct timeval timeval_of(uint64_t ns)
 {
@@ -31,6 +35,7 @@ static void options_replay(const struct polar_sock *s, int fd)
     int on = 1, low = (int)s->receive_low;
     if (s->reuse_address) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (s->reuse_port) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (s->only_v6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (s->linger) setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
     setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &receive, sizeof receive);
@@ -40,7 +45,7 @@ static void options_replay(const struct polar_sock *s, int fd)
 
 int sock_delegate(struct polar_sock *s)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (s->nonblock ? SOCK_NONBLOCK : 0), 0);
+    int fd = socket(s->family, SOCK_STREAM | SOCK_CLOEXEC | (s->nonblock ? SOCK_NONBLOCK : 0), 0);
     if (fd < 0) return -errno;
     options_replay(s, fd);
     s->kernel_fd = fd;

@@ -6,40 +6,62 @@
 #define PORT_FIRST 49152u /* for a bind to port 0: RFC 6335's dynamic ports */
 #define PORT_COUNT 16384u
 
-static bool port_taken(const struct polar_thread *t, uint16_t port) { return t->ports[port / 64] >> (port % 64) & 1; }
+/* Which of the two tables of ports a socket's name concerns. */
+static bool concerns(const struct polar_sock *s, unsigned table)
+{
+    bool v4 = s->family == AF_INET || net_addr_is_v4(&s->bound_at.addr);
+    if (net_addr_is_any(&s->bound_at.addr) && !v4) return table == 1 || !s->only_v6;
+    return table == (v4 ? 0 : 1);
+}
+
+static bool port_taken(const struct polar_sock *s, uint16_t port)
+{
+    for (unsigned i = 0; i < 2; i++)
+        if (concerns(s, i) && s->thread->ports[i][port / 64] >> (port % 64) & 1) return true;
+    return false;
+}
+
+static void port_mark(const struct polar_sock *s, uint16_t port, bool taken)
+{
+    uint64_t bit = UINT64_C(1) << (port % 64);
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t *word = &s->thread->ports[i][port / 64];
+        if (concerns(s, i)) *word = taken ? *word | bit : *word & ~bit;
+    }
+}
 
 void sock_port_release(struct polar_sock *s)
 {
-    if (s->bound) s->thread->ports[s->local.port / 64] &= ~(UINT64_C(1) << (s->local.port % 64));
+    if (s->bound) port_mark(s, s->bound_at.port, false);
     s->bound = false;
 }
 
-static void port_take(struct polar_sock *s, uint16_t port)
-{
-    s->thread->ports[port / 64] |= UINT64_C(1) << (port % 64);
-    s->local.port = port;
-    s->bound = true;
-}
-
 /* 0: all are taken. */
-static uint16_t port_choose(struct polar_thread *t)
+static uint16_t port_choose(const struct polar_sock *s)
 {
     for (uint32_t i = 0; i < PORT_COUNT; i++) {
-        uint16_t port = (uint16_t)(PORT_FIRST + t->port_next++ % PORT_COUNT);
-        if (!port_taken(t, port)) return port;
+        uint16_t port = (uint16_t)(PORT_FIRST + s->thread->port_next++ % PORT_COUNT);
+        if (!port_taken(s, port)) return port;
     }
     return 0;
 }
 
-static int sock_bind(struct polar_sock *s, const struct polar_name *name)
+static int sock_bind(struct polar_sock *s, const struct net_endpoint *name)
 {
-    struct polar_thread *t = s->thread;
-    if (name->port && port_taken(t, name->port)) return -EADDRINUSE;
-    uint16_t port = name->port ? name->port : port_choose(t);
+    s->local = s->bound_at = *name;
+    if (name->port && port_taken(s, name->port)) return -EADDRINUSE;
+    uint16_t port = name->port ? name->port : port_choose(s);
     if (port == 0) return -EADDRINUSE;
-    port_take(s, port);
-    s->local.ip = name->ip;
+    s->local.port = s->bound_at.port = port;
+    port_mark(s, port, true);
+    s->bound = true;
     return 0;
+}
+
+/* All of its family, or families. */
+static struct net_endpoint any_of(const struct polar_sock *s)
+{
+    return s->family == AF_INET ? net_endpoint_v4(INADDR_ANY, 0) : (struct net_endpoint){.port = 0};
 }
 
 static void undelegate(struct polar_sock *s)
@@ -52,15 +74,15 @@ static void undelegate(struct polar_sock *s)
 int polar_bind(int fd, const struct sockaddr *address, socklen_t len)
 {
     struct polar_sock *s;
-    struct polar_name name;
+    struct net_endpoint name;
     int kernel = sock_resolve(fd, &s);
     if (kernel >= 0) return bind(kernel, address, len);
     if (!s) return -1;
     if (s->state == SOCK_SET) return fail_with(ENOTSOCK);
     if (s->state != SOCK_NEW || s->bound) return fail_with(EINVAL);
-    int rc = name_parse(address, len, &name);
+    int rc = name_parse(s->family, address, len, &name);
     if (rc != 0) return fail_with(-rc);
-    if (name.ip == INADDR_ANY || name.ip == s->thread->local_ip) return result(sock_bind(s, &name));
+    if (net_addr_is_any(&name.addr) || stack_has(s->thread->stack, &name.addr)) return result(sock_bind(s, &name));
     if ((rc = sock_delegate(s)) != 0) return fail_with(-rc);
     if (bind(s->kernel_fd, address, len) == 0) return 0;
     int error = errno;
@@ -78,8 +100,9 @@ int polar_listen(int fd, int backlog)
     if (s->state != SOCK_NEW && s->state != SOCK_LISTENING) return fail_with(EINVAL);
     s->backlog = backlog < 1 ? 1 : backlog > (int)POLAR_ACCEPT_MOST ? POLAR_ACCEPT_MOST : (uint32_t)backlog;
     if (s->state == SOCK_LISTENING) return 0;
-    int rc = s->bound ? 0 : sock_bind(s, &(struct polar_name){.ip = INADDR_ANY});
-    if (rc == 0) rc = net_listen(s->thread->stack, s->local.port, sock_accepted, s);
+    struct net_endpoint any = any_of(s);
+    int rc = s->bound ? 0 : sock_bind(s, &any);
+    if (rc == 0) rc = net_listen_at(s->thread->stack, &s->bound_at, sock_accepted, s);
     if (rc == -ENOSPC) rc = -ENOBUFS;
     if (rc != 0) return fail_with(-rc);
     s->state = SOCK_LISTENING;
@@ -111,10 +134,16 @@ void sock_accepted(void *arg, struct stream *stream)
     }
     s->stream = stream;
     stream->user = s;
+    s->family = l->family;
     inherit(s, l);
     stream->tx_low_water = s->send_buffer / 2;
     if (s->tuned) net_tcp_tune(stream, &s->tuning); /* out of places for settings it keeps the usual ones */
     stream_names(stream, &s->local, &s->peer);
+    if (l->only_v6 && net_addr_is_v4(&s->peer.addr)) { /* the stack's listener on :: takes both */
+        stream->ops->abort(stream);
+        sock_free(s);
+        return;
+    }
     if (l->accept_tail) l->accept_tail->accept_next = s;
     else l->accept_head = s;
     l->accept_tail = s;
@@ -134,7 +163,7 @@ static struct polar_sock *accept_pop(struct polar_sock *l)
 
 void sock_unlisten(struct polar_sock *l)
 {
-    net_unlisten(l->thread->stack, l->local.port);
+    net_unlisten(l->thread->stack, &l->bound_at);
     while (l->accept_head) {
         struct polar_sock *s = accept_pop(l);
         s->stream->ops->abort(s->stream);
@@ -159,20 +188,20 @@ int polar_accept4(int fd, struct sockaddr *address, socklen_t *len, int flags)
     struct polar_sock *s = accept_pop(l);
     s->nonblock = flags & SOCK_NONBLOCK;
     metric_add(&l->thread->metrics.accepted, 1);
-    name_write(&s->peer, address, len);
+    name_write(s->family, &s->peer, address, len);
     return sock_fd(s);
 }
 
 int polar_accept(int fd, struct sockaddr *address, socklen_t *len) { return polar_accept4(fd, address, len, 0); }
 
-/* Why nothing can be sent there; 0: it can. */
-static int unreachable(const struct polar_thread *t, const struct polar_name *name)
+/* Why nothing can be sent there; 0: it can, as far as is known here. */
+static int unreachable(const struct polar_sock *s, const struct net_endpoint *to)
 {
-    uint32_t mask = t->prefix_len ? UINT32_MAX << (32 - t->prefix_len) : 0;
-    if (name->port == 0 || name->ip == t->local_ip) return EADDRNOTAVAIL;
-    if (IN_MULTICAST(name->ip) || name->ip == INADDR_BROADCAST) return ENETUNREACH;
-    if (((name->ip ^ t->local_ip) & mask) == 0 || t->routed) return 0;
-    return ENETUNREACH;
+    bool v4 = net_addr_is_v4(&to->addr);
+    if (to->port == 0 || stack_has(s->thread->stack, &to->addr)) return EADDRNOTAVAIL;
+    if (s->only_v6 && v4) return ENETUNREACH;
+    if (net_addr_is_multicast(&to->addr) || (v4 && to->addr.be32[3] == INADDR_BROADCAST)) return ENETUNREACH;
+    return 0;
 }
 
 static bool open_over(struct polar_sock *s) { return s->state != SOCK_CONNECTING; }
@@ -184,16 +213,16 @@ static int open_wait(struct polar_sock *s)
     return error ? fail_with(error) : 0;
 }
 
-static int sock_connect(struct polar_sock *s, const struct polar_name *name)
+static int sock_connect(struct polar_sock *s, const struct net_endpoint *to)
 {
     struct polar_thread *t = s->thread;
     struct tick now;
-    int rc = unreachable(t, name);
+    struct net_endpoint from = s->bound ? s->bound_at : (struct net_endpoint){.port = 0};
+    int rc = unreachable(s, to);
     if (rc != 0) return fail_with(rc);
     t->clock->now(t->clock, &now);
-    if (s->bound && (rc = stack_claim(t->stack, s->local.port)) != 0) return fail_with(-rc);
-    struct net_endpoint from = {.port = s->bound ? s->local.port : 0};
-    rc = net_connect_from(t->stack, from, net_endpoint_v4(name->ip, name->port), now.ns, &s->stream);
+    if (s->bound && (rc = stack_claim(t->stack, from.port)) != 0) return fail_with(-rc);
+    rc = net_connect_from(t->stack, from, *to, now.ns, &s->stream);
     if (rc == -ENOMEM) rc = -ENOBUFS;
     if (rc != 0) {
         s->stream = NULL;
@@ -210,7 +239,7 @@ static int sock_connect(struct polar_sock *s, const struct polar_name *name)
 int polar_connect(int fd, const struct sockaddr *address, socklen_t len)
 {
     struct polar_sock *s;
-    struct polar_name name;
+    struct net_endpoint name;
     int kernel = sock_resolve(fd, &s);
     if (kernel >= 0) return connect(kernel, address, len);
     if (!s) return -1;
@@ -218,9 +247,9 @@ int polar_connect(int fd, const struct sockaddr *address, socklen_t len)
     if (s->state == SOCK_CONNECTING) return fail_with(EALREADY);
     if (s->state != SOCK_NEW) return fail_with(EISCONN);
     if (s->error) return fail_with(sock_take_error(s)); /* of an open that nobody waited for */
-    int rc = name_parse(address, len, &name);
+    int rc = name_parse(s->family, address, len, &name);
     if (rc != 0) return fail_with(-rc);
-    if (!name_is_loopback(&name) && name.ip != INADDR_ANY) return sock_connect(s, &name);
+    if (!addr_is_loopback(&name.addr) && !net_addr_is_any(&name.addr)) return sock_connect(s, &name);
     if ((rc = sock_delegate(s)) != 0) return fail_with(-rc);
     return connect(s->kernel_fd, address, len);
 }

@@ -49,8 +49,7 @@ static int get_type(struct polar_sock *s, struct option_value *out)
 
 static int get_domain(struct polar_sock *s, struct option_value *out)
 {
-    (void)s;
-    return put_int(out, AF_INET);
+    return put_int(out, s->family);
 }
 
 static int get_protocol(struct polar_sock *s, struct option_value *out)
@@ -81,6 +80,20 @@ static int set_reuse_port(struct polar_sock *s, const void *data, socklen_t len)
 }
 
 static int get_reuse_port(struct polar_sock *s, struct option_value *out) { return put_int(out, s->reuse_port); }
+
+static int set_only_v6(struct polar_sock *s, const void *data, socklen_t len)
+{
+    (void)len;
+    if (s->family != AF_INET6) return -ENOPROTOOPT;
+    if (s->state != SOCK_NEW || s->bound) return -EINVAL;
+    s->only_v6 = value_int(data) != 0;
+    return 0;
+}
+
+static int get_only_v6(struct polar_sock *s, struct option_value *out)
+{
+    return s->family == AF_INET6 ? put_int(out, s->only_v6) : -ENOPROTOOPT;
+}
 
 static int set_linger(struct polar_sock *s, const void *data, socklen_t len)
 {
@@ -301,6 +314,7 @@ static const struct option_row rows[] = {
     {SOL_SOCKET, SO_RCVLOWAT, sizeof(int), set_receive_low, get_receive_low},
     {SOL_SOCKET, SO_RCVTIMEO, sizeof(struct timeval), set_receive_timeout, get_receive_timeout},
     {SOL_SOCKET, SO_SNDTIMEO, sizeof(struct timeval), set_send_timeout, get_send_timeout},
+    {IPPROTO_IPV6, IPV6_V6ONLY, sizeof(int), set_only_v6, get_only_v6},
     {IPPROTO_TCP, TCP_NODELAY, sizeof(int), set_no_delay, get_no_delay},
     {SOL_SOCKET, SO_KEEPALIVE, sizeof(int), set_keepalive, get_keepalive},
     {IPPROTO_TCP, TCP_KEEPIDLE, sizeof(int), set_keep_idle, get_keep_idle},

@@ -11,18 +11,15 @@ static const struct tcp_conn *conn_of(const struct stream *s)
     return (const struct tcp_conn *)(const void *)((const char *)s - offsetof(struct tcp_conn, stream));
 }
 
-static struct polar_name name_of(const struct net_endpoint *e)
-{
-    return (struct polar_name){.ip = rte_be_to_cpu_32(e->addr.be32[3]), .port = e->port};
-}
-
-void stream_names(const struct stream *s, struct polar_name *local, struct polar_name *peer)
+void stream_names(const struct stream *s, struct net_endpoint *local, struct net_endpoint *peer)
 {
     struct net_tcp_info info;
     net_stream_info(s, &info);
-    *local = name_of(&info.local);
-    *peer = name_of(&info.remote);
+    *local = info.local;
+    *peer = info.remote;
 }
+
+bool stack_has(const struct net_stack *st, const struct net_addr *addr) { return stack_owns(st, addr); }
 
 uint16_t stream_mss(const struct stream *s) { return conn_of(s)->mss; }
 

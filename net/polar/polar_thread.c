@@ -22,9 +22,6 @@ int thread_create(struct polar_thread **out, const struct polar_thread_config *c
     t->loop = config->loop;
     t->link = config->link;
     t->clock = config->clock;
-    t->local_ip = config->local_ip;
-    t->prefix_len = config->prefix_len;
-    t->routed = config->routed;
     t->max_sockets = config->max_sockets;
     t->send_buffer = config->send_buffer;
     t->receive_buffer = config->receive_buffer;

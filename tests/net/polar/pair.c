@@ -61,8 +61,9 @@ static void host_create(struct pair_host *h, unsigned index)
     *h = (struct pair_host){.index = index, .clock = {.now = virtual_now}};
     test_pools_create(&h->pools, PAIR_BUFFERS, 2048);
     net_stack_config_default(&config);
-    uint32_t ip = RTE_IPV4(10, 0, 0, 1 + index);
-    net_stack_config_address(&config, net_addr_v4(ip), 24);
+    assert_ok(net_stack_config_address(&config, net_addr_v4(RTE_IPV4(10, 0, 0, 1 + index)), 24));
+    struct net_addr six = {.bytes = {0xfd, [15] = (uint8_t)(1 + index)}}; /* fd00::1, fd00::2 */
+    assert_ok(net_stack_config_address(&config, six, 64));
     memcpy(config.mac, (uint8_t[]){2, 0, 0, 0, 0, (uint8_t)(1 + index)}, 6);
     config.secret[0] = 1 + index;
     config.secret[1] = 2;
@@ -80,8 +81,6 @@ static void host_create(struct pair_host *h, unsigned index)
         .loop = &h->loop,
         .link = {.rx = host_rx, .tx = host_tx, .arg = h},
         .clock = &h->clock,
-        .local_ip = ip,
-        .prefix_len = 24,
         .max_sockets = 64,
         .send_buffer = 64 << 10,
         .receive_buffer = config.rx_window,

@@ -260,6 +260,80 @@ static void test_of_a_thread_without_core(void **state)
     assert_ptr_equal(same, &fds[0]);
 }
 
+/* A socket of IPv6 serves both families, IPv4 by mapped addresses; one of IPv6 only leaves IPv4's ports alone. */
+static void test_both_families(void **state)
+{
+    (void)state;
+    struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(7)}, peer = {0};
+    struct sockaddr_in to = address_of(1, 7), any4 = address_at("0.0.0.0", 7);
+    socklen_t len = sizeof peer;
+    int on_only = 1, off = -1;
+    on(1);
+    int listener = polar_socket(AF_INET6, SOCK_STREAM, 0), other = polar_socket(AF_INET, SOCK_STREAM, 0);
+    assert_fails(polar_bind(listener, (struct sockaddr *)&to, sizeof to), EAFNOSUPPORT);
+    assert_fails(polar_bind(listener, (struct sockaddr *)&any, sizeof to), EINVAL);
+    assert_fails(polar_setsockopt(other, IPPROTO_IPV6, IPV6_V6ONLY, &on_only, sizeof on_only), ENOPROTOOPT);
+    assert_ok(polar_bind(listener, (struct sockaddr *)&any, sizeof any));
+    assert_fails(polar_bind(other, (struct sockaddr *)&any4, sizeof any4), EADDRINUSE);
+    assert_fails(polar_setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &on_only, sizeof on_only), EINVAL);
+    assert_ok(polar_listen(listener, 4));
+    on(0);
+    int fd = polar_socket(AF_INET, SOCK_STREAM, 0);
+    assert_ok(polar_connect(fd, (struct sockaddr *)&to, sizeof to));
+    on(1);
+    int accepted = polar_accept(listener, (struct sockaddr *)&peer, &len);
+    assert_true(accepted > 0);
+    assert_int_equal(len, sizeof peer);
+    assert_int_equal(peer.sin6_family, AF_INET6);
+    assert_memory_equal(peer.sin6_addr.s6_addr, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\0\1", 16);
+    len = sizeof off;
+    assert_ok(polar_getsockopt(accepted, SOL_SOCKET, SO_DOMAIN, &off, &len));
+    assert_int_equal(off, AF_INET6);
+    assert_ok(polar_close(listener));
+    listener = polar_socket(AF_INET6, SOCK_STREAM, 0);
+    assert_ok(polar_setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &on_only, sizeof on_only));
+    assert_ok(polar_bind(listener, (struct sockaddr *)&any, sizeof any));
+    assert_ok(polar_bind(other, (struct sockaddr *)&any4, sizeof any4));
+    any4.sin_port = htons(8);
+    on(0);
+    struct sockaddr_in6 mapped = {.sin6_family = AF_INET6, .sin6_port = htons(9)};
+    memcpy(mapped.sin6_addr.s6_addr, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\0\2", 16);
+    int six = polar_socket(AF_INET6, SOCK_STREAM, 0);
+    assert_fails(polar_connect(six, (struct sockaddr *)&mapped, sizeof mapped), ECONNREFUSED);
+}
+
+static void test_over_ipv6(void **state)
+{
+    (void)state;
+    struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(7), .sin6_addr.s6_addr = {0xfd, [15] = 2}};
+    struct sockaddr_in6 far = {.sin6_family = AF_INET6, .sin6_port = htons(7), .sin6_addr.s6_addr = {0x20, [15] = 2}};
+    struct sockaddr_in6 name = {0};
+    socklen_t len = sizeof name;
+    char text[8];
+    pair_run(UINT64_C(3000) * MS); /* nobody else has our addresses: RFC 4862 5.4 */
+    on(1);
+    int listener = polar_socket(AF_INET6, SOCK_STREAM, 0);
+    assert_ok(polar_bind(listener, (struct sockaddr *)&to, sizeof to));
+    assert_ok(polar_listen(listener, 4));
+    on(0);
+    int fd = polar_socket(AF_INET6, SOCK_STREAM, 0);
+    assert_fails(polar_connect(fd, (struct sockaddr *)&far, sizeof far), ENETUNREACH);
+    assert_ok(polar_connect(fd, (struct sockaddr *)&to, sizeof to));
+    assert_int_equal(polar_send(fd, "six", 3, 0), 3);
+    assert_ok(polar_getpeername(fd, (struct sockaddr *)&name, &len));
+    assert_memory_equal(&name.sin6_addr, &to.sin6_addr, 16);
+    on(1);
+    int accepted = polar_accept(listener, (struct sockaddr *)&name, &len);
+    assert_true(accepted > 0);
+    assert_int_equal(name.sin6_addr.s6_addr[15], 1);
+    assert_int_equal(polar_recv(accepted, text, sizeof text, MSG_WAITALL | MSG_DONTWAIT), 3);
+    assert_memory_equal(text, "six", 3);
+    struct sockaddr_in6 loopback = {.sin6_family = AF_INET6, .sin6_port = htons(1), .sin6_addr = in6addr_loopback};
+    int kernel = polar_socket(AF_INET6, SOCK_STREAM, 0);
+    assert_fails(polar_connect(kernel, (struct sockaddr *)&loopback, sizeof loopback), ECONNREFUSED);
+    assert_int_equal(polar_self->metrics.delegated, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, pair_set_up, pair_tear_down)
 
 int main(void)
@@ -270,6 +344,8 @@ int main(void)
         TEST(test_of_another_thread),
         TEST(test_bind),
         TEST(test_listen),
+        TEST(test_both_families),
+        TEST(test_over_ipv6),
         TEST(test_accept_names_and_flags),
         TEST(test_backlog),
         TEST(test_connect_errors),
