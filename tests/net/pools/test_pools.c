@@ -136,7 +136,7 @@ static unsigned transfer(const struct drought *d)
         w.hosts[i].turn_arg = &sides[i];
     }
     assert_int_equal(net_listen(w.hosts[1].stack, 7, side_accept, &sides[1]), 0);
-    assert_int_equal(net_connect(w.hosts[0].stack, sim_ip(1), 7, w.now, &sides[0].stream), 0);
+    assert_int_equal(net_connect(w.hosts[0].stack, net_endpoint_v4(sim_ip(1), 7), w.now, &sides[0].stream), 0);
     uint64_t until = w.now + TIME_LIMIT_NS;
     unsigned steps = 0;
     bool more = true;
