@@ -56,11 +56,12 @@ static bool packet_take(struct net_stack *st, const struct rte_arp_hdr *arp)
     struct net_addr from = net_addr_v4_be(arp->arp_data.arp_sip), target = net_addr_v4_be(arp->arp_data.arp_tip);
     const uint8_t *mac = arp->arp_data.arp_sha.addr_bytes;
     bool request = arp->arp_opcode == rte_cpu_to_be_16(RTE_ARP_OP_REQUEST), ours = stack_owns(st, &target);
-    if (memcmp(mac, st->config.mac, 6) == 0) return false; /* our own, come back */
+    bool own_mac = memcmp(mac, st->config.mac, 6) == 0; /* a TAP device's kernel end has the same */
     if (stack_owns(st, &from)) {
-        claim_conflict(st, &from);
+        if (!own_mac) claim_conflict(st, &from); /* else our own, come back */
         return false;
     }
+    if (own_mac && net_addr_is_any(&from)) return false;
     unsigned news = NEIGHBOUR_CONFIRMED | NEIGHBOUR_OVERRIDE | (ours && request ? NEIGHBOUR_ADD : 0);
     if (!net_addr_is_any(&from)) neighbour_learn(st, &from, mac, news); /* from 0: a probe, nothing to learn */
     if (ours && request) frame_send(st, RTE_ARP_OP_REPLY, mac, target.be32[3], from.be32[3]);
