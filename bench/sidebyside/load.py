@@ -52,7 +52,7 @@ class Wire:
         if memif is None:
             return ["--server", f"127.0.0.1:{port}"]
         return ["--server", f"{self.server_ip}:{port}", "--transport", "tcp", "--vdev", self.client_vdev(memif),
-                "--ip", self.client_ip, "--mtu", str(self.mtu)]
+                "--ip", self.client_ip, "--mtu", str(self.mtu), "--port-checksums", "no"]
 
 
 def fill(binary, wire, server, cpu, keys, value_bytes):

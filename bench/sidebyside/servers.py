@@ -96,8 +96,11 @@ def polarkv_command(binary, port, memory, extra):
             "--memory-limit", memory, "--log-level", "warn"] + extra
 
 
+RING_ORDER = 10  # 1,024 frames of bsize bytes each way: a request of each connection; more would only leave the caches
+
+
 def memif_vdev(role, path, bsize):
-    return f"net_memif0,role={role},id=0,socket={path},socket-abstract=no,rsize=11,bsize={bsize}"
+    return f"net_memif0,role={role},id=0,socket={path},socket-abstract=no,rsize={RING_ORDER},bsize={bsize}"
 
 
 def make(names, directory, cpu, binaries, memory="512m", server_ip="10.9.0.1", mtu=9000, bsize=9216):
@@ -110,7 +113,7 @@ def make(names, directory, cpu, binaries, memory="512m", server_ip="10.9.0.1", m
             memif = os.path.join(directory, "memif.sock")
             command = polarkv_command(binaries["polarkv"], port, memory, pin + [
                 "--poll", "busy", "--vdev", memif_vdev("server", memif, bsize), "--port", "net_memif0",
-                "--ip", server_ip + "/24", "--mtu", str(mtu)])
+                "--ip", server_ip + "/24", "--mtu", str(mtu), "--port-checksums", "no"])
         elif name == "polarkv-kernel":
             command = polarkv_command(binaries["polarkv"], port, memory, pin + ["--poll", "adaptive"])
         elif name == "memcached":

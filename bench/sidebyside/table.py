@@ -130,5 +130,6 @@ cpu us/op: processor time of the server an operation, user and system; of a poll
 rate:mc, rate:redis: how many times the rate of memcached, of redis.
 cpu:mc, cpu:redis: how many times as many operations as theirs out of the same processor time of the server.
 server's core: where it was not full the rate is not the server's limit: a load generator on kernel sockets costs as
-much as the server, so there compare cpu us/op. wire: p50 of a 64-byte frame's round trip over memif, no stack.
+much as the server, so there compare cpu us/op. On memif both ends leave TCP checksums out, as the kernel's loopback does
+(--port-checksums no). wire: p50 of a 64-byte frame's round trip over memif, no stack.
 """
