@@ -85,9 +85,10 @@ progress_ninja()
     done
 }
 
-build_preset() # PRESET [CMAKE-ARGUMENT...]: configures and builds into build/PRESET
+build_preset() # PRESET[:TARGET] [CMAKE-ARGUMENT...]: configures and builds into build/PRESET
 {
-    local preset=$1 log
+    local preset=${1%:*} target=all log
+    case $1 in *:*) target=${1#*:} ;; esac
     shift
     step "building the $preset preset into build/$preset"
     log=$(mktemp)
@@ -97,7 +98,7 @@ build_preset() # PRESET [CMAKE-ARGUMENT...]: configures and builds into build/PR
         die "cmake could not configure the $preset preset"
     fi
     rm -f "$log"
-    cmake --build "build/$preset" </dev/null 2>&1 | progress_ninja
+    cmake --build "build/$preset" --target "$target" </dev/null 2>&1 | progress_ninja
     [ "${PIPESTATUS[0]}" = 0 ] || die "the $preset preset does not build"
 }
 
