@@ -67,6 +67,9 @@ static bool set_special(struct run *r, const char *name, const char *value)
         int ecn = net_tcp_ecn_find(value);
         if (ecn < 0) return false;
         r->config.tcp_ecn = (enum net_tcp_ecn)ecn;
+    } else if (strcmp(name, "ip6") == 0) {
+        struct net_addr addr;
+        if (net_addr_parse(value, &addr) != 0 || net_stack_config_address(&r->config, addr, 64) != 0) return false;
     } else if (strcmp(name, "gateway") == 0) {
         if (!parse_word('a', value, text) || sscanf(text, "%u.%u.%u.%u", &b[0], &b[1], &b[2], &b[3]) != 4) return false;
         net_stack_config_gateway(&r->config, net_addr_v4((uint32_t)b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3]));
