@@ -17,6 +17,7 @@
 #include "net/ipv6.h"
 #include "net/region.h"
 #include "net/tcp/tcp.h"
+#include "net/tcp/tcp_ecn.h"
 #include "net/tcp/tcp_tuning.h"
 
 #define MTU_LEAST 576u
@@ -273,13 +274,12 @@ static inline bool segment_tuple(const struct net_stack *st, struct tcp_segment 
         memcpy(addrs, ip + offsetof(struct rte_ipv4_hdr, src_addr), 8);
         *sum = (addrs[0] & UINT32_MAX) + (addrs[0] >> 32);
         s->key = tcp_key_v4(st->key_secret, addrs[0], s->ports);
-        s->flags = (ip[1] & 3) == 3 ? TCP_CE : 0;
     } else {
         memcpy(addrs, ip + offsetof(struct rte_ipv6_hdr, src_addr), sizeof addrs);
         *sum = checksum_sum(addrs, sizeof addrs);
         s->key = tcp_key_v6(st->key_secret, addrs, addrs + 2, s->ports);
-        s->flags = (ip[1] & 0x30) == 0x30 ? TCP_CE : 0;
     }
+    s->flags = tcp_ecn_marked(ip, s->v6) ? TCP_CE : 0;
     return (uint16_t)s->ports != 0 && s->ports >> 16 != 0;
 }
 

@@ -99,6 +99,9 @@ uint16_t tcp_window_offer(const struct net_stack *st, struct tcp_conn *c, uint8_
 void tcp_output_rewind(struct tcp_conn *c);
 /* The opposite: nothing that was sent needs to be sent again. */
 void tcp_output_forward(struct tcp_conn *c);
+/* An ACK in this turn for s, which is not to be taken: back to where s came from. The connection's own way stays: a forged
+ * segment must not move it, and a peer that has come back elsewhere must hear us all the same. */
+void tcp_output_answer(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s);
 /* The n bytes at the head of txq are acknowledged. */
 void tcp_output_consume(struct tcp_conn *c, uint32_t n);
 
@@ -211,7 +214,8 @@ void tcp_conn_fail(struct net_stack *st, struct tcp_conn *c, int err);
 void tcp_conn_done(struct net_stack *st, struct tcp_conn *c);
 void tcp_conn_reset(struct net_stack *st, struct tcp_conn *c); /* sends an RST; the state stays */
 void tcp_conn_free(struct net_stack *st, struct tcp_conn *c);
-void tcp_challenge(struct net_stack *st, struct tcp_conn *c); /* RFC 5961; rate-limited */
+/* RFC 5961; rate-limited. */
+void tcp_challenge(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s);
 
 /* tcp_stream.c */
 extern const struct stream_ops tcp_stream_ops;

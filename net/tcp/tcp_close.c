@@ -83,12 +83,11 @@ void tcp_conn_reset(struct net_stack *st, struct tcp_conn *c)
     tcp_frame_send_bare(st, &c->header, c->snd_nxt, c->rcv_nxt, TCP_RST | TCP_ACK, NULL);
 }
 
-void tcp_challenge(struct net_stack *st, struct tcp_conn *c)
+void tcp_challenge(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
 {
     if (!rate_take(&st->challenge_rate, st->now)) return;
     metric_add(&st->metrics.challenge_acks, 1);
-    c->flags |= TCPF_ACK_NOW;
-    stack_touch(st, c);
+    tcp_output_answer(st, c, s);
 }
 
 void tcp_close_send(struct net_stack *st, struct tcp_conn *c)

@@ -1,6 +1,7 @@
 /* What a connection sends, once a turn: data, FIN, probes, and ACKs that nothing else carried. RFC 9293 3.8. */
 #include "net/tcp/tcp.h"
 
+#include <string.h>
 #include "net/tcp/tcp_cc.h"
 #include "net/tcp/tcp_recovery.h"
 #include "net/tcp/tcp_rx_memory.h"
@@ -272,6 +273,20 @@ static tcp_seq acceptable_seq(const struct tcp_conn *c)
 {
     tcp_seq edge = c->snd_una + c->snd_wnd;
     return seq_lt(edge, c->snd_max) ? edge : c->snd_max;
+}
+
+void tcp_output_answer(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
+{
+    uint8_t mac[6];
+    memcpy(mac, c->header.bytes, sizeof mac);
+    if (likely(memcmp(mac, s->frame + 6, sizeof mac) == 0)) {
+        c->flags |= TCPF_ACK_NOW;
+        stack_touch(st, c);
+        return;
+    }
+    tcp_header_set_mac(&c->header, s->frame + 6);
+    if (!tcp_frame_send(st, c, acceptable_seq(c), TCP_ACK, NULL, 0, 0)) metric_add(&st->metrics.tx_no_buffer, 1);
+    tcp_header_set_mac(&c->header, mac);
 }
 
 /* An ACK that no data carried: at once when owed, else a little later in the hope of data. RFC 9293 3.8.6.3. */

@@ -71,8 +71,7 @@ static bool rx_sequence(struct net_stack *st, struct tcp_conn *c, const struct t
     bool older = s->has_ts && c->flags & TCPF_TS && (int32_t)(s->ts_val - c->ts_recent) < 0 && !rst;
     if (older && clock_seconds(st) - c->ts_recent_age < TS_MAX_AGE) {
         metric_add(&st->metrics.drop_tcp_paws, 1);
-        c->flags |= TCPF_ACK_NOW;
-        stack_touch(st, c);
+        tcp_output_answer(st, c, s);
         return false;
     }
     uint32_t len = s->len + (s->flags & TCP_SYN ? 1 : 0) + (s->flags & TCP_FIN ? 1 : 0);
@@ -88,8 +87,7 @@ static bool rx_sequence(struct net_stack *st, struct tcp_conn *c, const struct t
     if (rst) return false;
     if (s->len) tcp_payload_old(st, c, s);
     if (len == 0 && !rate_take(&st->duplicate_rate, st->now)) return false; /* two such ACKs must not chase each other */
-    c->flags |= TCPF_ACK_NOW;
-    stack_touch(st, c);
+    tcp_output_answer(st, c, s);
     return false;
 }
 
@@ -106,7 +104,7 @@ static bool rx_reset(struct net_stack *st, struct tcp_conn *c, const struct tcp_
 {
     if (!(s->flags & TCP_RST)) return true;
     if (s->seq != c->rcv_nxt) {
-        tcp_challenge(st, c);
+        tcp_challenge(st, c, s);
         return false;
     }
     metric_add(&st->metrics.resets_received, 1);
@@ -118,7 +116,7 @@ static bool rx_reset(struct net_stack *st, struct tcp_conn *c, const struct tcp_
 static bool rx_syn(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
 {
     if (!(s->flags & TCP_SYN)) return true;
-    tcp_challenge(st, c);
+    tcp_challenge(st, c, s);
     return false;
 }
 

@@ -77,10 +77,11 @@ static struct tcp_syn_entry *entry_alloc(struct net_stack *st)
     return &sc->entries[ref - 1];
 }
 
-static void entry_answer(struct net_stack *st, const struct tcp_syn_entry *e)
+/* mac: where to. */
+static void entry_answer(struct net_stack *st, const struct tcp_syn_entry *e, const uint8_t *mac)
 {
     struct tcp_header h;
-    tcp_header_write(st, &h, &e->tuple, e->mac);
+    tcp_header_write(st, &h, &e->tuple, mac);
     if (!tcp_frame_send_syn_ack(st, &h, &e->hs, st->ts_now)) metric_add(&st->metrics.tx_no_buffer, 1);
 }
 
@@ -133,15 +134,15 @@ void tcp_syncache_open(struct net_stack *st, const struct tcp_segment *s, const 
     memcpy(e->mac, s->frame + 6, sizeof e->mac);
     tcp_table_insert(&st->table, e->key, (uint32_t)(e - sc->entries) | TCP_REF_SYN);
     list_append(st, e);
-    entry_answer(st, e);
+    entry_answer(st, e, e->mac);
 }
 
 /* Our SYN-ACK again serves as the challenge ACK of RFC 5961: who lost its memory resets us by the exact number. */
-static void challenge(struct net_stack *st, const struct tcp_syn_entry *e)
+static void challenge(struct net_stack *st, const struct tcp_syn_entry *e, const struct tcp_segment *s)
 {
     if (!rate_take(&st->challenge_rate, st->now)) return;
     metric_add(&st->metrics.challenge_acks, 1);
-    entry_answer(st, e);
+    entry_answer(st, e, s->frame + 6);
 }
 
 /* RFC 9293 3.10.7.4 in its order, for SYN-RECEIVED. True: s completes the handshake. */
@@ -150,12 +151,13 @@ static bool entry_completed(struct net_stack *st, struct tcp_syn_entry *e, const
     tcp_seq rcv_nxt = e->hs.irs + 1;
     if ((s->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN && s->seq == e->hs.irs) { /* our answer was lost */
         e->asked_again = true;
-        entry_answer(st, e);
+        memcpy(e->mac, s->frame + 6, sizeof e->mac);
+        entry_answer(st, e, e->mac);
         return false;
     }
     if (s->seq - rcv_nxt >= tcp_syn_window(st)) {
         metric_add(&st->metrics.drop_tcp_window, 1);
-        if (!(s->flags & TCP_RST)) challenge(st, e);
+        if (!(s->flags & TCP_RST)) challenge(st, e, s);
         return false;
     }
     if (s->flags & TCP_RST && s->seq == rcv_nxt) {
@@ -164,7 +166,7 @@ static bool entry_completed(struct net_stack *st, struct tcp_syn_entry *e, const
         return false;
     }
     if (s->flags & (TCP_RST | TCP_SYN)) {
-        challenge(st, e);
+        challenge(st, e, s);
         return false;
     }
     if (!(s->flags & TCP_ACK)) return false;
@@ -213,7 +215,7 @@ static void entry_due(struct net_stack *st, struct tcp_syn_entry *e)
     e->sent++;
     list_append(st, e);
     metric_add(&st->metrics.syn_acks_again, 1);
-    entry_answer(st, e);
+    entry_answer(st, e, e->mac);
 }
 
 unsigned tcp_syncache_timers(struct net_stack *st)
