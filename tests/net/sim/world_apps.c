@@ -95,6 +95,7 @@ static void conn_restart(struct world *w, struct conn *c, unsigned dead)
             s->stream->ops->abort(s->stream);
         side_restart(s);
     }
+    c->sides[1].over = c->kind == KIND_REFUSED;
     c->start_at = RTE_MAX(c->start_at, w->fabric.now);
     wake_by(&c->sides[0], c->start_at);
 }
