@@ -90,6 +90,7 @@ class FairTest(unittest.TestCase):
         network.ip("link", "set", "f-receiver", "up")
         self.bottleneck()
         self.sender = Process([*self.kernel.prefix, sys.executable, "-c", SENDER])
+        self.addCleanup(self.sender.output.close)
         self.addCleanup(self.sender.process.wait)
         self.addCleanup(self.sender.process.kill)
         self.server = Polarkv("--listen", "", "--ip", f"{OURS}/24", "--protected=no", "--vdev", "net_af_xdp0,iface=f-ours",
