@@ -75,7 +75,7 @@ class Raw:
     """A connection that sends exactly what it is told to and reads exactly what comes."""
 
     def __init__(self, address, limit=10, receive_buffer=0):
-        self.socket = socket.socket()
+        self.socket = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self.socket.settimeout(seconds(limit))
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

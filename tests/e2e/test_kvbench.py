@@ -2,8 +2,10 @@
 import json
 import os
 import tempfile
+import threading
+import time
 
-from harness import KVBENCH, Polarkv, ServerTest, main, run
+from harness import KVBENCH, Polarkv, ServerTest, main, run, seconds, wait_for
 
 INLINE_VALUE = 256  # polarkv's --inline-value
 
@@ -94,6 +96,7 @@ class MemifTest(Bench):
     """polarkv listens on kernel sockets too: the counts are read there."""
 
     OPTIONS = []
+    SERVER_IP, HOST, CLIENT_IP = "10.9.0.1/24", "10.9.0.1", "10.9.0.2/24"
 
     @classmethod
     def start_server(cls):
@@ -101,15 +104,37 @@ class MemifTest(Bench):
         cls.addClassCleanup(folder.cleanup)
         cls.socket = os.path.join(folder.name, "memif")
         return Polarkv("--vdev", f"net_memif0,role=server,id=0,socket={cls.socket},socket-abstract=no,rsize=10,bsize=9216",
-                       "--port", "net_memif0", "--ip", "10.9.0.1/24", "--mtu", "9000", "--protected=no",
+                       "--port", "net_memif0", "--ip", cls.SERVER_IP, "--mtu", "9000", "--protected=no",
                        *cls.OPTIONS)
 
     def transport(self):
         vdev = f"net_memif0,role=client,id=0,socket={self.socket},socket-abstract=no,rsize=10,bsize=9216"
-        return ["--transport", "tcp", "--vdev", vdev, "--ip", "10.9.0.2/24", "--mtu", "9000"]
+        return ["--transport", "tcp", "--vdev", vdev, "--ip", self.CLIENT_IP, "--mtu", "9000"]
 
     def target(self, protocol):
-        return f"10.9.0.1:{(self.server.memcache_address if protocol == 'memcache' else self.server.resp_address)[1]}"
+        address = self.server.memcache_address if protocol == "memcache" else self.server.resp_address
+        return f"{self.HOST}:{address[1]}"
+
+    def test_idle_connections(self):
+        """They are opened first, stay while the others work, and are gone after."""
+        idle = 500
+        before = self.server.stats()
+        seen = []
+        watch = threading.Thread(target=lambda: seen.extend(self.watch(idle)))
+        watch.start()
+        report = self.bench("--idle-connections", str(idle), connections=20)
+        watch.join()
+        self.assertEqual(report["idle_connections"], idle)
+        self.assertGreaterEqual(max(seen), idle + 20)
+        wait_for(lambda: self.server.stats()["curr_connections"] == before["curr_connections"], "they are gone", 30)
+
+    def watch(self, wanted):
+        """The connections that the server counts, until there have been as many as wanted and fewer again."""
+        counts, end = [0], time.monotonic() + seconds(30)
+        while time.monotonic() < end and not (max(counts) > wanted > counts[-1]):
+            counts.append(self.server.stats()["curr_connections"])
+            time.sleep(0.1)
+        return counts
 
 
 class VhostTest(Bench):
@@ -129,6 +154,7 @@ class VhostTest(Bench):
         vdev = f"net_virtio_user0,path={self.socket},queues=1,queue_size=1024,mac=02:00:00:00:00:02"
         return ["--transport", "tcp", "--vdev", vdev, "--ip", "10.9.0.2/24"]
 
+    HOST = "10.9.0.1"
     target = MemifTest.target
 
     def test_segmentation_by_the_device(self):
@@ -146,6 +172,18 @@ class VhostTest(Bench):
 
 class VhostWithoutTsoTest(VhostTest):
     TSO = False
+
+
+class MemifIpv6Test(MemifTest):
+    SERVER_IP, HOST, CLIENT_IP = "10.9.0.1/24,fd00::1/64", "[fd00::1]", "fd00::2/64,fd00::3/64"
+
+    def test_the_port_carries_them(self):
+        """The connections come by the port, not by a kernel socket beside it."""
+        before = self.server.stats()
+        self.bench(connections=20)
+        after = self.server.stats()
+        self.assertGreaterEqual(after["accepted"] - before["accepted"], 20)
+        self.assertEqual(after["drop_ip_not_ours"], before["drop_ip_not_ours"])
 
 
 class MemifWithoutChecksumsTest(MemifTest):

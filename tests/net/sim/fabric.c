@@ -14,7 +14,8 @@
 #define BURST 64u
 #define START_NS UINT64_C(1000000000)
 #define ETH 14u
-#define SWITCH_IP RTE_IPV4(10, 0, 0, 254)
+#define SWITCH_HOST 253u
+#define IP6 40u
 
 struct frame {
     uint32_t len;
@@ -49,6 +50,17 @@ bool fabric_chance(struct fabric *f, unsigned per_10000)
 uint32_t fabric_ip(unsigned host)
 {
     return RTE_IPV4(10, 0, 0, 1 + host);
+}
+
+struct net_addr fabric_addr(const struct fabric *f, unsigned host)
+{
+    if (!f->v6) return net_addr_v4(fabric_ip(host));
+    return (struct net_addr){.bytes = {0x20, 1, 0x0d, 0xb8, [15] = (uint8_t)(1 + host)}};
+}
+
+uint32_t fabric_ip_at(const struct fabric *f)
+{
+    return f->vlan ? ETH + 4 : ETH;
 }
 
 static bool before(const struct fabric_event *a, const struct fabric_event *b)
@@ -104,9 +116,20 @@ static bool tap(struct fabric *f, enum fabric_fate fate, unsigned host, uint8_t 
     return !f->tap || f->tap(f->arg, fate, host, bytes, len);
 }
 
-static bool is_ipv4(const uint8_t *bytes, uint32_t len)
+static bool is_type(const struct fabric *f, const uint8_t *bytes, uint32_t len, uint16_t type, uint32_t header)
 {
-    return len >= ETH + sizeof(struct rte_ipv4_hdr) && bytes[12] == 8 && bytes[13] == 0;
+    uint32_t at = fabric_ip_at(f);
+    return len >= at + header && bytes[at - 2] == type >> 8 && bytes[at - 1] == (type & 255);
+}
+
+static bool is_ipv4(const struct fabric *f, const uint8_t *bytes, uint32_t len)
+{
+    return is_type(f, bytes, len, RTE_ETHER_TYPE_IPV4, sizeof(struct rte_ipv4_hdr));
+}
+
+static bool is_ipv6(const struct fabric *f, const uint8_t *bytes, uint32_t len)
+{
+    return is_type(f, bytes, len, RTE_ETHER_TYPE_IPV6, IP6);
 }
 
 static void ip_checksum(struct rte_ipv4_hdr *ip)
@@ -116,49 +139,87 @@ static void ip_checksum(struct rte_ipv4_hdr *ip)
 }
 
 /* What a congested switch does to an ECN-capable packet. False: it is not one. RFC 3168 5. */
-static bool mark(struct frame *frame)
+static bool mark(const struct fabric *f, struct frame *frame)
 {
-    struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(frame->bytes + ETH);
-    if (!is_ipv4(frame->bytes, frame->len) || (ip->type_of_service & 3) == 0) return false;
-    ip->type_of_service |= 3;
-    ip_checksum(ip);
+    uint8_t *packet = frame->bytes + fabric_ip_at(f);
+    if (is_ipv6(f, frame->bytes, frame->len)) {
+        if ((packet[1] & 0x30) == 0) return false;
+        packet[1] |= 0x30;
+        return true;
+    }
+    if (!is_ipv4(f, frame->bytes, frame->len) || (packet[1] & 3) == 0) return false;
+    packet[1] |= 3;
+    ip_checksum((struct rte_ipv4_hdr *)packet);
     return true;
 }
 
 static void pipe_send(struct fabric *f, unsigned host, bool up, struct frame *frame);
 
-/* Destination unreachable, fragmentation needed: RFC 1191 4. */
-static void tell_mtu(struct fabric *f, const struct frame *frame, uint16_t mtu)
+/* The Ethernet header of a frame of ours to its sender. */
+static void answer_ethernet(const struct fabric *f, const struct frame *frame, uint8_t *bytes)
 {
-    uint8_t bytes[ETH + 28 + 28] = {0};
+    memcpy(bytes, frame->bytes + 6, 6);
+    memcpy(bytes + 6, (uint8_t[]){2, 0, 0, 0, 0, 254}, 6);
+    memcpy(bytes + 12, frame->bytes + 12, fabric_ip_at(f) - 12);
+}
+
+/* Packet too big: RFC 4443 3.2. Returns the bytes of the packet, which is written to p. */
+static uint32_t too_big_v6(const struct fabric *f, const uint8_t *packet, uint16_t mtu, uint8_t *p)
+{
+    uint32_t quoted = IP6 + 8, len = 8 + quoted;
+    struct net_addr from = fabric_addr(f, SWITCH_HOST);
+    memcpy(p, (uint8_t[]){0x60, 0, 0, 0, 0, (uint8_t)len, IPPROTO_ICMPV6, 64}, 8);
+    memcpy(p + 8, from.bytes, 16);
+    memcpy(p + 24, packet + 8, 16);
+    uint8_t *icmp = p + IP6;
+    memcpy(icmp, (uint8_t[]){2, 0, 0, 0, 0, 0, (uint8_t)(mtu >> 8), (uint8_t)mtu}, 8);
+    memcpy(icmp + 8, packet, quoted);
+    uint64_t pseudo = checksum_sum(p + 8, 32) + rte_cpu_to_be_16((uint16_t)len) + rte_cpu_to_be_16(IPPROTO_ICMPV6);
+    uint16_t sum = (uint16_t)~checksum_fold(pseudo + checksum_sum(icmp, len));
+    memcpy(icmp + 2, &sum, sizeof sum);
+    return IP6 + len;
+}
+
+/* Destination unreachable, fragmentation needed: RFC 1191 4. */
+static uint32_t too_big_v4(const struct fabric *f, const uint8_t *packet, uint16_t mtu, uint8_t *p)
+{
+    struct net_addr from = fabric_addr(f, SWITCH_HOST);
     struct rte_ipv4_hdr ip = {.version_ihl = RTE_IPV4_VHL_DEF,
                               .time_to_live = 64,
                               .next_proto_id = IPPROTO_ICMP,
-                              .src_addr = rte_cpu_to_be_32(SWITCH_IP),
-                              .total_length = rte_cpu_to_be_16(sizeof bytes - ETH)};
-    if (!is_ipv4(frame->bytes, frame->len) || frame->len < ETH + 28) return;
-    memcpy(&ip.dst_addr, frame->bytes + ETH + 12, 4);
+                              .src_addr = from.be32[3],
+                              .total_length = rte_cpu_to_be_16(sizeof ip + 36)};
+    memcpy(&ip.dst_addr, packet + 12, 4);
     ip_checksum(&ip);
-    memcpy(bytes, frame->bytes + 6, 6);
-    memcpy(bytes + 6, (uint8_t[]){2, 0, 0, 0, 0, 254, 8, 0}, 8);
-    memcpy(bytes + ETH, &ip, sizeof ip);
-    uint8_t *icmp = bytes + ETH + sizeof ip;
-    icmp[0] = 3;
-    icmp[1] = 4;
-    icmp[6] = (uint8_t)(mtu >> 8);
-    icmp[7] = (uint8_t)mtu;
-    memcpy(icmp + 8, frame->bytes + ETH, 28);
+    memcpy(p, &ip, sizeof ip);
+    uint8_t *icmp = p + sizeof ip;
+    memcpy(icmp, (uint8_t[]){3, 4, 0, 0, 0, 0, (uint8_t)(mtu >> 8), (uint8_t)mtu}, 8);
+    memcpy(icmp + 8, packet, 28);
     uint16_t sum = (uint16_t)~checksum_fold(checksum_sum(icmp, 36));
     memcpy(icmp + 2, &sum, sizeof sum);
-    uint32_t to = frame->bytes[11] - 1u;
-    if (to < f->count) pipe_send(f, to, false, frame_copy(bytes, sizeof bytes));
+    return sizeof ip + 36;
+}
+
+static void tell_mtu(struct fabric *f, const struct frame *frame, uint16_t mtu)
+{
+    uint8_t bytes[ETH + 4 + IP6 + 8 + IP6 + 8] = {0};
+    uint32_t at = fabric_ip_at(f), len, to = frame->bytes[11] - 1u;
+    if (is_ipv6(f, frame->bytes, frame->len))
+        len = too_big_v6(f, frame->bytes + at, mtu, bytes + at);
+    else if (is_ipv4(f, frame->bytes, frame->len))
+        len = too_big_v4(f, frame->bytes + at, mtu, bytes + at);
+    else
+        return;
+    answer_ethernet(f, frame, bytes);
+    if (to < f->count) pipe_send(f, to, false, frame_copy(bytes, at + len));
 }
 
 static void corrupt(struct fabric *f, struct frame *frame)
 {
     /* Only what a checksum of the packet covers: the Ethernet check sum would have found the rest. */
-    if (!is_ipv4(frame->bytes, frame->len)) return;
-    frame->bytes[ETH + fabric_random(f) % (frame->len - ETH)] ^= (uint8_t)(1 + fabric_random(f) % 255);
+    uint32_t at = fabric_ip_at(f);
+    if (!is_ipv4(f, frame->bytes, frame->len) && !is_ipv6(f, frame->bytes, frame->len)) return;
+    frame->bytes[at + fabric_random(f) % (frame->len - at)] ^= (uint8_t)(1 + fabric_random(f) % 255);
 }
 
 /* The queue before the pipe. False: no room. */
@@ -172,7 +233,7 @@ static bool pipe_queue(struct fabric *f, struct fabric_pipe *p, struct frame *fr
     uint64_t queued = (uint64_t)((unsigned __int128)waiting_ns * p->faults.rate / 8 / 1000000000);
     if (p->faults.queue_bytes && queued + frame->len > p->faults.queue_bytes) return false;
     if (p->faults.mark_bytes && queued > p->faults.mark_bytes) {
-        if (!mark(frame)) return false;
+        if (!mark(f, frame)) return false;
         p->marked++;
     }
     if (queued + frame->len > p->queue_most) p->queue_most = (uint32_t)(queued + frame->len);
@@ -195,7 +256,7 @@ static void pipe_deliver(struct fabric *f, unsigned host, bool up, const struct 
 static enum fabric_fate pipe_fate(struct fabric *f, struct fabric_pipe *p, struct frame *frame)
 {
     if (p->faults.down) return FABRIC_DOWN;
-    if (p->faults.mtu && frame->len > ETH + p->faults.mtu) return FABRIC_TOO_BIG;
+    if (p->faults.mtu && frame->len > fabric_ip_at(f) + p->faults.mtu) return FABRIC_TOO_BIG;
     if (fabric_chance(f, p->faults.loss)) return FABRIC_LOST;
     return pipe_queue(f, p, frame) ? FABRIC_SENT : FABRIC_QUEUE_FULL;
 }
@@ -268,30 +329,55 @@ static void host_tx(void *arg, struct rte_mbuf **frames, uint16_t n)
     }
 }
 
-/* What a device that verifies writes into the buffer. */
-static void checksum_verdict(struct rte_mbuf *m, const uint8_t *bytes, uint32_t len)
+static bool sum_good(uint64_t pseudo, const uint8_t *segment, uint32_t len)
 {
-    const struct rte_ipv4_hdr *ip = (const struct rte_ipv4_hdr *)(bytes + ETH);
-    uint32_t header = (ip->version_ihl & 15u) * 4, end = ETH + rte_be_to_cpu_16(ip->total_length);
-    if (!is_ipv4(bytes, len) || header < 20 || end > len || end < ETH + header) return;
-    bool good = checksum_fold(checksum_sum(ip, header)) == 0xffff;
-    m->ol_flags |= good ? RTE_MBUF_F_RX_IP_CKSUM_GOOD : RTE_MBUF_F_RX_IP_CKSUM_BAD;
-    if (!good || ip->next_proto_id != IPPROTO_TCP) return;
-    uint32_t tcp_len = end - ETH - header;
-    uint64_t sum =
-        (uint64_t)ip->src_addr + ip->dst_addr + rte_cpu_to_be_16(IPPROTO_TCP) + rte_cpu_to_be_16((uint16_t)tcp_len);
-    good = checksum_fold(sum + checksum_sum(bytes + ETH + header, tcp_len)) == 0xffff;
-    m->ol_flags |= good ? RTE_MBUF_F_RX_L4_CKSUM_GOOD : RTE_MBUF_F_RX_L4_CKSUM_BAD;
+    uint64_t sum = pseudo + rte_cpu_to_be_16(IPPROTO_TCP) + rte_cpu_to_be_16((uint16_t)len);
+    return checksum_fold(sum + checksum_sum(segment, len)) == 0xffff;
 }
 
-/* A received frame in the host's own buffers; NULL: it has none. */
-static struct rte_mbuf *host_take(struct fabric_host *h, struct frame *frame)
+/* What a device that verifies writes into the buffer. */
+static uint64_t checksum_verdict(const struct fabric *f, const uint8_t *bytes, uint32_t len)
 {
-    struct rte_mbuf *m = rte_pktmbuf_alloc(h->pools.frame);
-    if (!m) return NULL;
-    memcpy(rte_pktmbuf_append(m, (uint16_t)frame->len), frame->bytes, frame->len);
-    if (h->rx_checksum) checksum_verdict(m, frame->bytes, frame->len);
-    return m;
+    uint32_t at = fabric_ip_at(f);
+    const struct rte_ipv4_hdr *ip = (const struct rte_ipv4_hdr *)(bytes + at);
+    if (is_ipv6(f, bytes, len)) {
+        uint32_t payload = (uint32_t)bytes[at + 4] << 8 | bytes[at + 5];
+        if (bytes[at + 6] != IPPROTO_TCP || at + IP6 + payload > len) return 0;
+        bool good = sum_good(checksum_sum(bytes + at + 8, 32), bytes + at + IP6, payload);
+        return good ? RTE_MBUF_F_RX_L4_CKSUM_GOOD : RTE_MBUF_F_RX_L4_CKSUM_BAD;
+    }
+    uint32_t header = (ip->version_ihl & 15u) * 4, end = at + rte_be_to_cpu_16(ip->total_length);
+    if (!is_ipv4(f, bytes, len) || header < 20 || end > len || end < at + header) return 0;
+    if (checksum_fold(checksum_sum(ip, header)) != 0xffff) return RTE_MBUF_F_RX_IP_CKSUM_BAD;
+    if (ip->next_proto_id != IPPROTO_TCP) return RTE_MBUF_F_RX_IP_CKSUM_GOOD;
+    bool good = sum_good((uint64_t)ip->src_addr + ip->dst_addr, bytes + at + header, end - at - header);
+    return RTE_MBUF_F_RX_IP_CKSUM_GOOD | (good ? RTE_MBUF_F_RX_L4_CKSUM_GOOD : RTE_MBUF_F_RX_L4_CKSUM_BAD);
+}
+
+/* A received frame in the host's own buffers, several of them if it is long; NULL: it has not enough. */
+static struct rte_mbuf *host_take(struct fabric_host *h, const struct frame *frame)
+{
+    struct rte_mbuf *head = NULL, *tail = NULL;
+    for (uint32_t done = 0; done < frame->len || !head;) {
+        struct rte_mbuf *m = rte_pktmbuf_alloc(h->pools.frame);
+        if (!m) {
+            rte_pktmbuf_free(head);
+            return NULL;
+        }
+        uint16_t n = (uint16_t)RTE_MIN(frame->len - done, FRAME_ROOM);
+        memcpy(rte_pktmbuf_append(m, n), frame->bytes + done, n);
+        done += n;
+        if (head) {
+            tail->next = m;
+            head->nb_segs++;
+            head->pkt_len += n;
+        } else {
+            head = m;
+        }
+        tail = m;
+    }
+    if (h->config.rx_checksum) head->ol_flags |= checksum_verdict(h->fabric, frame->bytes, frame->len);
+    return head;
 }
 
 static void host_turn(struct fabric *f, struct fabric_host *h, struct rte_mbuf **frames, uint16_t n)
@@ -307,32 +393,47 @@ void fabric_turn(struct fabric *f, unsigned host)
     host_turn(f, &f->hosts[host], NULL, 0);
 }
 
+static void stack_start(struct fabric_host *h)
+{
+    h->loop = (struct stream_loop){0};
+    h->config.secret[0] = fabric_random(h->fabric);
+    h->config.secret[1] = fabric_random(h->fabric);
+    if (net_stack_create(&h->stack, &h->config) != 0) abort();
+}
+
 static void host_create(struct fabric *f, unsigned index, uint32_t buffers,
                         void (*change)(struct fabric *, unsigned, struct net_stack_config *))
 {
     struct fabric_host *h = &f->hosts[index];
-    struct net_stack_config config;
+    struct net_stack_config *config = &h->config;
     h->fabric = f;
     h->index = index;
-    h->loop = (struct stream_loop){0};
     h->up = h->down = (struct fabric_pipe){0};
     h->poll_ns = 0;
     h->wake_at = UINT64_MAX;
-    net_stack_config_default(&config);
-    net_stack_config_address(&config, net_addr_v4(fabric_ip(index)), 24);
-    memcpy(config.mac, (uint8_t[]){2, 0, 0, 0, 0, (uint8_t)(1 + index)}, 6);
-    config.secret[0] = fabric_random(f);
-    config.secret[1] = fabric_random(f);
-    config.max_connections = 256;
-    config.loop = &h->loop;
-    config.pools = &h->pools;
-    config.tx = host_tx;
-    config.tx_arg = h;
-    if (change) change(f, index, &config);
-    h->rx_checksum = config.rx_checksum;
+    net_stack_config_default(config);
+    net_stack_config_address(config, fabric_addr(f, index), f->v6 ? 64 : 24);
+    memcpy(config->mac, (uint8_t[]){2, 0, 0, 0, 0, (uint8_t)(1 + index)}, 6);
+    config->vlan = f->vlan;
+    config->max_connections = 256;
+    config->loop = &h->loop;
+    config->pools = &h->pools;
+    config->tx = host_tx;
+    config->tx_arg = h;
+    if (change) change(f, index, config);
     if (!h->pools_made) test_pools_create(&h->pools, buffers, FRAME_ROOM);
     h->pools_made = true;
-    if (config.mtu + ETH > FRAME_ROOM || net_stack_create(&h->stack, &config) != 0) abort();
+    if (config->mtu + fabric_ip_at(f) > FRAME_MAX) abort();
+    stack_start(h);
+}
+
+uint32_t fabric_reboot(struct fabric *f, unsigned host)
+{
+    struct fabric_host *h = &f->hosts[host];
+    net_stack_destroy(&h->stack);
+    uint32_t kept = buf_pools_in_use(&h->pools);
+    stack_start(h);
+    return kept;
 }
 
 void fabric_start(struct fabric *f, uint64_t seed, unsigned hosts, uint32_t buffers,

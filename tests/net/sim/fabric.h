@@ -63,8 +63,8 @@ struct fabric_host {
     bool pools_made;
     struct fabric_pipe up, down; /* towards the switch, from it */
     uint64_t poll_ns;            /* frames wait for a multiple of this: bursts. 0: they do not wait */
-    bool rx_checksum;            /* its device verifies */
     uint64_t wake_at;            /* the applications' own timer; UINT64_MAX: none */
+    struct net_stack_config config;
 };
 
 struct fabric_event;
@@ -81,9 +81,11 @@ struct fabric {
     fabric_turn_fn *turn;
     fabric_tap_fn *tap;
     void *arg;
+    bool v6;       /* set before the start, and stays: hosts have addresses of IPv6 alone */
+    uint16_t vlan; /* the same: of all frames; 0: untagged */
 };
 
-/* hosts 10.0.0.1 and so on, /24. change may be NULL. Pools of `buffers` each are kept over several runs of a fabric. */
+/* hosts 10.0.0.1 and so on, /24, or 2001:db8::1 and so on, /64. change may be NULL. Pools of `buffers` each are kept over several runs of a fabric. */
 void fabric_start(struct fabric *f, uint64_t seed, unsigned hosts, uint32_t buffers,
                   void (*change)(struct fabric *f, unsigned host, struct net_stack_config *config));
 /* Destroys stacks and frames. Returns the buffers that are still out of the pools: leaks. */
@@ -91,6 +93,11 @@ uint32_t fabric_stop(struct fabric *f);
 void fabric_free(struct fabric *f); /* the pools too */
 
 uint32_t fabric_ip(unsigned host); /* host byte order */
+struct net_addr fabric_addr(const struct fabric *f, unsigned host);
+uint32_t fabric_ip_at(const struct fabric *f); /* where packets begin in frames */
+/* A host loses its power and comes back at once: a new stack with new secrets, which listens on nothing and knows of no
+ * connection. Its streams are gone. Returns the buffers that the old one kept. */
+uint32_t fabric_reboot(struct fabric *f, unsigned host);
 uint64_t fabric_random(struct fabric *f);
 /* Within [least, most]. */
 uint64_t fabric_between(struct fabric *f, uint64_t least, uint64_t most);

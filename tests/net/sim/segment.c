@@ -3,6 +3,7 @@
 #include <string.h>
 
 #define ETH 14u
+#define VLAN 0x8100u
 #define SYN 2u
 
 static uint32_t load(const uint8_t *p, unsigned n)
@@ -12,12 +13,29 @@ static uint32_t load(const uint8_t *p, unsigned n)
     return v;
 }
 
-static uint32_t tcp_offset(const uint8_t *frame, uint32_t len)
+/* Where things are in a frame. */
+struct places {
+    uint32_t ip, tcp, end; /* end: of the packet */
+    bool v6;
+};
+
+static bool places_find(const uint8_t *frame, uint32_t len, struct places *p)
 {
-    if (len < ETH + 40 || frame[12] != 8 || frame[13] != 0 || frame[ETH] >> 4 != 4 || frame[ETH + 9] != 6) return 0;
-    uint32_t at = ETH + (frame[ETH] & 15u) * 4;
-    if (len < at + 20 || len < at + (frame[at + 12] >> 4) * 4u) return 0;
-    return at;
+    p->ip = ETH;
+    if (len > ETH + 4 && load(frame + 12, 2) == VLAN) p->ip += 4;
+    uint32_t ip = p->ip, type = load(frame + ip - 2, 2);
+    if (len < ip + 40) return false;
+    p->v6 = type == 0x86dd;
+    if (p->v6) {
+        if (frame[ip] >> 4 != 6 || frame[ip + 6] != 6) return false;
+        p->tcp = ip + 40;
+        p->end = p->tcp + load(frame + ip + 4, 2);
+    } else {
+        if (type != 0x0800 || frame[ip] >> 4 != 4 || frame[ip + 9] != 6) return false;
+        p->tcp = ip + (frame[ip] & 15u) * 4;
+        p->end = ip + load(frame + ip + 2, 2);
+    }
+    return len >= p->tcp + 20 && len >= p->tcp + (frame[p->tcp + 12] >> 4) * 4u;
 }
 
 /* The next option from *off on within [*off, end); returns its place, or 0. */
@@ -32,22 +50,23 @@ static uint32_t option_next(const uint8_t *frame, uint32_t *off, uint32_t end)
 
 bool segment_read(const uint8_t *frame, uint32_t len, struct segment *s)
 {
-    uint32_t at = tcp_offset(frame, len);
-    if (!at) return false;
-    uint32_t header = (frame[at + 12] >> 4) * 4u, end = ETH + load(frame + ETH + 2, 2);
-    *s = (struct segment){.from = (uint8_t)(frame[ETH + 15] - 1),
-                          .to = (uint8_t)(frame[ETH + 19] - 1),
-                          .flags = frame[at + 13],
-                          .code = frame[ETH + 1] & 3,
-                          .source = (uint16_t)load(frame + at, 2),
-                          .target = (uint16_t)load(frame + at + 2, 2),
-                          .seq = load(frame + at + 4, 4),
-                          .ack = load(frame + at + 8, 4),
-                          .wnd = (uint16_t)load(frame + at + 14, 2),
+    struct places p;
+    if (!places_find(frame, len, &p)) return false;
+    const uint8_t *ip = frame + p.ip, *tcp = frame + p.tcp;
+    uint32_t header = (tcp[12] >> 4) * 4u;
+    *s = (struct segment){.from = (uint8_t)(ip[p.v6 ? 23 : 15] - 1),
+                          .to = (uint8_t)(ip[p.v6 ? 39 : 19] - 1),
+                          .flags = tcp[13],
+                          .code = p.v6 ? ip[1] >> 4 & 3 : ip[1] & 3,
+                          .source = (uint16_t)load(tcp, 2),
+                          .target = (uint16_t)load(tcp + 2, 2),
+                          .seq = load(tcp + 4, 4),
+                          .ack = load(tcp + 8, 4),
+                          .wnd = (uint16_t)load(tcp + 14, 2),
                           .scale = -1};
-    s->len = end > at + header ? end - at - header : 0;
+    s->len = p.end > p.tcp + header ? p.end - p.tcp - header : 0;
     if (!(s->flags & SYN)) return true;
-    for (uint32_t off = at + 20, o; (o = option_next(frame, &off, at + header)) != 0;)
+    for (uint32_t off = p.tcp + 20, o; (o = option_next(frame, &off, p.tcp + header)) != 0;)
         if (frame[o] == 3 && frame[o + 1] == 3) s->scale = (int8_t)(frame[o + 2] > 14 ? 14 : frame[o + 2]);
     return true;
 }
@@ -77,8 +96,9 @@ static unsigned strip_bit(uint8_t kind)
 
 void segment_strip(uint8_t *frame, uint32_t len, unsigned strip, uint16_t mss)
 {
-    uint32_t at = tcp_offset(frame, len);
-    if (!at || !(frame[at + 13] & SYN)) return;
+    struct places p;
+    if (!places_find(frame, len, &p) || !(frame[p.tcp + 13] & SYN)) return;
+    uint32_t at = p.tcp;
     uint32_t end = at + (frame[at + 12] >> 4) * 4u;
     for (uint32_t off = at + 20, o; (o = option_next(frame, &off, end)) != 0;) {
         if (strip_bit(frame[o]) & strip)

@@ -1,4 +1,4 @@
-/* A TCP/IPv4 segment as a frame shows it, for taps and traces. */
+/* A TCP segment as a frame shows it, for taps and traces. */
 #ifndef POLAR_TESTS_NET_SIM_SEGMENT_H
 #define POLAR_TESTS_NET_SIM_SEGMENT_H
 

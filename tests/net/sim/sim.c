@@ -74,6 +74,9 @@ int main(int argc, char **argv)
     printf("%lu seeds, %u failed; %.1f MB carried in %.0f virtual seconds, %lu frames sent, %lu segments sent again\n",
            (unsigned long)seeds, failures, (double)w->bytes / 1e6, (double)w->virtual_ns / 1e9,
            (unsigned long)w->frames, (unsigned long)w->retransmits);
+    printf("worlds of IPv6: %lu, with VLAN tags: %lu, with jumbo frames: %lu; hosts that lost their power: %lu\n",
+           (unsigned long)w->worlds_v6, (unsigned long)w->worlds_vlan, (unsigned long)w->worlds_jumbo,
+           (unsigned long)w->reboots);
     world_free(w);
     free(w);
     return failures != 0;

@@ -17,6 +17,7 @@ static uint64_t trouble_apply(struct fabric *f, const struct trouble *t)
 {
     struct fabric_host *h = &f->hosts[t->host];
     bool on = f->now >= t->at && f->now < t->until;
+    if (t->reboot) return t->over ? UINT64_MAX : t->at;
     struct fabric_pipe *pipes[] = {t->up ? &h->up : NULL, t->down ? &h->down : NULL};
     for (unsigned i = 0; i < 2; i++) {
         if (!pipes[i]) continue;
@@ -45,12 +46,37 @@ static void heal(struct world *w)
     w->healed = true;
 }
 
+static unsigned hostages_of(const struct world *w, unsigned host)
+{
+    const struct buf_pools *pools = &w->fabric.hosts[host].pools;
+    unsigned n = 0;
+    for (unsigned i = 0; i < w->hostage_count; i++) {
+        const struct rte_mempool *pool = w->hostages[i]->pool;
+        n += pool == pools->frame || pool == pools->small || pool == pools->ref;
+    }
+    return n;
+}
+
+static void reboots(struct world *w)
+{
+    for (unsigned i = 0; i < w->trouble_count; i++) {
+        struct trouble *t = &w->troubles[i];
+        if (!t->reboot || t->over || w->fabric.now < t->at) continue;
+        t->over = true;
+        w->reboots++;
+        uint32_t kept = fabric_reboot(&w->fabric, t->host);
+        if (kept != hostages_of(w, t->host)) world_fail(w, 0, "host %u: the old stack kept %u buffers", t->host, kept);
+        apps_reboot(w, t->host);
+    }
+}
+
 /* What the world does by itself; returns the next moment of it. */
 static uint64_t weather(struct world *w)
 {
     struct fabric *f = &w->fabric;
     uint64_t next = w->heal_at;
     if (w->healed) return UINT64_MAX;
+    reboots(w);
     for (unsigned i = 0; i < w->trouble_count; i++) next = RTE_MIN(next, trouble_apply(f, &w->troubles[i]));
     if (f->now < w->heal_at) return next;
     heal(w);
@@ -112,7 +138,7 @@ bool world_run(struct world *w, uint64_t seed)
     f->turn = apps_turn;
     f->tap = check_tap;
     f->arg = w;
-    fabric_start(f, seed, plan_host_count(w), BUFFERS, plan_hosts);
+    fabric_start(f, seed, plan_network(w), BUFFERS, plan_hosts);
     uint64_t start = f->now;
     plan_world(w);
     apps_start(w);

@@ -75,6 +75,7 @@ struct conn {
     uint16_t client_port;
     struct direction directions[2]; /* by who sends */
     unsigned attempts;
+    unsigned life; /* begun anew so many times, as a host lost its power */
 };
 
 /* Something that happens to a pipe for a while. */
@@ -84,6 +85,8 @@ struct trouble {
     bool up, down; /* which of its pipes */
     uint16_t mtu;  /* 0: the pipe is cut */
     bool tell;
+    bool reboot;   /* none of this: the host loses its power at that moment */
+    bool over;
 };
 
 struct host_plan {
@@ -107,7 +110,9 @@ struct world {
     uint16_t failed_port; /* 0: no single connection */
     struct trace trace;
     bool trace_all;
+    bool jumbo, few_ports;
     uint64_t bytes, retransmits, frames, virtual_ns; /* of all runs */
+    uint64_t reboots, worlds_v6, worlds_vlan, worlds_jumbo;
 };
 
 /* Runs the world of a seed to its end. False: something did not hold; why says what. */
@@ -117,12 +122,14 @@ void world_free(struct world *w);
 /* world_plan.c: draws everything. */
 void plan_hosts(struct fabric *f, unsigned host, struct net_stack_config *config);
 void plan_world(struct world *w);
-unsigned plan_host_count(struct world *w);
+unsigned plan_network(struct world *w); /* before all else; returns the number of hosts */
 
 /* world_apps.c */
 void apps_start(struct world *w); /* listeners */
 void apps_turn(void *world, unsigned host);
 bool apps_over(const struct world *w);
+/* The host's streams are gone: those of its connections that are not over begin anew, and their peers leave the old. */
+void apps_reboot(struct world *w, unsigned host);
 void apps_give_up(struct world *w); /* those whose peer aborted, perhaps unheard */
 
 /* world_check.c */
@@ -138,7 +145,8 @@ static inline uint16_t conn_port(unsigned conn)
 /* Byte `at` of what a side sends: depends on all of the position's bits, so that no shift or swap goes unseen. */
 static inline uint8_t world_byte(const struct side *s, uint64_t at)
 {
-    uint64_t x = (at + ((uint64_t)s->conn << 1 | s->client) * 0x10001) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t life = s->world->conns[s->conn].life;
+    uint64_t x = (at + (life << 6 | (uint64_t)s->conn << 1 | s->client) * 0x10001) * UINT64_C(0x9e3779b97f4a7c15);
     return (uint8_t)(x >> 56);
 }
 

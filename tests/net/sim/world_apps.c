@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 #include <rte_common.h>
+#include "net/tcp/tcp.h"
 #include "tests/net/sim/world.h"
 
 #define QUEUED_MOST 65536u
@@ -23,9 +24,38 @@ static void wake_by(struct side *s, uint64_t at)
     h->wake_at = RTE_MIN(h->wake_at, at);
 }
 
+static void side_restart(struct side *s)
+{
+    s->stream = NULL;
+    s->at = 0;
+    s->step_sent = s->pause_until = s->sent = s->received = s->read_at = 0;
+    s->connected = s->eof = s->over = false;
+    s->error = 0;
+}
+
+static uint16_t remote_port(struct stream *t)
+{
+    struct tcp_tuple tuple;
+    tcp_header_tuple(&tcp_conn_of(t)->header, &tuple);
+    return tcp_tuple_remote_port(tuple.ports);
+}
+
+/* Where a host has lost its power, a handshake that it had finished may come late. False: this is one of those. */
+static bool accepted_anew(struct side *s, struct stream *t)
+{
+    if (remote_port(t) != conn_of(s)->client_port) return false;
+    if (s->stream) s->stream->ops->abort(s->stream); /* the same ports again */
+    if (s->stream) side_restart(s);
+    return !s->over;
+}
+
 static void accepted(void *arg, struct stream *t)
 {
     struct side *s = arg;
+    if (conn_of(s)->life && !accepted_anew(s, t)) {
+        t->ops->abort(t);
+        return;
+    }
     if (s->stream || s->over) {
         world_fail(s->world, conn_port(s->conn), "connection %u was accepted twice", s->conn);
         t->ops->abort(t);
@@ -36,15 +66,48 @@ static void accepted(void *arg, struct stream *t)
     t->user = s;
 }
 
+static void listen_for(struct world *w, unsigned i)
+{
+    struct side *server = &w->conns[i].sides[1];
+    if (w->conns[i].kind == KIND_REFUSED)
+        server->over = true;
+    else if (net_listen(w->fabric.hosts[server->host].stack, conn_port(i), accepted, server) != 0)
+        world_fail(w, conn_port(i), "cannot listen");
+}
+
 void apps_start(struct world *w)
 {
     for (unsigned i = 0; i < w->conn_count; i++) {
-        struct side *server = &w->conns[i].sides[1];
-        if (w->conns[i].kind == KIND_REFUSED)
-            server->over = true;
-        else if (net_listen(w->fabric.hosts[server->host].stack, conn_port(i), accepted, server) != 0)
-            world_fail(w, conn_port(i), "cannot listen");
+        listen_for(w, i);
         wake_by(&w->conns[i].sides[0], w->conns[i].start_at);
+    }
+}
+
+static void conn_restart(struct world *w, struct conn *c, unsigned dead)
+{
+    c->life++;
+    c->client_port = 0; /* until the next SYN: what comes of the last life is known by that */
+    for (unsigned side = 0; side < 2; side++) {
+        struct side *s = &c->sides[side];
+        if (s->stream && s->host != dead && fabric_chance(&w->fabric, 5000))
+            s->stream->ops->close(s->stream);
+        else if (s->stream && s->host != dead)
+            s->stream->ops->abort(s->stream);
+        side_restart(s);
+    }
+    c->sides[1].over = c->kind == KIND_REFUSED;
+    c->start_at = RTE_MAX(c->start_at, w->fabric.now);
+    wake_by(&c->sides[0], c->start_at);
+}
+
+void apps_reboot(struct world *w, unsigned host)
+{
+    for (unsigned i = 0; i < w->conn_count; i++) {
+        struct conn *c = &w->conns[i];
+        bool begun = c->attempts > 0, over = c->sides[0].over && c->sides[1].over;
+        bool here = c->sides[0].host == host || c->sides[1].host == host;
+        if (here && begun && !over) conn_restart(w, c, host);
+        if (c->sides[1].host == host) listen_for(w, i);
     }
 }
 
@@ -53,7 +116,8 @@ static void client_open(struct side *s)
     struct fabric *f = &s->world->fabric;
     struct conn *c = conn_of(s);
     c->attempts++;
-    int rc = net_connect(f->hosts[s->host].stack, net_endpoint_v4(fabric_ip(peer_of(s)->host), conn_port(s->conn)), f->now, &s->stream);
+    struct net_endpoint to = {fabric_addr(f, peer_of(s)->host), conn_port(s->conn)};
+    int rc = net_connect(f->hosts[s->host].stack, to, f->now, &s->stream);
     if (rc != 0) {
         c->start_at = f->now + RETRY_NS;
         wake_by(s, c->start_at);

@@ -4,6 +4,7 @@
 #include "tests/net/sim/world.h"
 
 #define MS FABRIC_NS_PER_MS
+#define FEW_PORTS 3u /* so that a new connection has the ports of an old one */
 
 static struct world *world_of(struct fabric *f)
 {
@@ -24,10 +25,30 @@ static bool percent(struct fabric *f, unsigned n)
     return fabric_chance(f, 100 * n);
 }
 
-unsigned plan_host_count(struct world *w)
+unsigned plan_network(struct world *w)
 {
-    w->fabric.rng = w->seed * UINT64_C(0x2545f4914f6cdd1d);
-    return (unsigned)fabric_between(&w->fabric, 2, 5);
+    struct fabric *f = &w->fabric;
+    f->rng = w->seed * UINT64_C(0x2545f4914f6cdd1d);
+    f->v6 = percent(f, 40);
+    f->vlan = percent(f, 20) ? (uint16_t)fabric_between(f, 1, 4094) : 0;
+    w->jumbo = percent(f, 20);
+    w->few_ports = percent(f, 30);
+    w->worlds_v6 += f->v6;
+    w->worlds_vlan += f->vlan != 0;
+    w->worlds_jumbo += w->jumbo;
+    return (unsigned)fabric_between(f, 2, 5);
+}
+
+/* The smallest that a network may have: RFC 8200 5; for IPv4 more than RFC 791's 68, as the stack requires. */
+static uint16_t mtu_least(const struct fabric *f)
+{
+    return f->v6 ? 1280 : 576;
+}
+
+static uint16_t mtu_of_host(struct fabric *f)
+{
+    if (world_of(f)->jumbo && percent(f, 70)) return percent(f, 60) ? 9000 : (uint16_t)fabric_between(f, 2000, 9000);
+    return percent(f, 60) ? 1500 : (uint16_t)fabric_between(f, mtu_least(f), 2000);
 }
 
 void plan_hosts(struct fabric *f, unsigned host, struct net_stack_config *config)
@@ -40,7 +61,8 @@ void plan_hosts(struct fabric *f, unsigned host, struct net_stack_config *config
     if (percent(f, 15)) plan->mss = (uint16_t)fabric_between(f, 64, 1460);
     config->tcp_cc = (enum net_tcp_cc)fabric_between(f, 0, NET_TCP_CC_COUNT - 1);
     config->tcp_ecn = (enum net_tcp_ecn)fabric_between(f, 0, 2);
-    config->mtu = percent(f, 60) ? 1500 : (uint16_t)fabric_between(f, 576, 2000);
+    config->mtu = mtu_of_host(f);
+    if (world_of(f)->few_ports) config->port_last = config->port_first + FEW_PORTS;
     config->rx_window = (uint32_t)(percent(f, 20) ? fabric_between(f, 2048, 6000) : scaled(f, 8192, 1 << 20));
     config->tx_inline = (uint32_t)fabric_between(f, 0, 256);
     config->tx_ip_checksum = percent(f, 50);
@@ -90,7 +112,9 @@ static void plan_wires(struct world *w)
                               .down = percent(f, 70),
                               .tell = percent(f, 50)};
         t->until = RTE_MIN(t->at + scaled(f, MS, 5000 * MS), w->heal_at);
-        if (percent(f, 40)) t->mtu = (uint16_t)fabric_between(f, 296, 1400);
+        uint64_t least = f->v6 ? mtu_least(f) : 296;
+        if (percent(f, 40)) t->mtu = (uint16_t)fabric_between(f, least, w->jumbo ? 8000 : 1400);
+        t->reboot = percent(f, 15);
     }
 }
 
