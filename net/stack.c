@@ -42,6 +42,7 @@ void net_stack_config_default(struct net_stack_config *config)
         .tlp_ack_delay_ns = UINT64_C(1000000),
         .time_wait_ns = UINT64_C(60000000000),
         .delayed_ack_ns = UINT64_C(1000000),
+        .quick_acks = 4,
     };
     net_tcp_tuning_default(&config->tuning);
 }
@@ -87,7 +88,7 @@ static bool config_valid(const struct net_stack_config *k)
 {
     return k->mtu >= MTU_LEAST && addresses_valid(k) && k->vlan < 4095 && k->max_connections > 0 &&
            k->max_connections < TCP_REF_SYN / 2 && k->max_half_open > 0 && k->max_half_open < TCP_REF_SYN / 2 &&
-           k->port_first > 0 && k->port_first <= k->port_last && k->tcp_cc < NET_TCP_CC_COUNT &&
+           k->port_first > 0 && k->port_first <= k->port_last && k->tcp_cc < NET_TCP_CC_COUNT && k->quick_acks < TCP_QUICK_ALWAYS &&
            k->rx_window >= RX_WINDOW_LEAST && k->rx_window >> TCP_SCALE_MAX <= UINT16_MAX && k->rto_min_ns > 0 &&
            k->rto_min_ns <= k->rto_max_ns && k->pools && k->loop && k->tx &&
            k->tx_inline + TCP_FRAME_HEADER_MAX + TCP_OPTIONS_MAX <= BUF_SMALL_ROOM;
@@ -170,6 +171,7 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     st->challenge_rate = (struct rate_limit){.interval_ns = 1000000, .burst = 100};
     st->duplicate_rate = (struct rate_limit){.interval_ns = 10000, .burst = 1000};
     st->icmp_rate = (struct rate_limit){.interval_ns = 1000000, .burst = 100};
+    st->reset_rate = (struct rate_limit){.interval_ns = 100000, .burst = 1000};
     while (config->rx_window >> st->rcv_scale > UINT16_MAX) st->rcv_scale++;
     offloads(st);
     neighbours_init(&st->neighbours);

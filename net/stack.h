@@ -38,7 +38,9 @@ enum net_tcp_ecn { NET_TCP_ECN_PASSIVE, NET_TCP_ECN_OFF, NET_TCP_ECN_ON };
 /* What may differ from connection to connection. */
 struct net_tcp_tuning {
     bool keepalive;            /* probe an idle peer: RFC 1122 4.2.3.6 */
-    bool nagle;                /* RFC 9293 3.7.4 */
+    bool nagle;                /* RFC 9293 3.7.4, in Minshall's form: only behind another small segment */
+    bool quick_ack;            /* each segment is acknowledged at once */
+    enum net_tcp_cc tcp_cc;    /* congestion control; of net_stack_config's tuning it is net_stack_config.tcp_cc */
     uint64_t keep_idle_ns;     /* after so long without a word from the peer */
     uint64_t keep_interval_ns; /* between probes */
     uint32_t keep_count;       /* so many without an answer: it is given up; at most 255 */
@@ -78,6 +80,7 @@ struct net_stack_config {
     uint64_t time_wait_ns;
     struct net_tcp_tuning tuning; /* of each new connection */
     uint64_t delayed_ack_ns;
+    unsigned quick_acks; /* of a new connection, the first so many (at most 6) are not delayed: a slow starter grows by them */
     enum net_tcp_cc tcp_cc; /* congestion control */
     enum net_tcp_ecn tcp_ecn;
     struct buf_pools *pools;
@@ -128,13 +131,16 @@ int net_connect_from(struct net_stack *stack, struct net_endpoint from, struct n
 /* enum values of "cubic" and the like, of "passive", "off", "on"; -EINVAL: no such name. */
 int net_tcp_cc_find(const char *name);
 int net_tcp_ecn_find(const char *name);
+/* Of "full", "never", "always". */
+int net_syn_cookies_find(const char *name);
 
-/* Both off; two hours, 75 s, 9 probes; no user timeout. */
+/* All off, cubic; two hours, 75 s, 9 probes; no user timeout. */
 void net_tcp_tuning_default(struct net_tcp_tuning *t);
 /* For a stream of this stack. 0; -EINVAL; -ENOSPC: too many different settings are in use at a time (255). Its timers
  * begin anew. */
 int net_tcp_tune(struct stream *s, const struct net_tcp_tuning *t);
 void net_tcp_tuning_of(const struct stream *s, struct net_tcp_tuning *t); /* what is in force */
+void net_stack_tuning(const struct net_stack *stack, struct net_tcp_tuning *t); /* of each new connection */
 
 const struct net_metrics *net_stack_metrics(const struct net_stack *stack);
 /* Connections in any state but TIME-WAIT and half-open. */

@@ -70,7 +70,7 @@ struct net_stack {
     struct claim claim;
     uint64_t random;
     uint64_t key_secret[2]; /* tcp_tuple.h */
-    struct rate_limit challenge_rate, duplicate_rate, icmp_rate;
+    struct rate_limit challenge_rate, duplicate_rate, icmp_rate, reset_rate;
 };
 
 static inline struct tcp_conn *stack_conn(const struct net_stack *st, uint32_t index)

@@ -232,8 +232,7 @@ void stream_names(const struct stream *s, struct net_endpoint *local, struct net
 bool stack_has(const struct net_stack *st, const struct net_addr *addr); /* one of our addresses */
 /* Frames to this port are ours, where the kernel shares the address; until the end. 0 or -errno. */
 int stack_claim(struct net_stack *st, uint16_t port);
-/* The name of the congestion control of s, or where s is NULL of connections to come. */
-const char *stack_congestion(const struct net_stack *st, const struct stream *s);
+const char *congestion_name(enum net_tcp_cc cc);
 /* Payload bytes of a full segment. */
 uint16_t stream_mss(const struct stream *s);
 /* Bytes that were put behind what is queued, into the room of its last buffer; 0: they need one of their own. */

@@ -57,6 +57,8 @@ enum tcp_conn_flag {
     TCPF_FIN_SEEN = 1u << 16,     /* the peer's FIN came out of order; fin_seq is its number */
     TCPF_NAGLE = 1u << 17,        /* a small segment waits while something is in flight */
     TCPF_RX_FULL = 1u << 18,      /* received bytes hold all the memory that they may */
+    TCPF_QUICK = 7u << 19,        /* so many ACKs more are not delayed; TCP_QUICK_ALWAYS: none ever is */
+    TCPF_SMALL = 1u << 22,        /* with TCPF_NAGLE: a small segment is in flight, or was when there was last none */
     TCPF_ECN = 1u << 24,          /* see tcp_ecn.h */
     TCPF_ECE = 1u << 25,
     TCPF_CWR = 1u << 26,
@@ -67,6 +69,8 @@ enum tcp_conn_flag {
 };
 
 #define TCP_NEVER UINT64_MAX
+#define TCP_QUICK_ONE (1u << 19) /* a unit of TCPF_QUICK */
+#define TCP_QUICK_ALWAYS 7u
 #define TCP_CONN_BYTES 448u         /* seven cache lines; what only trouble needs is lent: tcp_pools.h */
 #define TCP_CC_WORDS 6u
 #define TCP_TS_SHIFT 20u           /* a tick of our timestamp clock is 2^20 ns */

@@ -154,7 +154,7 @@ bool tcp_frame_send_syn_ack(struct net_stack *st, const struct tcp_header *h, co
 /* A segment that stands alone. ts: NULL, or val and ecr. */
 bool tcp_frame_send_bare(struct net_stack *st, const struct tcp_header *h, tcp_seq seq, tcp_seq ack, uint8_t flags,
                          const uint32_t *ts);
-/* The answer to a segment for no connection. RFC 9293 3.10.7.1. */
+/* The answer to a segment for no connection: RFC 9293 3.10.7.1. Rate-limited: who scans or floods is not echoed. */
 void tcp_frame_refuse(struct net_stack *st, const struct tcp_segment *s);
 
 /* tcp_timer.c */

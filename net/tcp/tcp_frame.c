@@ -368,6 +368,10 @@ bool tcp_frame_send_bare(struct net_stack *st, const struct tcp_header *h, tcp_s
 void tcp_frame_refuse(struct net_stack *st, const struct tcp_segment *s)
 {
     if (s->flags & TCP_RST) return;
+    if (!rate_take(&st->reset_rate, st->now)) {
+        metric_add(&st->metrics.resets_withheld, 1);
+        return;
+    }
     struct tcp_header h;
     uint32_t len = s->len + (s->flags & TCP_SYN ? 1 : 0) + (s->flags & TCP_FIN ? 1 : 0);
     tcp_header_reply(st, &h, s);

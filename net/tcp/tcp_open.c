@@ -91,7 +91,7 @@ struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key, const struct
     c->peer_mss = TCP_MSS_DEFAULT;
     c->rcv_mss = TCP_MSS_DEFAULT;
     c->rexmt_at = c->output_at = c->linger_at = c->armed_at = TCP_NEVER;
-    if (st->config.tuning.nagle) c->flags |= TCPF_NAGLE;
+    tcp_tuning_start(st, c);
     tcp_table_insert(&st->table, key, index);
     metric_add(&st->metrics.half_open, 1);
     return c;

@@ -174,11 +174,21 @@ static bool probe(struct net_stack *st, struct tcp_conn *c)
     return true;
 }
 
-/* RFC 9293 3.7.4: by option, a small segment waits for the acknowledgement of what went before. */
-static bool nagle_holds(const struct tcp_conn *c) { return c->flags & TCPF_NAGLE && c->snd_nxt != c->snd_una; }
+/*
+ * RFC 9293 3.7.4, by option: a small segment waits while another is unacknowledged. Full ones in flight do not hold it
+ * (Minshall's form), so that the end of a large write does not wait for the peer's delayed ACK. False: it goes, and is
+ * remembered.
+ */
+static bool nagle_holds(struct tcp_conn *c)
+{
+    if (likely(!(c->flags & TCPF_NAGLE))) return false;
+    if (c->flags & TCPF_SMALL) return c->snd_nxt != c->snd_una;
+    c->flags |= TCPF_SMALL;
+    return false;
+}
 
 /* The next segment is sent if it is full, or the last of the queue, or large for this peer. RFC 9293 3.8.6.2.1. */
-static bool worth_sending(const struct tcp_conn *c, uint32_t len, uint32_t unsent)
+static bool worth_sending(struct tcp_conn *c, uint32_t len, uint32_t unsent)
 {
     return len >= c->mss || (len == unsent && !nagle_holds(c)) || len >= c->snd_wnd_max / 2;
 }
@@ -289,6 +299,14 @@ void tcp_output_answer(struct net_stack *st, struct tcp_conn *c, const struct tc
     tcp_header_set_mac(&c->header, mac);
 }
 
+/* At the start, or by option, no ACK is delayed. */
+static bool ack_quick(struct net_stack *st, struct tcp_conn *c)
+{
+    if (!tcp_frame_send(st, c, acceptable_seq(c), TCP_ACK, NULL, 0, 0)) return false;
+    if ((c->flags & TCPF_QUICK) != TCP_QUICK_ALWAYS * TCP_QUICK_ONE) c->flags -= TCP_QUICK_ONE;
+    return true;
+}
+
 /* An ACK that no data carried: at once when owed, else a little later in the hope of data. RFC 9293 3.8.6.3. */
 static bool ack_output(struct net_stack *st, struct tcp_conn *c)
 {
@@ -302,6 +320,7 @@ static bool ack_output(struct net_stack *st, struct tcp_conn *c)
             if (!tcp_frame_send(st, c, acceptable_seq(c), TCP_ACK, NULL, 0, 0)) return false;
         ack_sent(c);
     } else if (c->rcv_nxt != c->last_ack && c->output_at == TCP_NEVER) {
+        if (unlikely(c->flags & TCPF_QUICK)) return ack_quick(st, c);
         c->output_at = st->now + st->config.delayed_ack_ns;
         tcp_timer_by(st, c, c->output_at);
     }

@@ -9,6 +9,8 @@ from harness import POLARKV, Polarkv, Process, Raw, free_ports, main, resp, run,
 
 OPTIONS = ["config", "listen", "memcache-port", "resp-port", "protected", "password", "cores", "poll", "memory-limit",
            "max-value", "max-connections", "huge-pages", "vdev", "port", "ip", "mtu", "log-level", "print-config",
+           "syn-cookies", "max-half-open", "rx-memory", "keepalive", "keepalive-interval", "keepalive-count",
+           "user-timeout", "tcp-congestion-control",
            "version", "help"]
 
 def polarkv(*options, limit=30):
@@ -43,6 +45,14 @@ class BadInput(unittest.TestCase):
             (["--max-value", "1"], ["max-value", "1"]),
             (["--poll", "sometimes"], ["poll", "sometimes", "adaptive", "busy"]),
             (["--nap", "5x"], ["nap", "5x"]),
+            (["--syn-cookies", "sometimes"], ["syn-cookies", "sometimes", "never"]),
+            (["--max-half-open", "0"], ["max-half-open", "0"]),
+            (["--rx-memory", "12q"], ["rx-memory", "12q"]),
+            (["--keepalive", "soon"], ["keepalive", "soon"]),
+            (["--keepalive-interval", "0"], ["keepalive-interval", "0"]),
+            (["--keepalive-count", "128"], ["keepalive-count", "128", "127"]),
+            (["--user-timeout", "-1s"], ["user-timeout", "-1s"]),
+            (["--tcp-congestion-control", "bbr"], ["tcp-congestion-control", "bbr", "cubic"]),
             (["--protected=maybe"], ["protected", "maybe"]),
             (["--log-level", "loud"], ["log-level", "loud", "warn"]),
             (["--listen", "localhost.example.invalid"], ["listen", "localhost.example.invalid"]),
