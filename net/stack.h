@@ -39,6 +39,7 @@ enum net_tcp_ecn { NET_TCP_ECN_PASSIVE, NET_TCP_ECN_OFF, NET_TCP_ECN_ON };
 struct net_tcp_tuning {
     bool keepalive;            /* probe an idle peer: RFC 1122 4.2.3.6 */
     bool nagle;                /* RFC 9293 3.7.4, in Minshall's form: only behind another small segment */
+    bool fast_open;            /* our SYN carries what is queued, to servers that have given us a cookie: RFC 7413 */
     bool quick_ack;            /* each segment is acknowledged at once */
     enum net_tcp_cc tcp_cc;    /* congestion control; of net_stack_config's tuning it is net_stack_config.tcp_cc */
     uint64_t keep_idle_ns;     /* after so long without a word from the peer */
@@ -70,6 +71,9 @@ struct net_stack_config {
     uint32_t max_connections;
     uint32_t max_half_open; /* entries of the SYN cache, of about 64 bytes */
     enum net_syn_cookies syn_cookies;
+    uint32_t fast_open;        /* of each listener, connections opened by a SYN with data (RFC 7413) that wait for their
+                                * handshake's end at a time, at most 1024; 0: it takes no data with a SYN */
+    uint64_t fast_open_secret[2]; /* key of its cookies: the same for stacks of one address; 0, 0: drawn from secret */
     uint32_t max_boards;   /* connections in loss recovery at a time that get a scoreboard; 0: by max_connections */
     uint32_t rx_window;    /* bytes of receive buffer a connection, at most */
     uint64_t rx_memory;    /* bytes of buffers that all connections' unread payload may hold; 0: half of the frame pool */
@@ -127,6 +131,13 @@ int net_connect(struct net_stack *stack, struct net_endpoint to, uint64_t now_ns
 /* The same from an address of ours (any: chosen) and a port (0: chosen). -EADDRINUSE: from and to are taken together. */
 int net_connect_from(struct net_stack *stack, struct net_endpoint from, struct net_endpoint to, uint64_t now_ns,
                      struct stream **out);
+
+/* At the listener that net_listen_at was given this: net_stack_config.fast_open of its own. 0 or -ENOENT. */
+int net_fast_open(struct net_stack *stack, const struct net_endpoint *at, uint32_t pending);
+/* A stream of net_connect, in the same turn, with fast_open in its tuning. True: there is a cookie for its server, and its
+ * SYN waits for net_connect_go, so that data can be queued for it first. */
+bool net_connect_hold(struct stream *s);
+void net_connect_go(struct stream *s);
 
 /* enum values of "cubic" and the like, of "passive", "off", "on"; -EINVAL: no such name. */
 int net_tcp_cc_find(const char *name);

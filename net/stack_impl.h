@@ -8,6 +8,7 @@
 #include "net/stack.h"
 #include "net/tcp/conn.h"
 #include "net/tcp/tcp_cookie.h"
+#include "net/tcp/tcp_fast_open.h"
 #include "net/tcp/tcp_pools.h"
 #include "net/tcp/tcp_syncache.h"
 #include "net/tcp/tcp_table.h"
@@ -22,6 +23,7 @@ struct tcp_listener {
     uint16_t port;        /* host byte order; 0: free */
     stream_accept_fn *accept;
     void *arg;
+    uint32_t fast_open; /* connections opened by a SYN with data that it bears at a time; 0: none */
 };
 
 #define TCP_TUNINGS 256u
@@ -60,6 +62,7 @@ struct net_stack {
     struct tcp_time_wait time_wait;
     struct tcp_syncache syncache;
     struct tcp_cookies cookies;
+    struct tcp_fast_open fast_open;
     struct wheel wheel;
     uint64_t rx_memory;     /* bytes of buffers that hold unread payload */
     uint64_t rx_memory_scarce;

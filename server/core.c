@@ -152,6 +152,8 @@ static void half_open_config(struct net_stack_config *stack, const struct config
     stack->syn_cookies = (enum net_syn_cookies)net_syn_cookies_find(config->syn_cookies);
     stack->max_half_open = (uint32_t)config->max_half_open;
     stack->rx_memory = config->rx_memory;
+    stack->fast_open = (uint32_t)config->fast_open;
+    memcpy(stack->fast_open_secret, config->fast_open_secret, sizeof stack->fast_open_secret);
 }
 
 /* When a client is given up. */

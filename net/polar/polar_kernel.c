@@ -26,6 +26,7 @@ static void tuning_replay(const struct net_tcp_tuning *t, int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, sizeof no_delay);
+    if (t->fast_open) setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on);
     if (t->quick_ack) setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
@@ -52,6 +53,7 @@ static void options_replay(const struct polar_sock *s, int fd)
     setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &receive, sizeof receive);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &send, sizeof send);
+    if (s->fast_open) setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN, &s->fast_open, sizeof s->fast_open);
     tuning_replay(&s->tuning, fd);
     congestion_replay(s, fd);
 }

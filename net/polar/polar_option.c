@@ -325,6 +325,33 @@ static int set_quick_ack(struct polar_sock *s, const void *data, socklen_t len)
 
 static int get_quick_ack(struct polar_sock *s, struct option_value *out) { return put_int(out, s->tuning.quick_ack); }
 
+/* Connections opened by a SYN with data that may wait for their handshake's end: RFC 7413 5.1. 0: none. */
+static int set_fast_open(struct polar_sock *s, const void *data, socklen_t len)
+{
+    int v = value_int(data);
+    (void)len;
+    if (v < 0 || (s->state != SOCK_NEW && s->state != SOCK_LISTENING)) return -EINVAL;
+    s->fast_open = (uint32_t)v;
+    return s->state == SOCK_LISTENING ? net_fast_open(s->thread->stack, &s->bound_at, s->fast_open) : 0;
+}
+
+static int get_fast_open(struct polar_sock *s, struct option_value *out) { return put_int(out, (int)s->fast_open); }
+
+static int set_fast_open_connect(struct polar_sock *s, const void *data, socklen_t len)
+{
+    struct net_tcp_tuning t = s->tuning;
+    int v = value_int(data);
+    (void)len;
+    if (v < 0 || v > 1 || s->state != SOCK_NEW) return -EINVAL;
+    t.fast_open = v;
+    return tune(s, &t);
+}
+
+static int get_fast_open_connect(struct polar_sock *s, struct option_value *out)
+{
+    return put_int(out, s->tuning.fast_open);
+}
+
 static const struct option_row rows[] = {
     {SOL_SOCKET, SO_ERROR, 0, NULL, get_error},
     {SOL_SOCKET, SO_TYPE, 0, NULL, get_type},
@@ -346,6 +373,8 @@ static const struct option_row rows[] = {
     {IPPROTO_TCP, TCP_KEEPINTVL, sizeof(int), set_keep_interval, get_keep_interval},
     {IPPROTO_TCP, TCP_KEEPCNT, sizeof(int), set_keep_count, get_keep_count},
     {IPPROTO_TCP, TCP_USER_TIMEOUT, sizeof(int), set_user_timeout, get_user_timeout},
+    {IPPROTO_TCP, TCP_FASTOPEN, sizeof(int), set_fast_open, get_fast_open},
+    {IPPROTO_TCP, TCP_FASTOPEN_CONNECT, sizeof(int), set_fast_open_connect, get_fast_open_connect},
     {IPPROTO_TCP, TCP_MAXSEG, 0, NULL, get_max_segment},
     {IPPROTO_TCP, TCP_INFO, 0, NULL, get_info},
     {IPPROTO_TCP, TCP_CONGESTION, 1, set_congestion, get_congestion},

@@ -48,7 +48,7 @@ uint32_t stream_tail_append(struct stream *s, const void *data, uint32_t len)
 struct stream_mark stream_mark_end(const struct stream *s)
 {
     const struct tcp_conn *c = conn_of(s);
-    return (struct stream_mark){.stream = s, .identity = c->iss, .end = c->snd_una + c->txq.len};
+    return (struct stream_mark){.stream = s, .identity = c->iss, .end = c->snd_una + (c->state == TCPS_SYN_SENT) + c->txq.len};
 }
 
 bool stream_acked(const struct stream_mark *mark)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include "net/tcp/tcp_cc.h"
+#include "net/tcp/tcp_fast_open.h"
 #include "net/tcp/tcp_recovery.h"
 #include "net/tcp/tcp_rx_memory.h"
 #include "net/tso.h"
@@ -95,13 +96,15 @@ static void ack_carried(struct tcp_conn *c)
 static void syn_output(struct net_stack *st, struct tcp_conn *c)
 {
     if (!(c->flags & TCPF_SYN_DUE)) return;
-    if (!tcp_frame_send_syn(st, c)) {
+    int carried = tcp_frame_send_syn(st, c);
+    if (carried < 0) {
         out_of_buffers(st, c);
         return;
     }
     c->flags &= ~TCPF_SYN_DUE;
     ack_sent(c);
-    c->snd_nxt = c->snd_max = c->iss + 1;
+    c->snd_nxt = c->iss + 1;
+    c->snd_max = seq_max(c->snd_max, c->snd_nxt + (uint32_t)carried);
     if (c->retries == 0) {
         c->flags |= TCPF_TIMING;
         c->rtt_seq = c->snd_nxt;
@@ -331,6 +334,7 @@ static bool ack_output(struct net_stack *st, struct tcp_conn *c)
 static bool repair_output(struct net_stack *st, struct tcp_conn *c)
 {
     bool ok = true;
+    if (c->flags & TCPF_SYN_DUE && !tcp_fast_open_answer(st, c)) return false;
     if (c->flags & TCPF_BOARD && c->board->lost) ok = resend_lost(st, c);
     else if (c->flags & TCPF_RESEND_HEAD) ok = resend_head(st, c);
     if (ok && c->flags & TCPF_PROBE_DUE) ok = probe(st, c);
@@ -347,7 +351,7 @@ void tcp_output(struct net_stack *st, struct tcp_conn *c)
     }
     if (c->txq.len && c->snd_nxt == c->snd_una && st->now - c->sent_at > c->rto) tcp_cc_idle(c);
     bool ok = true;
-    if (unlikely(c->flags & (TCPF_RESEND_HEAD | TCPF_PROBE_DUE | TCPF_BOARD | TCPF_TLP_DUE))) ok = repair_output(st, c);
+    if (unlikely(c->flags & (TCPF_RESEND_HEAD | TCPF_PROBE_DUE | TCPF_BOARD | TCPF_TLP_DUE | TCPF_SYN_DUE))) ok = repair_output(st, c);
     if (c->txq.len || c->flags & TCPF_FIN_QUEUED) {
         ok = ok && data_output(st, c);
         if (c->snd_nxt != c->snd_una && (c->rexmt_at == TCP_NEVER || c->flags & TCPF_PERSIST)) tcp_rexmt_start(st, c);

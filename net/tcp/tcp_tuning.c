@@ -15,6 +15,7 @@ static bool tuning_valid(const struct net_tcp_tuning *t)
 static bool tuning_same(const struct net_tcp_tuning *a, const struct net_tcp_tuning *b)
 {
     return a->keepalive == b->keepalive && a->nagle == b->nagle && a->quick_ack == b->quick_ack &&
+           a->fast_open == b->fast_open &&
            a->tcp_cc == b->tcp_cc && a->keep_idle_ns == b->keep_idle_ns &&
            a->keep_interval_ns == b->keep_interval_ns && a->keep_count == b->keep_count &&
            a->user_timeout_ns == b->user_timeout_ns;

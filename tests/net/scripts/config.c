@@ -24,6 +24,8 @@ static const struct setting settings[] = {
     SETTING("time-wait", time_wait_ns),
     SETTING("delayed-ack", delayed_ack_ns),
     SETTING("quick-acks", quick_acks),
+    SETTING("fast-open", fast_open),
+    SETTING("fast-open-client", tuning.fast_open),
     SETTING("quick-ack", tuning.quick_ack),
     SETTING("connections", max_connections),
     SETTING("half-open", max_half_open),

@@ -246,6 +246,7 @@ static void peer_init(struct run *r, struct peer *peer, const char *name)
     peer->stack_port = 7;
     peer->win = 65535;
     peer->iss = 0xfffff000u; /* so that the numbers wrap early */
+    if (r->peer) strcpy(peer->cookie, r->peer->cookie);
 }
 
 static void frames_drop(struct run *r)
@@ -270,9 +271,9 @@ static void start(struct run *r)
     r->pool_count = 511;
     r->now = RUN_START_NS;
     r->tolerance = RUN_TOLERANCE_NS;
+    peer_init(r, r->peers, "a");
     r->peer = r->peers;
     r->peer_count = 1;
-    peer_init(r, r->peer, "a");
 }
 
 /* Returns the buffers that the stack has lost. */
