@@ -9,6 +9,7 @@
 #include "net/stack.h"
 #include "net/tcp/conn.h"
 #include "net/tcp/tcp_cookie.h"
+#include "net/tcp/tcp_fast_open.h"
 #include "net/tcp/tcp_pools.h"
 #include "net/tcp/tcp_syncache.h"
 #include "net/tcp/tcp_table.h"
@@ -23,6 +24,7 @@ struct tcp_listener {
     uint16_t port;        /* host byte order; 0: free */
     stream_accept_fn *accept;
     void *arg;
+    uint32_t fast_open; /* connections opened by a SYN with data that it bears at a time; 0: none */
 };
 
 #define TCP_TUNINGS 256u
@@ -61,6 +63,7 @@ struct net_stack {
     struct tcp_time_wait time_wait;
     struct tcp_syncache syncache;
     struct tcp_cookies cookies;
+    struct tcp_fast_open fast_open;
     struct wheel wheel;
     uint64_t rx_memory;     /* bytes of buffers that hold unread payload */
     uint64_t rx_memory_scarce;
@@ -72,7 +75,7 @@ struct net_stack {
     struct mld mld;
     uint64_t random;
     uint64_t key_secret[2]; /* tcp_tuple.h */
-    struct rate_limit challenge_rate, duplicate_rate, icmp_rate;
+    struct rate_limit challenge_rate, duplicate_rate, icmp_rate, reset_rate;
 };
 
 static inline struct tcp_conn *stack_conn(const struct net_stack *st, uint32_t index)

@@ -40,7 +40,7 @@ void tcp_ack_advance(struct net_stack *st, struct tcp_conn *c, const struct tcp_
     c->retries = 0;
     if (c->snd_una == c->snd_max) {
         c->rexmt_at = TCP_NEVER;
-        c->flags &= ~(TCPF_PERSIST | TCPF_PROBE_DUE | TCPF_PTO | TCPF_REO);
+        c->flags &= ~(TCPF_PERSIST | TCPF_PROBE_DUE | TCPF_PTO | TCPF_REO | TCPF_SMALL);
     } else {
         tcp_rexmt_start(st, c);
     }

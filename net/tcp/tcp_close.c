@@ -1,6 +1,7 @@
 /* How connections end: FIN in both directions, RST, failure, and the pool. RFC 9293 3.6. */
 #include <string.h>
 #include "net/tcp/tcp.h"
+#include "net/tcp/tcp_fast_open.h"
 #include "net/tcp/tcp_rx_memory.h"
 #include "net/tcp/tcp_tuning.h"
 
@@ -24,6 +25,7 @@ static void detach(struct net_stack *st, struct tcp_conn *c)
         metric_sub(&st->metrics.half_open, 1);
         metric_add(&st->metrics.connections, 1);
     }
+    if (c->flags & TCPF_FAST_OPEN) tcp_fast_open_end(st, c, false);
     wheel_disarm(&st->wheel, &c->timer);
     c->rexmt_at = c->output_at = c->linger_at = c->armed_at = TCP_NEVER;
     queues_free(c);

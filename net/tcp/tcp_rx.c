@@ -3,11 +3,12 @@
 #include <string.h>
 #include "net/tcp/tcp.h"
 #include "net/tcp/tcp_ecn.h"
+#include "net/tcp/tcp_fast_open.h"
 
 /* 24 days of clock_seconds, which are 2^30 ns each: an older ts_recent says nothing: RFC 7323 5.5. */
 #define TS_MAX_AGE (uint32_t)(UINT64_C(24) * 24 * 3600 * 1000000000 >> 30)
 
-#define FAST_PATH_NOT (TCPF_RX_FULL | TCPF_SLOW | TCPF_PERSIST | TCPF_FIN_QUEUED | TCPF_FIN_SEEN | TCPF_ECE)
+#define FAST_PATH_NOT (TCPF_RX_FULL | TCPF_SLOW | TCPF_PERSIST | TCPF_FIN_QUEUED | TCPF_FIN_SEEN | TCPF_ECE | TCPF_FAST_OPEN)
 
 static uint32_t clock_seconds(const struct net_stack *st) { return (uint32_t)(st->now >> 30); }
 
@@ -108,6 +109,7 @@ static bool rx_reset(struct net_stack *st, struct tcp_conn *c, const struct tcp_
         return false;
     }
     metric_add(&st->metrics.resets_received, 1);
+    if (c->flags & TCPF_FAST_OPEN) tcp_fast_open_end(st, c, true);
     tcp_conn_fail(st, c, c->state == TCPS_SYN_RCVD && !(c->flags & TCPF_PASSIVE) ? ECONNREFUSED : ECONNRESET);
     return false;
 }
@@ -187,6 +189,7 @@ static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
         return;
     }
     if (c->state == TCPS_SYN_RCVD && !rx_syn_again(st, c, s)) return;
+    if (unlikely(c->flags & TCPF_FAST_OPEN) && !tcp_fast_open_again(st, c, s)) return;
     if (!rx_sequence(st, c, s)) {
         rx_unacceptable_ack(st, c, s);
         return;
@@ -195,6 +198,7 @@ static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
     if (!rx_syn(st, c, s)) return;
     if (!(s->flags & TCP_ACK)) return;
     if (c->state == TCPS_SYN_RCVD && !rx_handshake_ack(st, c, s)) return;
+    if (unlikely(c->flags & TCPF_FAST_OPEN) && !tcp_fast_open_ack(st, c, s)) return;
     c->heard = st->ts_now;
     peer_mac(c, s);
     ts_take(st, c, s);

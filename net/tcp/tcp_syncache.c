@@ -100,6 +100,7 @@ bool tcp_handshake_take(struct tcp_handshake *hs, const struct tcp_segment *s)
 static void cookie_answer(struct net_stack *st, const struct tcp_segment *s, struct tcp_handshake *hs)
 {
     struct tcp_header h;
+    hs->flags &= (uint8_t)~TCP_HS_FAST_OPEN;
     uint32_t ts = tcp_cookie_make(st, s, hs);
     tcp_header_reply(st, &h, s);
     metric_add(&st->metrics.syn_cookies_sent, 1);
@@ -115,6 +116,7 @@ void tcp_syncache_open(struct net_stack *st, const struct tcp_segment *s, const 
         return;
     }
     if (tcp_ecn_syn_accepts(st, s->flags)) hs.flags |= TCP_HS_ECN;
+    if (s->flags & TCP_FAST_OPEN_ASKED) hs.flags |= TCP_HS_FAST_OPEN;
     if (tcp_conns_full(st)) {
         metric_add(&st->metrics.drop_tcp_limit, 1);
         return;
