@@ -1,8 +1,9 @@
 /*
  * No buffer, in turn at every place that takes one: a short transfer both ways is run again and again, and in run k the
- * k-th step of one host finds one of its pools empty, or with one or two buffers left. Each run must end as if nothing
- * had been: every byte there, both sides closed, no buffer lost. And no memory, in turn at every place that asks for it
- * when a stack is made.
+ * k-th step of one host finds one of its pools empty, or with one or two buffers left; then once more, and in run k the
+ * k-th allocation of all fails, of a buffer as of a scoreboard, a reassembly queue, a connection. Each run must end as
+ * if nothing had been: every byte there, both sides closed, no buffer lost. And no memory, in turn at every place that
+ * asks for it when a stack is made.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -12,6 +13,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <cmocka.h>
+#include "net/stack_impl.h"
+#include "net/tcp/tcp.h"
+#include "net/tcp/tcp_board.h"
 #include "tests/net/sim/wire.h"
 
 #define BYTES 20000u
@@ -20,6 +24,85 @@
 #define BUFFERS 255u
 #define TIME_LIMIT_NS UINT64_C(60000000000)
 #define STEPS_MAX 2000u
+
+/* ---- allocations that fail ---- */
+
+#define SITES_MAX 64u
+#define SITES_LEAST 8u
+#define NEVER UINT32_MAX
+
+static unsigned allocations, fails_at = NEVER;
+static bool failed_now;
+static const void *sites[SITES_MAX]; /* where one has failed */
+static unsigned site_count;
+
+/* Whether the allocation that `site` asks for is the one to fail. */
+static bool fault(const void *site)
+{
+    if (allocations++ != fails_at) return false;
+    failed_now = true;
+    unsigned i = 0;
+    while (i < site_count && sites[i] != site) i++;
+    if (i == site_count && i < SITES_MAX) sites[site_count++] = site;
+    return true;
+}
+
+#define FAULT() fault(__builtin_return_address(0))
+
+void *__real_calloc(size_t n, size_t size);
+void *__real_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset);
+struct tcp_board *__real_tcp_board_get(struct net_stack *st, struct tcp_conn *c);
+void __real_tcp_board_room(struct net_stack *st, struct tcp_board *b);
+struct tcp_ooo *__real_tcp_ooo_get(struct net_stack *st, struct tcp_conn *c);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset);
+struct tcp_board *__wrap_tcp_board_get(struct net_stack *st, struct tcp_conn *c);
+void __wrap_tcp_board_room(struct net_stack *st, struct tcp_board *b);
+struct tcp_ooo *__wrap_tcp_ooo_get(struct net_stack *st, struct tcp_conn *c);
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return FAULT() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
+{
+    if (!FAULT()) return __real_mmap(at, bytes, protection, flags, fd, offset);
+    errno = ENOMEM;
+    return MAP_FAILED;
+}
+
+struct tcp_board *__wrap_tcp_board_get(struct net_stack *st, struct tcp_conn *c)
+{
+    return FAULT() ? NULL : __real_tcp_board_get(st, c);
+}
+
+void __wrap_tcp_board_room(struct net_stack *st, struct tcp_board *b)
+{
+    if (!FAULT()) __real_tcp_board_room(st, b);
+}
+
+struct tcp_ooo *__wrap_tcp_ooo_get(struct net_stack *st, struct tcp_conn *c)
+{
+    if (c->ooo) return c->ooo; /* takes none */
+    return FAULT() ? NULL : __real_tcp_ooo_get(st, c);
+}
+
+static rte_mempool_dequeue_t buffers_get;
+
+static int buffers_get_or_fail(struct rte_mempool *pool, void **objects, unsigned n)
+{
+    return FAULT() ? -ENOBUFS : buffers_get(pool, objects, n);
+}
+
+/* The pools of this test have no cache: each buffer that is taken comes from there. */
+static void buffers_watch(const struct rte_mempool *pool, bool on)
+{
+    struct rte_mempool_ops *ops = rte_mempool_get_ops(pool->ops_index);
+    assert_int_equal(pool->cache_size, 0);
+    if (on) buffers_get = ops->dequeue;
+    ops->dequeue = on ? buffers_get_or_fail : buffers_get;
+}
 
 struct side {
     struct sim_host *host;
@@ -98,6 +181,9 @@ static struct rte_mempool *pool_of(struct sim_host *h, unsigned pool)
 
 struct drought {
     unsigned host, pool, left, step;
+    bool v6;
+    unsigned allocation; /* this one fails, if watched */
+    bool watched;
 };
 
 static bool step_dry(struct sim_wire *w, const struct drought *d, uint64_t until)
@@ -115,12 +201,32 @@ static bool step_dry(struct sim_wire *w, const struct drought *d, uint64_t until
 
 static struct net_stack_config kept; /* what a host of the wire was made with */
 
+static struct net_addr addr_v6(unsigned host)
+{
+    return (struct net_addr){.bytes = {0x20, 1, 0x0d, 0xb8, [15] = (uint8_t)(1 + host)}};
+}
+
 static void configure(unsigned host, struct net_stack_config *config)
 {
-    (void)host;
+    net_stack_config_address(config, addr_v6(host), 64);
     kept = *config;
     config->max_connections = 16;
     config->rto_initial_ns = 10000000; /* a lost SYN costs little virtual time */
+}
+
+static void watch_begin(const struct sim_wire *w, const struct drought *d)
+{
+    if (!d->watched) return;
+    allocations = 0;
+    fails_at = d->allocation;
+    buffers_watch(w->hosts[0].pools.frame, true);
+}
+
+static void watch_end(const struct sim_wire *w, const struct drought *d)
+{
+    if (!d->watched) return;
+    fails_at = NEVER;
+    buffers_watch(w->hosts[0].pools.frame, false);
 }
 
 /* Returns the steps that the run took. */
@@ -136,22 +242,27 @@ static unsigned transfer(const struct drought *d)
         w.hosts[i].turn_arg = &sides[i];
     }
     assert_int_equal(net_listen(w.hosts[1].stack, 7, side_accept, &sides[1]), 0);
-    assert_int_equal(net_connect(w.hosts[0].stack, net_endpoint_v4(sim_ip(1), 7), w.now, &sides[0].stream), 0);
+    struct net_endpoint to = {d->v6 ? addr_v6(1) : net_addr_v4(sim_ip(1)), 7};
+    assert_int_equal(net_connect(w.hosts[0].stack, to, w.now, &sides[0].stream), 0);
+    watch_begin(&w, d);
     uint64_t until = w.now + TIME_LIMIT_NS;
     unsigned steps = 0;
     bool more = true;
     for (; more && steps < 100 * STEPS_MAX; steps++) {
         more = steps == d->step ? step_dry(&w, d, until) : sim_wire_step(&w, until);
-        if (steps == d->step) sim_wire_turn(&w); /* the applications look again */
+        if (steps == d->step || failed_now) sim_wire_turn(&w); /* the applications look again */
+        failed_now = false;
     }
+    watch_end(&w, d);
     bool good = true;
     for (unsigned i = 0; i < SIM_HOSTS; i++)
         good = good && sides[i].received == BYTES && !sides[i].bad && !sides[i].failed && sides[i].closed;
     uint32_t leaked = sim_wire_destroy(&w);
     if (!good || leaked)
-        fail_msg("host %u, pool %u with %u left in step %u: received %u and %u of %u, failed %d %d, %u buffers lost",
-                 d->host, d->pool, d->left, d->step, sides[0].received, sides[1].received, BYTES, sides[0].failed,
-                 sides[1].failed, leaked);
+        fail_msg("allocation %u; host %u, pool %u with %u left in step %u: received %u and %u of %u, failed %d %d, %u "
+                 "buffers lost",
+                 d->watched ? d->allocation : 0, d->host, d->pool, d->left, d->step, sides[0].received,
+                 sides[1].received, BYTES, sides[0].failed, sides[1].failed, leaked);
     return steps;
 }
 
@@ -167,26 +278,22 @@ static void test_each_step_without_buffers(void **state)
                     transfer(&(struct drought){.host = host, .pool = pool, .left = left, .step = step});
 }
 
+static void test_each_allocation_of_a_transfer_fails(void **state)
+{
+    (void)state;
+    for (unsigned v6 = 0; v6 < 2; v6++) {
+        unsigned n = 0;
+        site_count = 0;
+        do {
+            transfer(&(struct drought){.step = UINT32_MAX, .v6 = v6, .watched = true, .allocation = n});
+        } while (allocations > n++);
+        print_message("IPv%u: %u allocations failed in turn, at %u places\n", v6 ? 6 : 4, n - 1, site_count);
+        assert_true(n > 100);
+        assert_in_range(site_count, SITES_LEAST, SITES_MAX - 1);
+    }
+}
+
 /* ---- memory for a new stack ---- */
-
-static unsigned allocations, fails_at = UINT32_MAX;
-
-void *__real_calloc(size_t n, size_t size);
-void *__real_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset);
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return allocations++ == fails_at ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
-{
-    if (allocations++ != fails_at) return __real_mmap(at, bytes, protection, flags, fd, offset);
-    errno = ENOMEM;
-    return MAP_FAILED;
-}
 
 static void transmit_none(void *arg, struct rte_mbuf **frames, uint16_t n)
 {
@@ -214,7 +321,7 @@ static void test_each_allocation_of_a_stack_fails(void **state)
             assert_int_equal(rc, -ENOMEM);
         refused += rc != 0;
     }
-    fails_at = UINT32_MAX;
+    fails_at = NEVER;
     net_stack_destroy(&stack);
     assert_true(refused >= 4);
     assert_int_equal(sim_wire_destroy(&w), 0);
@@ -224,6 +331,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_step_without_buffers),
+        cmocka_unit_test(test_each_allocation_of_a_transfer_fails),
         cmocka_unit_test(test_each_allocation_of_a_stack_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
