@@ -281,12 +281,13 @@ static inline bool segment_tuple(const struct net_stack *st, struct tcp_segment 
         memcpy(addrs, ip + offsetof(struct rte_ipv4_hdr, src_addr), 8);
         *sum = (addrs[0] & UINT32_MAX) + (addrs[0] >> 32);
         s->key = tcp_key_v4(st->key_secret, addrs[0], s->ports);
+        s->flags = tcp_ecn_marked(ip, false) ? TCP_CE : 0;
     } else {
         memcpy(addrs, ip + offsetof(struct rte_ipv6_hdr, src_addr), sizeof addrs);
         *sum = checksum_sum(addrs, sizeof addrs);
         s->key = tcp_key_v6(st->key_secret, addrs, addrs + 2, s->ports);
+        s->flags = tcp_ecn_marked(ip, true) ? TCP_CE : 0;
     }
-    s->flags = tcp_ecn_marked(ip, s->v6) ? TCP_CE : 0;
     return (uint16_t)s->ports != 0 && s->ports >> 16 != 0;
 }
 

@@ -24,6 +24,8 @@ static void parse_check(const uint8_t *options, uint32_t len)
     if (n > TCP_OPTIONS_MAX || n % 4 || !tcp_options_parse(again, n, &p)) abort();
     if (p.mss != o.mss || p.has_scale != o.has_scale || p.has_ts != o.has_ts || p.sack_permitted != o.sack_permitted)
         abort();
+    if (p.has_fast_open != o.has_fast_open || p.fast_open_len != o.fast_open_len) abort();
+    if (o.fast_open_len && memcmp(p.fast_open, o.fast_open, o.fast_open_len) != 0) abort();
     if (o.has_ts && (p.ts_val != o.ts_val || p.ts_ecr != o.ts_ecr)) abort();
 }
 
