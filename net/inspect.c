@@ -39,9 +39,16 @@ static void endpoints_read(const struct tcp_tuple *t, struct net_tcp_info *out)
     out->remote = (struct net_endpoint){t->remote, tcp_tuple_remote_port(t->ports)};
 }
 
+static uint64_t idle_ns(const struct net_stack *st, const struct tcp_conn *c)
+{
+    uint64_t heard = (uint64_t)(st->ts_now - c->heard) << TCP_TS_SHIFT;
+    if (c->state <= TCPS_SYN_RCVD || c->snd_max == c->iss + 1) return UINT64_MAX;
+    return heard > TCP_FINE_MAX_NS / 2 ? heard : tcp_fine_since(c->sent_at, st->now);
+}
+
 static void conn_read(const struct tcp_conn *c, struct net_tcp_info *out)
 {
-    const struct net_stack *st = c->stack;
+    const struct net_stack *st = tcp_stack_of(c);
     struct tcp_tuple t;
     *out = (struct net_tcp_info){
         .state = state_numbers[c->state],
@@ -66,16 +73,16 @@ static void conn_read(const struct tcp_conn *c, struct net_tcp_info *out)
         .out_of_order = c->ooo ? c->ooo->bytes : 0,
         .srtt_ns = c->srtt,
         .rttvar_ns = c->rttvar,
-        .rto_ns = c->rto,
-        .idle_ns = c->sent_at ? st->now - c->sent_at : UINT64_MAX,
+        .rto_ns = tcp_fine_ns(c->rto),
+        .idle_ns = idle_ns(st, c),
     };
-    tcp_header_tuple(&c->header, &t);
+    tcp_conn_tuple(c, &t);
     endpoints_read(&t, out);
 }
 
 int net_stream_info(const struct stream *s, struct net_tcp_info *out)
 {
-    if (s->ops != &tcp_stream_ops) return -EOPNOTSUPP;
+    if (s->ops->send != tcp_stream_ops.send) return -EOPNOTSUPP;
     conn_read((const struct tcp_conn *)(const void *)((const char *)s - offsetof(struct tcp_conn, stream)), out);
     return 0;
 }

@@ -65,7 +65,7 @@ static uint64_t key_of(const void *arg, uint32_t ref)
     const struct net_stack *st = arg;
     if (ref & TCP_REF_TIME_WAIT) return st->time_wait.records[ref & ~TCP_REF_TIME_WAIT].key;
     if (ref & TCP_REF_SYN) return st->syncache.entries[ref & ~TCP_REF_SYN].key;
-    return stack_conn(st, ref)->key;
+    return tcp_conn_key(st, stack_conn(st, ref));
 }
 
 static bool prefix_valid(const struct net_prefix *p) { return p->len <= (net_addr_is_v4(&p->addr) ? 32 : 128); }
@@ -97,7 +97,7 @@ static int pools_init(struct net_stack *st)
 {
     const struct net_stack_config *k = &st->config;
     uint32_t boards = k->max_boards ? k->max_boards : RTE_MAX(k->max_connections / CONNECTIONS_A_BOARD, BOARDS_LEAST);
-    return tcp_pools_init(&st->pools, boards, k->pools->frame->size / 4);
+    return tcp_pools_init(&st->pools, boards, k->max_connections, k->pools->frame->size / 4);
 }
 
 static uint64_t rx_memory_default(const struct buf_pools *pools)
@@ -173,7 +173,8 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     offloads(st);
     neighbours_init(&st->neighbours);
     claim_init(st);
-    wheel_init(&st->wheel, 0);
+    st->stream_ops = tcp_stream_ops;
+    tcp_templates_init(st);
     tcp_cookies_init(&st->cookies);
     tcp_tunings_init(st);
     if (!config->rx_memory) st->config.rx_memory = rx_memory_default(config->pools);
@@ -181,6 +182,7 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     int rc = -ENOMEM;
     st->conns = net_region_map((size_t)config->max_connections * TCP_CONN_BYTES);
     if (!st->conns) goto free_stack;
+    wheel_init(&st->wheel, 0, st->conns + offsetof(struct tcp_conn, timer), TCP_CONN_BYTES);
     if ((rc = tcp_time_wait_init(&st->time_wait, config->max_connections)) != 0) goto unmap_conns;
     if ((rc = tcp_syncache_init(&st->syncache, config->max_half_open)) != 0) goto fini_time_wait;
     uint32_t keys = 2 * config->max_connections + config->max_half_open;
@@ -394,7 +396,7 @@ static void conn_prefetch(const struct net_stack *st, uint32_t ref)
 {
     if (ref >= TCP_REF_SYN) return; /* an entry, a record, nothing */
     const uint8_t *p = (const uint8_t *)stack_conn(st, ref);
-    for (unsigned line = 0; line < 5; line++) rte_prefetch0(p + 64 * line);
+    for (unsigned line = 0; line < 4; line++) rte_prefetch0(p + 64 * line);
 }
 
 static void input_burst(struct net_stack *st, struct rte_mbuf **frames, uint16_t n)

@@ -27,27 +27,26 @@ static void test_against_list(void **state)
     static uint64_t at[NODES]; /* 0: not armed */
     uint64_t now = UINT64_C(123456789012);
     unsigned fired = 0;
-    wheel_init(&w, now);
+    wheel_init(&w, now, nodes, sizeof *nodes);
     for (unsigned step = 0; step < 200000; step++) {
         unsigned i = (unsigned)(random_u64() % NODES);
         if (random_u64() % 8 == 0) {
-            wheel_disarm(&w, &nodes[i]);
+            wheel_disarm(&w, i);
             at[i] = 0;
         } else {
             at[i] = now + random_span();
-            wheel_arm(&w, &nodes[i], at[i]);
+            wheel_arm(&w, i, wheel_tick(at[i]));
         }
         now += random_u64() % 4 ? random_span() >> 6 : 0;
-        struct wheel_node *node;
-        while ((node = wheel_pop(&w, now)) != NULL) {
-            unsigned k = (unsigned)(node - nodes);
+        uint32_t k;
+        while ((k = wheel_pop(&w, now)) != WHEEL_NONE) {
             assert_true(at[k] != 0);
             assert_true(at[k] <= now); /* not early */
             at[k] = 0;
             fired++;
         }
         uint64_t first = UINT64_MAX;
-        for (unsigned k = 0; k < NODES; k++) {
+        for (k = 0; k < NODES; k++) {
             if (!at[k]) continue;
             assert_true(at[k] + 2 * TICK_NS > now); /* not late */
             if (at[k] < first) first = at[k];
