@@ -88,12 +88,11 @@ int net_stream_info(const struct stream *s, struct net_tcp_info *out)
 }
 
 /* Of a connection that is not one: half-open, or in TIME-WAIT. */
-static bool record_read(uint64_t key, const struct tcp_tuple *t, uint8_t state, struct net_tcp_info *out)
+static unsigned record_read(const struct tcp_tuple *t, uint8_t state, struct net_tcp_info *out)
 {
-    if (key == 0) return false;
     *out = (struct net_tcp_info){.state = state, .congestion = ""};
     endpoints_read(t, out);
-    return true;
+    return 1;
 }
 
 /* Places in order: the pool's slots, half-open entries, the records of TIME-WAIT. */
@@ -107,10 +106,13 @@ unsigned net_stack_read_connections(const struct net_stack *st, uint32_t *at, st
             if (c->state != TCPS_FREE) conn_read(c, &out[n++]);
         } else if (*at < time_wait) {
             const struct tcp_syn_entry *e = &st->syncache.entries[*at - half_open];
-            n += record_read(e->key, &e->tuple, NET_TCP_SYN_RECV, &out[n]);
+            struct tcp_tuple t;
+            if (!e->sent) continue;
+            tcp_syn_entry_tuple(e, &t);
+            n += record_read(&t, NET_TCP_SYN_RECV, &out[n]);
         } else {
             const struct tcp_time_wait_record *r = &st->time_wait.records[*at - time_wait];
-            n += record_read(r->key, &r->tuple, NET_TCP_TIME_WAIT, &out[n]);
+            if (r->key) n += record_read(&r->tuple, NET_TCP_TIME_WAIT, &out[n]);
         }
     }
     if (*at >= end) *at = NET_READ_END;

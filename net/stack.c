@@ -64,7 +64,7 @@ static uint64_t key_of(const void *arg, uint32_t ref)
 {
     const struct net_stack *st = arg;
     if (ref & TCP_REF_TIME_WAIT) return st->time_wait.records[ref & ~TCP_REF_TIME_WAIT].key;
-    if (ref & TCP_REF_SYN) return st->syncache.entries[ref & ~TCP_REF_SYN].key;
+    if (ref & TCP_REF_SYN) return tcp_syn_entry_key(st, &st->syncache.entries[ref & ~TCP_REF_SYN]);
     return tcp_conn_key(st, stack_conn(st, ref));
 }
 
@@ -97,7 +97,7 @@ static int pools_init(struct net_stack *st)
 {
     const struct net_stack_config *k = &st->config;
     uint32_t boards = k->max_boards ? k->max_boards : RTE_MAX(k->max_connections / CONNECTIONS_A_BOARD, BOARDS_LEAST);
-    return tcp_pools_init(&st->pools, boards, k->max_connections, k->pools->frame->size / 4);
+    return tcp_pools_init(&st->pools, boards, k->max_connections + k->max_half_open, k->pools->frame->size / 4);
 }
 
 static uint64_t rx_memory_default(const struct buf_pools *pools)
@@ -466,7 +466,7 @@ uint64_t net_stack_deadline(const struct net_stack *st)
 {
     if (st->dirty_head || st->tx_count) return st->now; /* output has something to do */
     uint64_t at = RTE_MIN(wheel_deadline(&st->wheel), tcp_time_wait_deadline(&st->time_wait));
-    at = RTE_MIN(at, tcp_syncache_deadline(&st->syncache));
+    at = RTE_MIN(at, tcp_syncache_deadline(st));
     return RTE_MIN(at, RTE_MIN(st->neighbours.due, st->claim.due));
 }
 

@@ -66,7 +66,7 @@ struct net_stack_config {
     uint64_t secret[2];    /* keys for the connection hash, initial sequence numbers, ports: random, or a test's seed */
     uint16_t port_first, port_last; /* source ports for active opens */
     uint32_t max_connections;
-    uint32_t max_half_open; /* entries of the SYN cache, of about 64 bytes */
+    uint32_t max_half_open; /* entries of the SYN cache, of 48 bytes; 88 with IPv6 */
     enum net_syn_cookies syn_cookies;
     uint32_t max_boards;   /* connections in loss recovery at a time that get a scoreboard; 0: by max_connections */
     uint32_t rx_window;    /* bytes of receive buffer a connection, at most */

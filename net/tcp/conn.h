@@ -24,6 +24,7 @@
 #include <stdint.h>
 #include "base/stream.h"
 #include "net/tcp/seq.h"
+#include "net/tcp/tcp_tuple.h"
 #include "net/tcp/wheel.h"
 
 enum tcp_state {
@@ -85,12 +86,6 @@ struct net_stack;
 typedef uint32_t tcp_tick;
 typedef uint32_t tcp_fine;
 
-/* The two addresses of a connection of IPv6, from the stack's pool (tcp_pools.h). */
-struct tcp_v6 {
-    uint8_t addrs[32];       /* ours, then the peer's */
-    uint64_t sum;            /* of them */
-};
-
 /* A byte queue of segments, as a buf_chain; off is the sender's place in it. */
 struct tcp_queue {
     struct rte_mbuf *head, *tail;
@@ -100,10 +95,7 @@ struct tcp_queue {
 
 struct tcp_conn {
     /* whose segments they are, and what the expected next one touches */
-    union {
-        uint8_t v4[8];       /* the addresses as they lie in what we send: ours, then the peer's */
-        struct tcp_v6 *v6;   /* with TCPF_V6 */
-    } addrs;
+    union tcp_addrs addrs;   /* v6 with TCPF_V6 */
     uint32_t ports;          /* as they lie in what we send: ours, then the peer's */
     uint8_t mac[6];          /* where frames go */
     uint8_t state;
@@ -176,10 +168,7 @@ static inline tcp_tick tcp_tick_min(tcp_tick a, tcp_tick b)
     if (!a || !b) return a | b;
     return tcp_tick_before(b, a) ? b : a;
 }
-static inline bool tcp_tick_due(tcp_tick at, uint64_t now_ns)
-{
-    return at && (int32_t)((uint32_t)(now_ns >> WHEEL_TICK_SHIFT) - at) >= 0;
-}
+static inline bool tcp_tick_due(tcp_tick at, tcp_tick now) { return at && !tcp_tick_before(now, at); }
 
 static inline tcp_fine tcp_fine_at(uint64_t ns) { return (tcp_fine)(ns >> TCP_FINE_SHIFT); }
 static inline uint64_t tcp_fine_since(tcp_fine at, uint64_t now_ns)

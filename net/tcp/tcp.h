@@ -126,11 +126,14 @@ static inline uint16_t tcp_mss_local(const struct net_stack *st, bool v6)
 }
 
 /* tcp_flow.c: whose a connection is. */
+/* True: of IPv6; memory is taken for them, and there is some for each connection and half-open one. */
+bool tcp_addrs_set(struct net_stack *st, union tcp_addrs *a, const struct tcp_tuple *t);
+void tcp_addrs_drop(struct net_stack *st, union tcp_addrs *a, bool v6); /* gives it back */
+/* t's addresses; not its ports. */
+void tcp_addrs_tuple(const union tcp_addrs *a, bool v6, struct tcp_tuple *t);
 static inline bool tcp_conn_v6(const struct tcp_conn *c) { return c->flags & TCPF_V6; }
 static inline void tcp_conn_set_mac(struct tcp_conn *c, const uint8_t *mac) { memcpy(c->mac, mac, sizeof c->mac); }
-/* Takes memory for addresses of IPv6: there is some for each connection. */
 void tcp_conn_set_tuple(struct net_stack *st, struct tcp_conn *c, const struct tcp_tuple *t);
-/* Gives it back. */
 void tcp_conn_drop_tuple(struct net_stack *st, struct tcp_conn *c);
 void tcp_conn_tuple(const struct tcp_conn *c, struct tcp_tuple *t);
 uint64_t tcp_conn_key(const struct net_stack *st, const struct tcp_conn *c); /* tcp_tuple.h */

@@ -3,41 +3,54 @@
 #include "net/checksum.h"
 #include "net/tcp/tcp.h"
 
+bool tcp_addrs_set(struct net_stack *st, union tcp_addrs *a, const struct tcp_tuple *t)
+{
+    if (net_addr_is_v4(&t->remote)) {
+        memcpy(a->v4, &t->local.be32[3], 4);
+        memcpy(a->v4 + 4, &t->remote.be32[3], 4);
+        return false;
+    }
+    a->v6 = tcp_v6_get(st);
+    memcpy(a->v6->addrs, t->local.bytes, 16);
+    memcpy(a->v6->addrs + 16, t->remote.bytes, 16);
+    a->v6->sum = checksum_sum(a->v6->addrs, sizeof a->v6->addrs);
+    return true;
+}
+
+void tcp_addrs_drop(struct net_stack *st, union tcp_addrs *a, bool v6)
+{
+    if (v6) tcp_v6_put(st, a->v6);
+}
+
+void tcp_addrs_tuple(const union tcp_addrs *a, bool v6, struct tcp_tuple *t)
+{
+    if (v6) {
+        t->local = net_addr_v6(a->v6->addrs);
+        t->remote = net_addr_v6(a->v6->addrs + 16);
+        return;
+    }
+    uint32_t be[2];
+    memcpy(be, a->v4, sizeof be);
+    t->local = net_addr_v4_be(be[0]);
+    t->remote = net_addr_v4_be(be[1]);
+}
+
 void tcp_conn_set_tuple(struct net_stack *st, struct tcp_conn *c, const struct tcp_tuple *t)
 {
     c->ports = t->ports << 16 | t->ports >> 16;
-    if (net_addr_is_v4(&t->remote)) {
-        memcpy(c->addrs.v4, &t->local.be32[3], 4);
-        memcpy(c->addrs.v4 + 4, &t->remote.be32[3], 4);
-        return;
-    }
-    struct tcp_v6 *v6 = tcp_v6_get(st);
-    memcpy(v6->addrs, t->local.bytes, 16);
-    memcpy(v6->addrs + 16, t->remote.bytes, 16);
-    v6->sum = checksum_sum(v6->addrs, sizeof v6->addrs);
-    c->addrs.v6 = v6;
-    c->flags |= TCPF_V6;
+    if (tcp_addrs_set(st, &c->addrs, t)) c->flags |= TCPF_V6;
 }
 
 void tcp_conn_drop_tuple(struct net_stack *st, struct tcp_conn *c)
 {
-    if (!tcp_conn_v6(c)) return;
-    tcp_v6_put(st, c->addrs.v6);
+    tcp_addrs_drop(st, &c->addrs, tcp_conn_v6(c));
     c->flags &= ~TCPF_V6;
 }
 
 void tcp_conn_tuple(const struct tcp_conn *c, struct tcp_tuple *t)
 {
+    tcp_addrs_tuple(&c->addrs, tcp_conn_v6(c), t);
     t->ports = c->ports << 16 | c->ports >> 16;
-    if (tcp_conn_v6(c)) {
-        t->local = net_addr_v6(c->addrs.v6->addrs);
-        t->remote = net_addr_v6(c->addrs.v6->addrs + 16);
-        return;
-    }
-    uint32_t be[2];
-    memcpy(be, c->addrs.v4, sizeof be);
-    t->local = net_addr_v4_be(be[0]);
-    t->remote = net_addr_v4_be(be[1]);
 }
 
 uint64_t tcp_conn_key(const struct net_stack *st, const struct tcp_conn *c)

@@ -65,6 +65,16 @@ struct tcp_listener *tcp_listener_of(struct net_stack *st, const struct tcp_segm
 
 bool tcp_conns_full(const struct net_stack *st) { return st->conn_count == st->config.max_connections; }
 
+/* What has been touched of the pools that grow with connections. */
+static uint64_t memory_of(const struct net_stack *st)
+{
+    const struct tcp_table *t = &st->table;
+    return (uint64_t)st->conn_used * TCP_CONN_BYTES + (uint64_t)st->pools.v6.used * sizeof(struct tcp_v6) +
+           ((uint64_t)t->count + t->spill_used) * sizeof(struct tcp_bucket) +
+           (uint64_t)st->syncache.used * sizeof(struct tcp_syn_entry) +
+           (uint64_t)st->time_wait.used * sizeof(struct tcp_time_wait_record);
+}
+
 struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key, const struct tcp_tuple *t, const uint8_t *mac)
 {
     if (tcp_conns_full(st)) return NULL;
@@ -75,6 +85,7 @@ struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key, const struct
         st->conn_free = stack_conn(st, index)->next_dirty;
     } else {
         index = st->conn_used++;
+        metric_set(&st->metrics.tcp_memory, memory_of(st));
     }
     struct tcp_conn *c = stack_conn(st, index);
     memset(c, 0, sizeof *c);

@@ -38,14 +38,14 @@ static void pool_put(struct tcp_pool *p, void *slot)
 
 static size_t lines(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 
-int tcp_pools_init(struct tcp_pools *p, uint32_t boards, uint32_t connections, uint32_t ooo_buffers_max)
+int tcp_pools_init(struct tcp_pools *p, uint32_t boards, uint32_t flows, uint32_t ooo_buffers_max)
 {
     memset(p, 0, sizeof *p);
     p->ooo_buffers_max = ooo_buffers_max;
     if (pool_init(&p->boards, lines(sizeof(struct tcp_board)), boards) != 0) return -ENOMEM;
     if (pool_init(&p->pages, lines(PAGE_BYTES), boards / BOARDS_A_PAGE + PAGES_LEAST) != 0) goto fini_boards;
     if (pool_init(&p->ooos, lines(sizeof(struct tcp_ooo)), boards) != 0) goto fini_pages;
-    if (pool_init(&p->v6, sizeof(struct tcp_v6), connections) != 0) goto fini_ooos;
+    if (pool_init(&p->v6, sizeof(struct tcp_v6), flows) != 0) goto fini_ooos;
     return 0;
 fini_ooos:
     pool_fini(&p->ooos);

@@ -30,8 +30,8 @@ struct tcp_pools {
     uint32_t ooo_buffers, ooo_buffers_max;     /* held out of order by all connections */
 };
 
-/* boards: how many, and reassembly queues as many. 0 or -ENOMEM. */
-int tcp_pools_init(struct tcp_pools *p, uint32_t boards, uint32_t connections, uint32_t ooo_buffers_max);
+/* boards: how many, and reassembly queues as many. flows: connections, half-open ones too. 0 or -ENOMEM. */
+int tcp_pools_init(struct tcp_pools *p, uint32_t boards, uint32_t flows, uint32_t ooo_buffers_max);
 void tcp_pools_fini(struct tcp_pools *p);
 
 /* An empty board, owned by c (c->board); one that lies quiet with another connection if need be. NULL: none. */

@@ -52,7 +52,7 @@ void tcp_rtt_sample(struct net_stack *st, struct tcp_conn *c, uint64_t rtt_ns)
 void tcp_timer_rearm(struct net_stack *st, struct tcp_conn *c)
 {
     tcp_tick at = tcp_conn_deadline(st, c);
-    if (at) wheel_arm(&st->wheel, stack_conn_index(st, c), at);
+    if (at) wheel_arm(&st->wheel, stack_conn_index(st, c), at, st->now);
     else wheel_disarm(&st->wheel, stack_conn_index(st, c));
 }
 
@@ -138,8 +138,10 @@ static bool rexmt_due(struct net_stack *st, struct tcp_conn *c)
     return true;
 }
 
+/* What is due by the wheel's time: should nobody have turned it for hours, a deadline is still not taken for a later one. */
 static void conn_fire(struct net_stack *st, struct tcp_conn *c)
 {
+    tcp_tick now = (tcp_tick)st->wheel.now;
     if (c->linger_at && (int32_t)(st->ts_now - c->linger_at) >= 0) {
         if (!(c->flags & TCPF_ORPHAN)) {
             if (!tcp_watch_due(st, c)) return;
@@ -149,8 +151,8 @@ static void conn_fire(struct net_stack *st, struct tcp_conn *c)
             return;
         }
     }
-    if (tcp_tick_due(c->rexmt_at, st->now) && !rexmt_due(st, c)) return;
-    if (tcp_tick_due(c->output_at, st->now)) {
+    if (tcp_tick_due(c->rexmt_at, now) && !rexmt_due(st, c)) return;
+    if (tcp_tick_due(c->output_at, now)) {
         c->output_at = 0;
         if (c->rcv_nxt != c->last_ack) c->flags |= TCPF_ACK_NOW;
         stack_touch(st, c);

@@ -5,7 +5,7 @@
 #define LEVEL_BITS 6u
 #define SLOT_MASK (WHEEL_SLOTS - 1)
 /* One slot of the top level short of a full turn: a slot there never holds two turns. */
-#define REACH ((int32_t)(WHEEL_SLOTS - 1) << (LEVEL_BITS * (WHEEL_LEVELS - 1)))
+#define REACH ((int64_t)(WHEEL_SLOTS - 1) << (LEVEL_BITS * (WHEEL_LEVELS - 1)))
 
 void wheel_init(struct wheel *w, uint64_t now_ns, void *nodes, size_t stride)
 {
@@ -63,12 +63,13 @@ static void take_out(struct wheel *w, struct wheel_node *node, unsigned at)
     node->tick = 0;
 }
 
-void wheel_arm(struct wheel *w, uint32_t index, uint32_t tick)
+void wheel_arm(struct wheel *w, uint32_t index, uint32_t tick, uint64_t now_ns)
 {
-    uint32_t now = (uint32_t)w->now;
+    uint64_t now = now_ns >> WHEEL_TICK_SHIFT;
+    int64_t ahead = (int64_t)(now - w->now) + (int32_t)(tick - (uint32_t)now);
     wheel_disarm(w, index);
-    if ((int32_t)(tick - now) <= 0) tick = now + 1;
-    else if ((int32_t)(tick - now) > REACH) tick = now + (uint32_t)REACH;
+    if (ahead < 1) tick = (uint32_t)w->now + 1;
+    else if (ahead > REACH) tick = (uint32_t)(w->now + (uint64_t)REACH);
     node_of(w, index + 1)->tick = tick ? tick : 1;
     insert(w, index + 1);
 }

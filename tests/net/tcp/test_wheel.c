@@ -35,7 +35,7 @@ static void test_against_list(void **state)
             at[i] = 0;
         } else {
             at[i] = now + random_span();
-            wheel_arm(&w, i, wheel_tick(at[i]));
+            wheel_arm(&w, i, wheel_tick(at[i]), now);
         }
         now += random_u64() % 4 ? random_span() >> 6 : 0;
         uint32_t k;
@@ -57,8 +57,35 @@ static void test_against_list(void **state)
     assert_true(fired > 10000);
 }
 
+/* Days without a turn of the wheel, by which its ticks have wrapped: nothing gets lost, and it does not spin. */
+static void test_far_behind(void **state)
+{
+    (void)state;
+    static struct wheel w;
+    static struct wheel_node nodes[2];
+    uint64_t now = UINT64_C(5000000000);
+    wheel_init(&w, now, nodes, sizeof *nodes);
+    wheel_arm(&w, 0, wheel_tick(now + 1), now);
+    now += UINT64_C(25) * 24 * 3600 * 1000000000;
+    uint32_t due = wheel_tick(now + UINT64_C(1000000));
+    wheel_arm(&w, 1, due, now);
+    bool first = false;
+    unsigned early = 0;
+    for (uint32_t k; (k = wheel_pop(&w, now)) != WHEEL_NONE;) {
+        if (k == 0) {
+            first = true;
+            continue;
+        }
+        wheel_arm(&w, 1, due, now);
+        assert_true(++early < 1000);
+    }
+    assert_true(first);
+    assert_int_equal(wheel_pop(&w, now + UINT64_C(900000)), WHEEL_NONE);
+    assert_int_equal(wheel_pop(&w, now + UINT64_C(1000000) + TICK_NS), 1);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_list)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_list), cmocka_unit_test(test_far_behind)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
