@@ -404,7 +404,7 @@ static void conn_prefetch(const struct net_stack *st, uint32_t ref)
 {
     if (ref >= TCP_REF_SYN) return; /* an entry, a record, nothing */
     const uint8_t *p = (const uint8_t *)stack_conn(st, ref);
-    for (unsigned line = 0; line < 4; line++) rte_prefetch0(p + 64 * line);
+    for (unsigned line = 0; line < TCP_CONN_HOT_LINES; line++) rte_prefetch0(p + 64 * line);
 }
 
 static void input_burst(struct net_stack *st, struct rte_mbuf **frames, uint16_t n)

@@ -70,6 +70,7 @@ enum tcp_conn_flag {
 };
 
 #define TCP_CONN_BYTES 320u       /* five cache lines; what only trouble needs is lent: tcp_pools.h */
+#define TCP_CONN_HOT_LINES 4u     /* what an undisturbed segment touches */
 #define TCP_CC_WORDS 6u
 #define TCP_TS_SHIFT 20u          /* a tick of our timestamp clock is 2^20 ns */
 #define TCP_FINE_SHIFT 4u         /* the unit of tcp_fine is 2^4 ns */
@@ -139,11 +140,11 @@ struct tcp_conn {
     uint32_t ssthresh;       /* bytes */
     tcp_seq recover;         /* recovery ends when snd_una reaches this */
     struct tcp_ooo *ooo;     /* received out of order or twice; NULL: nothing */
-    struct tcp_board *board; /* what is in flight, once something is amiss (TCPF_BOARD), or only what to undo; or NULL */
 
     struct stream stream;    /* the handler's view; its ops are the stack's own: tcp_stack_of */
 
     /* seldom used */
+    struct tcp_board *board; /* what is in flight, once something is amiss (TCPF_BOARD), or only what to undo; or NULL */
     uint32_t linger_at;      /* timestamp clock: an orphan is reset; another is looked at (tcp_keepalive.c); 0: never */
     tcp_seq iss, fin_seq;
     tcp_seq cwr_seq;         /* snd_max when cwnd last came down, with TCPF_ECN */
@@ -158,7 +159,7 @@ struct tcp_conn {
 _Static_assert(sizeof(struct tcp_conn) <= TCP_CONN_BYTES, "fits its slot of the pool");
 _Static_assert(offsetof(struct tcp_conn, txq) == 64, "first line");
 _Static_assert(offsetof(struct tcp_conn, srtt) == 128, "second line");
-_Static_assert(offsetof(struct tcp_conn, stream) == 192, "third line");
+_Static_assert(offsetof(struct tcp_conn, board) == 64 * TCP_CONN_HOT_LINES, "fourth line");
 
 static inline tcp_tick tcp_tick_at(uint64_t ns) { return wheel_tick(ns); }
 static inline bool tcp_tick_before(tcp_tick a, tcp_tick b) { return (int32_t)(a - b) < 0; }

@@ -156,7 +156,7 @@ static inline void header_finish(const struct net_stack *st, struct rte_mbuf *m,
 }
 
 /* Copies len bytes of the queue behind the header. */
-static uint64_t payload_copy(uint8_t *to, const struct rte_mbuf *from, uint32_t off, uint32_t len)
+static void payload_copy(uint8_t *to, const struct rte_mbuf *from, uint32_t off, uint32_t len)
 {
     uint8_t *p = to;
     for (uint32_t left = len; left; from = from->next, off = 0) {
@@ -165,7 +165,6 @@ static uint64_t payload_copy(uint8_t *to, const struct rte_mbuf *from, uint32_t 
         p += n;
         left -= n;
     }
-    return checksum_sum(to, len);
 }
 
 /* Copies len bytes of the queue into frame buffers behind last, which ends the frame m; odd: at an odd byte of it. */
@@ -274,7 +273,8 @@ bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8
     m->data_len = (uint16_t)header;
     m->pkt_len = header;
     if (len > 0 && len <= st->config.tx_inline) {
-        sum += payload_copy(p + header, from, off, len);
+        payload_copy(p + header, from, off, len);
+        if (!(st->tx_flags & RTE_MBUF_F_TX_TCP_CKSUM)) sum += checksum_sum(p + header, len);
         m->data_len = (uint16_t)(header + len);
         m->pkt_len = header + len;
         metric_add(&st->metrics.tx_copied, len);

@@ -202,14 +202,12 @@ static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
     rx_fin(st, c, s, fin_seq);
 }
 
-static struct tcp_conn *segment_conn(struct net_stack *st, struct tcp_segment *s, uint32_t *ref)
+/* What the table's tag says at once, if it is right. */
+static inline struct tcp_conn *conn_guessed(struct net_stack *st, const struct tcp_segment *s)
 {
-    if (likely(s->guess < TCP_REF_SYN)) {
-        struct tcp_conn *c = stack_conn(st, s->guess);
-        if (likely(c->state > TCPS_CLOSED && tcp_conn_matches(c, s))) return c;
-    }
-    *ref = tcp_table_find(&st->table, s->key);
-    return *ref < TCP_REF_SYN ? stack_conn(st, *ref) : NULL;
+    if (unlikely(s->guess >= TCP_REF_SYN)) return NULL;
+    struct tcp_conn *c = stack_conn(st, s->guess);
+    return likely(c->state > TCPS_CLOSED && tcp_conn_matches(c, s)) ? c : NULL;
 }
 
 /* A segment of no connection. Not NULL: it has completed a handshake, and the connection goes on with it. */
@@ -231,15 +229,20 @@ struct tcp_conn *tcp_conn_find(struct net_stack *st, const struct tcp_tuple *t)
     return tcp_tuple_equal(t, &own) ? stack_conn(st, ref) : NULL;
 }
 
+/* Whose it is; NULL: nobody's, and what it asked for is done. */
+static struct tcp_conn *conn_sought(struct net_stack *st, struct tcp_segment *s)
+{
+    uint32_t ref = tcp_table_find(&st->table, s->key);
+    if (ref >= TCP_REF_SYN) return rx_stranger(st, s, ref);
+    if (tcp_conn_matches(stack_conn(st, ref), s)) return stack_conn(st, ref);
+    metric_add(&st->metrics.drop_tcp_collision, 1);
+    return NULL;
+}
+
 void tcp_input(struct net_stack *st, struct tcp_segment *s)
 {
-    uint32_t ref = TCP_TABLE_NONE;
-    struct tcp_conn *c = segment_conn(st, s, &ref);
-    if (likely(c != NULL)) {
-        if (unlikely(!tcp_conn_matches(c, s))) metric_add(&st->metrics.drop_tcp_collision, 1);
-        else if (!rx_fast_path(st, c, s)) rx_steps(st, c, s);
-    } else if ((c = rx_stranger(st, s, ref)) != NULL) {
-        rx_steps(st, c, s);
-    }
+    struct tcp_conn *c = conn_guessed(st, s);
+    if (unlikely(!c)) c = conn_sought(st, s);
+    if (likely(c != NULL) && !rx_fast_path(st, c, s)) rx_steps(st, c, s);
     if (s->m) rte_pktmbuf_free(s->m);
 }
