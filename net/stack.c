@@ -22,6 +22,7 @@
 #define MTU_LEAST 576u
 #define RX_WINDOW_LEAST 2048u
 #define PREFETCH_AHEAD 4u
+#define TIMEOUT_MOST_NS UINT64_C(3600000000000) /* well within the reach of tcp_tick */
 #define CONNECTIONS_A_BOARD 8u
 #define BOARDS_LEAST 64u
 
@@ -89,7 +90,8 @@ static bool config_valid(const struct net_stack_config *k)
            k->max_connections < TCP_REF_SYN / 2 && k->max_half_open > 0 && k->max_half_open < TCP_REF_SYN / 2 &&
            k->port_first > 0 && k->port_first <= k->port_last && k->tcp_cc < NET_TCP_CC_COUNT &&
            k->rx_window >= RX_WINDOW_LEAST && k->rx_window >> TCP_SCALE_MAX <= UINT16_MAX && k->rto_min_ns > 0 &&
-           k->rto_min_ns <= k->rto_max_ns && k->pools && k->loop && k->tx &&
+           k->rto_min_ns <= k->rto_max_ns && k->rto_max_ns <= TIMEOUT_MOST_NS && k->delayed_ack_ns <= TIMEOUT_MOST_NS &&
+           k->pools && k->loop && k->tx &&
            k->tx_inline + TCP_FRAME_HEADER_MAX + TCP_OPTIONS_MAX <= BUF_SMALL_ROOM;
 }
 

@@ -11,6 +11,7 @@
 #include "net/tcp/tcp_tuning.h"
 
 #define RTT_LEAST_NS 1u
+#define LINGER_LOOK (1 << 24) /* ticks of the timestamp clock: what lies beyond the wheel's reach is looked at on the way */
 
 uint64_t tcp_rto(const struct net_stack *st, const struct tcp_conn *c)
 {
@@ -65,7 +66,7 @@ void tcp_linger_set(struct net_stack *st, struct tcp_conn *c, uint64_t after_ns)
 
 tcp_tick tcp_linger_tick(const struct net_stack *st, const struct tcp_conn *c)
 {
-    int64_t left = RTE_MAX((int32_t)(c->linger_at - st->ts_now), 0);
+    int32_t left = RTE_MIN(RTE_MAX((int32_t)(c->linger_at - st->ts_now), 0), LINGER_LOOK);
     return tcp_tick_at((((st->now >> TCP_TS_SHIFT) + (uint64_t)left) << TCP_TS_SHIFT) - 1);
 }
 
