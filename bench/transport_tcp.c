@@ -66,6 +66,9 @@ static int core_init(struct tcp_transport *k, struct transport *t, struct transp
     config.stack.max_connections = set->plan->connections + (uint32_t)set->plan->options.idle_connections + 8;
     config.stack.pools = &set->pools[thread];
     config.stack.loop = &t->loop;
+    config.stack.tcp_cc = (enum net_tcp_cc)net_tcp_cc_find(set->plan->options.tcp_congestion_control);
+    config.stack.tcp_ecn = (enum net_tcp_ecn)net_tcp_ecn_find(set->plan->options.tcp_ecn);
+    config.stack.tuning.user_timeout_ns = set->plan->options.user_timeout;
     source_ports(&config.stack, set, thread);
     int rc = netcore_init(&k->core, &config, text, sizeof text);
     if (rc != 0) log_error("%s", text);

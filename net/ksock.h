@@ -30,6 +30,10 @@ struct ksock_config {
     struct buf_pools *pools;
     uint32_t max_connections; /* on this core; a connection over it is closed at once and counted */
     uint32_t rx_limit;        /* bytes of unconsumed rx at which a stream stops reading (at least one more read fits) */
+    /* Of accepted connections, rounded up to what the kernel takes: see struct net_tcp_tuning. 0: no keepalive, no bound. */
+    uint64_t keep_idle_ns, keep_interval_ns;
+    uint32_t keep_count;
+    uint64_t user_timeout_ns;
 };
 
 int ksock_create(struct ksock **out, const struct ksock_config *config); /* 0 or -errno */

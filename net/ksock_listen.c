@@ -1,12 +1,14 @@
 #include "net/ksock_impl.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define BACKLOG 4096
+#define KEEP_SECONDS_MOST UINT64_C(32767) /* Linux's */
 
 static const int on = 1;
 
@@ -116,6 +118,21 @@ void ksock_listener_destroy(struct ksock_listener *l)
     free(l);
 }
 
+static int seconds_up(uint64_t ns) { return (int)RTE_MIN((ns + 999999999) / 1000000000, KEEP_SECONDS_MOST); }
+
+/* How long a silent peer is put up with; accepted sockets inherit it. */
+static void patience_set(const struct ksock_config *k, int fd)
+{
+    int idle = seconds_up(k->keep_idle_ns), interval = seconds_up(k->keep_interval_ns), count = (int)k->keep_count;
+    unsigned timeout_ms = (unsigned)RTE_MIN((k->user_timeout_ns + 999999) / 1000000, (uint64_t)INT_MAX);
+    if (timeout_ms) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
+    if (!k->keep_idle_ns) return;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+}
+
 int ksock_listen(struct ksock *k, const char *address, uint16_t port, stream_accept_fn *accept_fn, void *arg,
                  uint16_t *bound_port)
 {
@@ -130,6 +147,7 @@ int ksock_listen(struct ksock *k, const char *address, uint16_t port, stream_acc
         rc = fd;
         goto free_listener;
     }
+    patience_set(&k->config, fd);
     if (listen(fd, BACKLOG) != 0 || getsockname(fd, &a.any, &len) != 0) {
         rc = -errno;
         goto close_socket;

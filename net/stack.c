@@ -17,6 +17,7 @@
 #include "net/ipv6.h"
 #include "net/region.h"
 #include "net/tcp/tcp.h"
+#include "net/tcp/tcp_ecn.h"
 #include "net/tcp/tcp_tuning.h"
 
 #define MTU_LEAST 576u
@@ -43,6 +44,7 @@ void net_stack_config_default(struct net_stack_config *config)
         .tlp_ack_delay_ns = UINT64_C(1000000),
         .time_wait_ns = UINT64_C(60000000000),
         .delayed_ack_ns = UINT64_C(1000000),
+        .quick_acks = 4,
     };
     net_tcp_tuning_default(&config->tuning);
 }
@@ -88,7 +90,8 @@ static bool config_valid(const struct net_stack_config *k)
 {
     return k->mtu >= MTU_LEAST && addresses_valid(k) && k->vlan < 4095 && k->max_connections > 0 &&
            k->max_connections < TCP_REF_SYN / 2 && k->max_half_open > 0 && k->max_half_open < TCP_REF_SYN / 2 &&
-           k->port_first > 0 && k->port_first <= k->port_last && k->tcp_cc < NET_TCP_CC_COUNT &&
+           k->port_first > 0 && k->port_first <= k->port_last && k->tcp_cc < NET_TCP_CC_COUNT && k->quick_acks < TCP_QUICK_ALWAYS &&
+           k->fast_open <= TCP_FAST_OPEN_PENDING_MOST &&
            k->rx_window >= RX_WINDOW_LEAST && k->rx_window >> TCP_SCALE_MAX <= UINT16_MAX && k->rto_min_ns > 0 &&
            k->rto_min_ns <= k->rto_max_ns && k->rto_max_ns <= TIMEOUT_MOST_NS && k->delayed_ack_ns <= TIMEOUT_MOST_NS &&
            k->pools && k->loop && k->tx &&
@@ -172,6 +175,7 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     st->challenge_rate = (struct rate_limit){.interval_ns = 1000000, .burst = 100};
     st->duplicate_rate = (struct rate_limit){.interval_ns = 10000, .burst = 1000};
     st->icmp_rate = (struct rate_limit){.interval_ns = 1000000, .burst = 100};
+    st->reset_rate = (struct rate_limit){.interval_ns = 100000, .burst = 1000};
     while (config->rx_window >> st->rcv_scale > UINT16_MAX) st->rcv_scale++;
     offloads(st);
     neighbours_init(&st->neighbours);
@@ -192,8 +196,11 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     uint32_t keys = 2 * config->max_connections + config->max_half_open;
     if ((rc = tcp_table_init(&st->table, keys, key_of, st)) != 0) goto fini_syncache;
     if ((rc = pools_init(st)) != 0) goto fini_table;
+    if ((rc = tcp_fast_open_init(st)) != 0) goto fini_pools;
     *out = st;
     return 0;
+fini_pools:
+    tcp_pools_fini(&st->pools);
 fini_table:
     tcp_table_fini(&st->table);
 fini_syncache:
@@ -216,6 +223,7 @@ void net_stack_destroy(struct net_stack **stack)
         if (stack_conn(st, i)->state != TCPS_FREE) tcp_conn_free(st, stack_conn(st, i));
     rte_pktmbuf_free_bulk(st->tx, st->tx_count);
     neighbours_fini(&st->neighbours);
+    tcp_fast_open_fini(st);
     tcp_pools_fini(&st->pools);
     tcp_table_fini(&st->table);
     tcp_syncache_fini(&st->syncache);
@@ -277,13 +285,12 @@ static inline bool segment_tuple(const struct net_stack *st, struct tcp_segment 
         memcpy(addrs, ip + offsetof(struct rte_ipv4_hdr, src_addr), 8);
         *sum = (addrs[0] & UINT32_MAX) + (addrs[0] >> 32);
         s->key = tcp_key_v4(st->key_secret, addrs[0], s->ports);
-        s->flags = (ip[1] & 3) == 3 ? TCP_CE : 0;
     } else {
         memcpy(addrs, ip + offsetof(struct rte_ipv6_hdr, src_addr), sizeof addrs);
         *sum = checksum_sum(addrs, sizeof addrs);
         s->key = tcp_key_v6(st->key_secret, addrs, addrs + 2, s->ports);
-        s->flags = (ip[1] & 0x30) == 0x30 ? TCP_CE : 0;
     }
+    s->flags = tcp_ecn_marked(ip, s->v6) ? TCP_CE : 0;
     return (uint16_t)s->ports != 0 && s->ports >> 16 != 0;
 }
 

@@ -38,7 +38,10 @@ enum net_tcp_ecn { NET_TCP_ECN_PASSIVE, NET_TCP_ECN_OFF, NET_TCP_ECN_ON };
 /* What may differ from connection to connection. */
 struct net_tcp_tuning {
     bool keepalive;            /* probe an idle peer: RFC 1122 4.2.3.6 */
-    bool nagle;                /* RFC 9293 3.7.4 */
+    bool nagle;                /* RFC 9293 3.7.4, in Minshall's form: only behind another small segment */
+    bool fast_open;            /* our SYN carries what is queued, to servers that have given us a cookie: RFC 7413 */
+    bool quick_ack;            /* each segment is acknowledged at once */
+    enum net_tcp_cc tcp_cc;    /* congestion control; of net_stack_config's tuning it is net_stack_config.tcp_cc */
     uint64_t keep_idle_ns;     /* after so long without a word from the peer */
     uint64_t keep_interval_ns; /* between probes */
     uint32_t keep_count;       /* so many without an answer: it is given up; at most 255 */
@@ -69,6 +72,9 @@ struct net_stack_config {
     uint32_t max_connections;
     uint32_t max_half_open; /* entries of the SYN cache, of 48 bytes; 88 with IPv6 */
     enum net_syn_cookies syn_cookies;
+    uint32_t fast_open;        /* of each listener, connections opened by a SYN with data (RFC 7413) that wait for their
+                                * handshake's end at a time, at most 1024; 0: it takes no data with a SYN */
+    uint64_t fast_open_secret[2]; /* key of its cookies: the same for stacks of one address; 0, 0: drawn from secret */
     uint32_t max_boards;   /* connections in loss recovery at a time that get a scoreboard; 0: by max_connections */
     uint32_t rx_window;    /* bytes of receive buffer a connection, at most */
     uint64_t rx_memory;    /* bytes of buffers that all connections' unread payload may hold; 0: half of the frame pool */
@@ -79,6 +85,7 @@ struct net_stack_config {
     uint64_t time_wait_ns;
     struct net_tcp_tuning tuning; /* of each new connection */
     uint64_t delayed_ack_ns;
+    unsigned quick_acks; /* of a new connection, the first so many (at most 6) are not delayed: a slow starter grows by them */
     enum net_tcp_cc tcp_cc; /* congestion control */
     enum net_tcp_ecn tcp_ecn;
     struct buf_pools *pools;
@@ -126,16 +133,26 @@ int net_connect(struct net_stack *stack, struct net_endpoint to, uint64_t now_ns
 int net_connect_from(struct net_stack *stack, struct net_endpoint from, struct net_endpoint to, uint64_t now_ns,
                      struct stream **out);
 
+/* At the listener that net_listen_at was given this: net_stack_config.fast_open of its own. 0 or -ENOENT. */
+int net_fast_open(struct net_stack *stack, const struct net_endpoint *at, uint32_t pending);
+/* A stream of net_connect, in the same turn, with fast_open in its tuning. True: there is a cookie for its server, and its
+ * SYN waits for net_connect_go, so that data can be queued for it first. */
+bool net_connect_hold(struct stream *s);
+void net_connect_go(struct stream *s);
+
 /* enum values of "cubic" and the like, of "passive", "off", "on"; -EINVAL: no such name. */
 int net_tcp_cc_find(const char *name);
 int net_tcp_ecn_find(const char *name);
+/* Of "full", "never", "always". */
+int net_syn_cookies_find(const char *name);
 
-/* Both off; two hours, 75 s, 9 probes; no user timeout. */
+/* All off, cubic; two hours, 75 s, 9 probes; no user timeout. */
 void net_tcp_tuning_default(struct net_tcp_tuning *t);
 /* For a stream of this stack. 0; -EINVAL; -ENOSPC: too many different settings are in use at a time (255). Its timers
  * begin anew. */
 int net_tcp_tune(struct stream *s, const struct net_tcp_tuning *t);
 void net_tcp_tuning_of(const struct stream *s, struct net_tcp_tuning *t); /* what is in force */
+void net_stack_tuning(const struct net_stack *stack, struct net_tcp_tuning *t); /* of each new connection */
 
 const struct net_metrics *net_stack_metrics(const struct net_stack *stack);
 /* Connections in any state but TIME-WAIT and half-open. */

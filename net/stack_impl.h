@@ -9,6 +9,7 @@
 #include "net/stack.h"
 #include "net/tcp/conn.h"
 #include "net/tcp/tcp_cookie.h"
+#include "net/tcp/tcp_fast_open.h"
 #include "net/tcp/tcp_pools.h"
 #include "net/tcp/tcp_syncache.h"
 #include "net/tcp/tcp_table.h"
@@ -23,6 +24,7 @@ struct tcp_listener {
     uint16_t port;        /* host byte order; 0: free */
     stream_accept_fn *accept;
     void *arg;
+    uint32_t fast_open; /* connections opened by a SYN with data that it bears at a time; 0: none */
 };
 
 #define TCP_HEADER_TEMPLATE 64u /* at most: Ethernet, VLAN tag, IPv6; and room to copy by whole words */
@@ -70,6 +72,7 @@ struct net_stack {
     struct tcp_time_wait time_wait;
     struct tcp_syncache syncache;
     struct tcp_cookies cookies;
+    struct tcp_fast_open fast_open;
     struct wheel wheel;
     struct stream_ops stream_ops; /* tcp_stack_of */
     struct tcp_template templates[2]; /* by TCPF_V6: tcp_frame.c */
@@ -83,7 +86,7 @@ struct net_stack {
     struct mld mld;
     uint64_t random;
     uint64_t key_secret[2]; /* tcp_tuple.h */
-    struct rate_limit challenge_rate, duplicate_rate, icmp_rate;
+    struct rate_limit challenge_rate, duplicate_rate, icmp_rate, reset_rate;
 };
 
 static inline struct tcp_conn *stack_conn(const struct net_stack *st, uint32_t index)

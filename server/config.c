@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <arpa/inet.h>
+#include <sys/random.h>
 #include "net/addr.h"
 #include "net/port.h"
 
@@ -133,6 +134,13 @@ static bool check_port(struct config *c)
     return true;
 }
 
+static bool draw_secret(struct config *c)
+{
+    size_t bytes = sizeof c->fast_open_secret;
+    if (!c->fast_open || getrandom(c->fast_open_secret, bytes, 0) == (ssize_t)bytes) return true;
+    return refuse("fast-open", "no random numbers", "needs a key that nobody knows");
+}
+
 enum config_result config_load(struct config *config, int argc, char **argv)
 {
     memset(config, 0, sizeof *config);
@@ -142,7 +150,7 @@ enum config_result config_load(struct config *config, int argc, char **argv)
     else if (config->version) printf("polarkv %s\n", POLAR_VERSION);
     else if (config->print_config) options_print_config(config_rows, config_row_count, config, stdout);
     if (config->help || config->version || config->print_config) return CONFIG_EXIT_OK;
-    if (!check_listen(config) || !check_port(config) || !check_cores(config)) return CONFIG_EXIT_USAGE;
+    if (!draw_secret(config) || !check_listen(config) || !check_port(config) || !check_cores(config)) return CONFIG_EXIT_USAGE;
     return CONFIG_RUN;
 }
 

@@ -26,6 +26,7 @@ struct config {
 #undef OPTION
     /* derived */
     unsigned core_count;
+    uint64_t fast_open_secret[2]; /* a client's cookie is good on every core */
     int core_cpus[CONFIG_CORES_MAX]; /* processor of each core, -1: not pinned */
 };
 

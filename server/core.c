@@ -118,7 +118,11 @@ int core_create(struct core *core, struct server *server, unsigned index)
                                  .loop = &core->loop,
                                  .pools = &core->pools,
                                  .max_connections = (uint32_t)core->config->max_connections,
-                                 .rx_limit = (uint32_t)core->config->rx_window};
+                                 .rx_limit = (uint32_t)core->config->rx_window,
+                                 .keep_idle_ns = core->config->keepalive,
+                                 .keep_interval_ns = core->config->keepalive_interval,
+                                 .keep_count = (uint32_t)core->config->keepalive_count,
+                                 .user_timeout_ns = core->config->user_timeout};
     if ((rc = ksock_create(&core->ksock, &ksock)) != 0) return rc;
     core->scratch.data = malloc(SCRATCH_SIZE);
     return core->scratch.data ? 0 : -ENOMEM;
@@ -143,6 +147,25 @@ int core_create_store(struct core *core)
     return store_create(&core->store, &store);
 }
 
+static void half_open_config(struct net_stack_config *stack, const struct config *config)
+{
+    stack->syn_cookies = (enum net_syn_cookies)net_syn_cookies_find(config->syn_cookies);
+    stack->max_half_open = (uint32_t)config->max_half_open;
+    stack->rx_memory = config->rx_memory;
+    stack->fast_open = (uint32_t)config->fast_open;
+    memcpy(stack->fast_open_secret, config->fast_open_secret, sizeof stack->fast_open_secret);
+}
+
+/* When a client is given up. */
+static void peer_config(struct net_tcp_tuning *t, const struct config *config)
+{
+    t->keepalive = config->keepalive > 0;
+    if (t->keepalive) t->keep_idle_ns = config->keepalive;
+    t->keep_interval_ns = config->keepalive_interval;
+    t->keep_count = (uint32_t)config->keepalive_count;
+    t->user_timeout_ns = config->user_timeout;
+}
+
 int core_create_net(struct core *core, char *err_text, size_t err_cap)
 {
     const struct config *config = core->config;
@@ -162,6 +185,8 @@ int core_create_net(struct core *core, char *err_text, size_t err_cap)
     net.stack.tlp_min_ns = config->tlp_min;
     net.stack.tcp_cc = (enum net_tcp_cc)net_tcp_cc_find(config->tcp_congestion_control);
     net.stack.tcp_ecn = (enum net_tcp_ecn)net_tcp_ecn_find(config->tcp_ecn);
+    half_open_config(&net.stack, config);
+    peer_config(&net.stack.tuning, config);
     core->net = calloc(1, sizeof *core->net);
     if (!core->net) return -ENOMEM;
     int rc = netcore_init(core->net, &net, err_text, err_cap);

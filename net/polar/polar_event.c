@@ -64,6 +64,7 @@ uint32_t sock_readiness(const struct polar_sock *s)
     switch (s->state) {
     case SOCK_NEW: return EPOLLOUT | EPOLLHUP | error;
     case SOCK_LISTENING: return s->accept_head ? EPOLLIN : 0;
+    case SOCK_CONNECTING: return s->held ? EPOLLOUT : 0;
     case SOCK_CONNECTED: return connected_readiness(s) | error;
     case SOCK_FAILED: return EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | error;
     default: return 0;

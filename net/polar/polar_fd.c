@@ -31,7 +31,7 @@ struct polar_sock *sock_alloc(struct polar_thread *t, enum sock_state state)
     s->send_buffer = t->send_buffer;
     s->receive_low = 1;
     s->kernel_fd = -1;
-    net_tcp_tuning_default(&s->tuning);
+    net_stack_tuning(t->stack, &s->tuning);
     t->socks_open++;
     metric_set(&t->metrics.sockets, t->socks_open);
     return s;

@@ -62,6 +62,7 @@ struct polar_sock {
     bool starved;                /* a sender found no buffer: on thread->starved */
     bool reuse_address, reuse_port;
     bool linger;
+    bool held;                   /* CONNECTING: the SYN waits for the first bytes (TCP_FASTOPEN_CONNECT) */
     bool tuned;                  /* tuning differs from the stack's */
     int error;                   /* SO_ERROR, pending */
     int kernel_fd;               /* SOCK_KERNEL */
@@ -75,6 +76,7 @@ struct polar_sock {
     struct polar_sock *next_starved;
     struct polar_sock *accept_head, *accept_tail, *accept_next; /* listener: established, not yet accepted */
     uint32_t accept_count, backlog;
+    uint32_t fast_open;          /* listener: TCP_FASTOPEN */
 };
 
 /* What moves a thread's frames: a port's queue, or a test's wire. Both are called once a turn. */
@@ -171,6 +173,13 @@ int sock_take_error(struct polar_sock *s);
 /* polar_open.c */
 stream_accept_fn sock_accepted; /* arg: struct polar_sock *, the listener */
 void sock_unlisten(struct polar_sock *s);
+/* The SYN goes, with what is queued. */
+void sock_release(struct polar_sock *s);
+/*
+ * MSG_FASTOPEN: begins to connect to a name. 0: bytes can be queued, and go with the SYN or after it; above 0: the kernel's
+ * descriptor, which carries the socket from now on; or -errno: -EINPROGRESS: the connection begins without them.
+ */
+int sock_fast_open(struct polar_sock *s, const struct sockaddr *address, socklen_t len, int flags);
 void sock_port_release(struct polar_sock *s);
 
 /* polar_close.c */
@@ -232,8 +241,7 @@ void stream_names(const struct stream *s, struct net_endpoint *local, struct net
 bool stack_has(const struct net_stack *st, const struct net_addr *addr); /* one of our addresses */
 /* Frames to this port are ours, where the kernel shares the address; until the end. 0 or -errno. */
 int stack_claim(struct net_stack *st, uint16_t port);
-/* The name of the congestion control of s, or where s is NULL of connections to come. */
-const char *stack_congestion(const struct net_stack *st, const struct stream *s);
+const char *congestion_name(enum net_tcp_cc cc);
 /* Payload bytes of a full segment. */
 uint16_t stream_mss(const struct stream *s);
 /* Bytes that were put behind what is queued, into the room of its last buffer; 0: they need one of their own. */

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 #include <rte_lcore.h>
 #include <rte_memory.h>
@@ -35,6 +36,7 @@ static struct {
     struct polar_share share;
     struct clock_tsc clock;        /* of the share */
     struct process_core *cores;    /* [config.threads] */
+    uint64_t fast_open_secret[2];  /* a client's cookie is good with every thread */
     char error[256];
 } process = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -159,6 +161,8 @@ static int process_start(const struct polar_config *c)
     if (!process.cores) goto close_share;
     if ((rc = pools_start(c)) != 0) goto stop_pools;
     if ((rc = port_start(c)) != 0) goto stop_pools;
+    if (getrandom(process.fast_open_secret, sizeof process.fast_open_secret, 0) < 0)
+        memset(process.fast_open_secret, 0, sizeof process.fast_open_secret); /* then each thread has its own */
     process.config = *c;
     snprintf(process.address, sizeof process.address, "%s", c->address);
     snprintf(process.gateway, sizeof process.gateway, "%s", c->gateway ? c->gateway : "");
@@ -216,6 +220,7 @@ static int netcore_start(struct process_core *core, uint32_t index)
     config.stack.port_first = (uint16_t)c->port_first;
     config.stack.port_last = (uint16_t)c->port_last;
     config.stack.max_connections = 2 * c->max_sockets;
+    memcpy(config.stack.fast_open_secret, process.fast_open_secret, sizeof config.stack.fast_open_secret);
     config.stack.pools = &core->pools;
     config.stack.loop = &core->loop;
     return netcore_init(&core->netcore, &config, process.error, sizeof process.error);

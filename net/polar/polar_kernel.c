@@ -1,4 +1,5 @@
 /* TCP sockets that turn out not to be ours: loopback, and addresses of the host's other interfaces. */
+#include <string.h>
 #include <unistd.h>
 #include <netinet/tcp.h>
 #include "net/polar/polar_impl.h"
@@ -17,7 +18,7 @@ static struct timeval timeval_of(uint64_t ns)
 static void tuning_replay(const struct net_tcp_tuning *t, int fd)
 {
     int keepalive = t->keepalive, idle = (int)(t->keep_idle_ns / 1000000000), count = (int)t->keep_count;
-    int interval = (int)(t->keep_interval_ns / 1000000000), no_delay = !t->nagle;
+    int interval = (int)(t->keep_interval_ns / 1000000000), no_delay = !t->nagle, on = 1;
     unsigned timeout_ms = (unsigned)(t->user_timeout_ns / 1000000);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &keepalive, sizeof keepalive);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
@@ -25,6 +26,18 @@ static void tuning_replay(const struct net_tcp_tuning *t, int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, sizeof no_delay);
+    if (t->fast_open) setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on);
+    if (t->quick_ack) setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+}
+
+/* Only what differs from the usual: the kernel's own default may be another. */
+static void congestion_replay(const struct polar_sock *s, int fd)
+{
+    struct net_tcp_tuning usual;
+    net_stack_tuning(s->thread->stack, &usual);
+    if (s->tuning.tcp_cc == usual.tcp_cc) return;
+    const char *name = s->tuning.tcp_cc == NET_TCP_NEWRENO ? "reno" : congestion_name(s->tuning.tcp_cc);
+    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name));
 }
 
 /* What was asked for before the kernel had it. A refusal is the kernel's to make later, as with its own sockets. */
@@ -40,7 +53,9 @@ static void options_replay(const struct polar_sock *s, int fd)
     setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &receive, sizeof receive);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &send, sizeof send);
+    if (s->fast_open) setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN, &s->fast_open, sizeof s->fast_open);
     tuning_replay(&s->tuning, fd);
+    congestion_replay(s, fd);
 }
 
 int sock_delegate(struct polar_sock *s)

@@ -103,6 +103,7 @@ int polar_listen(int fd, int backlog)
     struct net_endpoint any = any_of(s);
     int rc = s->bound ? 0 : sock_bind(s, &any);
     if (rc == 0) rc = net_listen_at(s->thread->stack, &s->bound_at, sock_accepted, s);
+    if (rc == 0) rc = net_fast_open(s->thread->stack, &s->bound_at, s->fast_open);
     if (rc == -ENOSPC) rc = -ENOBUFS;
     if (rc != 0) return fail_with(-rc);
     s->state = SOCK_LISTENING;
@@ -213,27 +214,60 @@ static int open_wait(struct polar_sock *s)
     return error ? fail_with(error) : 0;
 }
 
-static int sock_connect(struct polar_sock *s, const struct net_endpoint *to)
+/* 0 or -errno. */
+static int connect_begin(struct polar_sock *s, const struct net_endpoint *to)
 {
     struct polar_thread *t = s->thread;
     struct tick now;
     struct net_endpoint from = s->bound ? s->bound_at : (struct net_endpoint){.port = 0};
     int rc = unreachable(s, to);
-    if (rc != 0) return fail_with(rc);
+    if (rc != 0) return -rc;
     t->clock->now(t->clock, &now);
-    if (s->bound && (rc = stack_claim(t->stack, from.port)) != 0) return fail_with(-rc);
+    if (s->bound && (rc = stack_claim(t->stack, from.port)) != 0) return rc;
     rc = net_connect_from(t->stack, from, *to, now.ns, &s->stream);
     if (rc == -ENOMEM) rc = -ENOBUFS;
     if (rc != 0) {
         s->stream = NULL;
-        return fail_with(-rc);
+        return rc;
     }
     s->stream->user = s;
     s->stream->tx_low_water = s->send_buffer / 2;
     if (s->tuned) net_tcp_tune(s->stream, &s->tuning);
     s->state = SOCK_CONNECTING;
     stream_names(s->stream, &s->local, &s->peer);
-    return open_wait(s);
+    s->held = net_connect_hold(s->stream);
+    if (s->held && s->watches) watch_notify(s, EPOLLOUT);
+    return 0;
+}
+
+static int sock_connect(struct polar_sock *s, const struct net_endpoint *to)
+{
+    int rc = connect_begin(s, to);
+    if (rc != 0) return fail_with(-rc);
+    return s->held ? 0 : open_wait(s);
+}
+
+void sock_release(struct polar_sock *s)
+{
+    s->held = false;
+    net_connect_go(s->stream);
+}
+
+int sock_fast_open(struct polar_sock *s, const struct sockaddr *address, socklen_t len, int flags)
+{
+    struct net_endpoint name;
+    if (s->state == SOCK_SET) return -ENOTSOCK;
+    if (s->state == SOCK_CONNECTING && !s->held) return -EALREADY;
+    if (s->state != SOCK_NEW) return -EISCONN;
+    if (s->error) return -sock_take_error(s);
+    int rc = name_parse(s->family, address, len, &name);
+    if (rc != 0) return rc;
+    if (addr_is_loopback(&name.addr) || net_addr_is_any(&name.addr))
+        return (rc = sock_delegate(s)) != 0 ? rc : s->kernel_fd;
+    s->tuning.fast_open = s->tuned = true;
+    if ((rc = connect_begin(s, &name)) != 0 || s->held) return rc;
+    if (flags & MSG_DONTWAIT) return -EINPROGRESS;
+    return open_wait(s) == 0 ? 0 : -errno;
 }
 
 int polar_connect(int fd, const struct sockaddr *address, socklen_t len)

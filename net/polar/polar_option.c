@@ -6,6 +6,7 @@
 
 #define SEND_BUFFER_LEAST 2048u
 #define SEND_BUFFER_MOST (1u << 30)
+#define CONGESTION_NAME 16u /* bytes, as in Linux */
 #define MS_NS UINT64_C(1000000)
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -294,10 +295,61 @@ static int get_info(struct polar_sock *s, struct option_value *out)
     return put(out, &info, sizeof info);
 }
 
+/* By name, as Linux knows it: "reno" is RFC 6582's. The name need not end with a zero byte. */
+static int set_congestion(struct polar_sock *s, const void *data, socklen_t len)
+{
+    struct net_tcp_tuning t = s->tuning;
+    char name[CONGESTION_NAME];
+    size_t n = RTE_MIN((size_t)len, sizeof name - 1);
+    memcpy(name, data, n);
+    name[n] = '\0';
+    int cc = net_tcp_cc_find(strcmp(name, "reno") == 0 ? "newreno" : name);
+    if (cc < 0) return -ENOENT;
+    t.tcp_cc = (enum net_tcp_cc)cc;
+    return tune(s, &t);
+}
+
 static int get_congestion(struct polar_sock *s, struct option_value *out)
 {
-    const char *name = stack_congestion(s->thread->stack, s->stream);
+    const char *name = congestion_name(s->tuning.tcp_cc);
     return put(out, name, strlen(name) + 1);
+}
+
+static int set_quick_ack(struct polar_sock *s, const void *data, socklen_t len)
+{
+    struct net_tcp_tuning t = s->tuning;
+    (void)len;
+    t.quick_ack = value_int(data) != 0;
+    return tune(s, &t);
+}
+
+static int get_quick_ack(struct polar_sock *s, struct option_value *out) { return put_int(out, s->tuning.quick_ack); }
+
+/* Connections opened by a SYN with data that may wait for their handshake's end: RFC 7413 5.1. 0: none. */
+static int set_fast_open(struct polar_sock *s, const void *data, socklen_t len)
+{
+    int v = value_int(data);
+    (void)len;
+    if (v < 0 || (s->state != SOCK_NEW && s->state != SOCK_LISTENING)) return -EINVAL;
+    s->fast_open = (uint32_t)v;
+    return s->state == SOCK_LISTENING ? net_fast_open(s->thread->stack, &s->bound_at, s->fast_open) : 0;
+}
+
+static int get_fast_open(struct polar_sock *s, struct option_value *out) { return put_int(out, (int)s->fast_open); }
+
+static int set_fast_open_connect(struct polar_sock *s, const void *data, socklen_t len)
+{
+    struct net_tcp_tuning t = s->tuning;
+    int v = value_int(data);
+    (void)len;
+    if (v < 0 || v > 1 || s->state != SOCK_NEW) return -EINVAL;
+    t.fast_open = v;
+    return tune(s, &t);
+}
+
+static int get_fast_open_connect(struct polar_sock *s, struct option_value *out)
+{
+    return put_int(out, s->tuning.fast_open);
 }
 
 static const struct option_row rows[] = {
@@ -321,9 +373,12 @@ static const struct option_row rows[] = {
     {IPPROTO_TCP, TCP_KEEPINTVL, sizeof(int), set_keep_interval, get_keep_interval},
     {IPPROTO_TCP, TCP_KEEPCNT, sizeof(int), set_keep_count, get_keep_count},
     {IPPROTO_TCP, TCP_USER_TIMEOUT, sizeof(int), set_user_timeout, get_user_timeout},
+    {IPPROTO_TCP, TCP_FASTOPEN, sizeof(int), set_fast_open, get_fast_open},
+    {IPPROTO_TCP, TCP_FASTOPEN_CONNECT, sizeof(int), set_fast_open_connect, get_fast_open_connect},
     {IPPROTO_TCP, TCP_MAXSEG, 0, NULL, get_max_segment},
     {IPPROTO_TCP, TCP_INFO, 0, NULL, get_info},
-    {IPPROTO_TCP, TCP_CONGESTION, 0, NULL, get_congestion},
+    {IPPROTO_TCP, TCP_CONGESTION, 1, set_congestion, get_congestion},
+    {IPPROTO_TCP, TCP_QUICKACK, sizeof(int), set_quick_ack, get_quick_ack},
 };
 
 static const struct option_row *row_find(int level, int name)

@@ -42,6 +42,7 @@ int sock_receive_wait(struct polar_sock *s, int flags, bool (*done)(struct polar
     struct polar_thread *t = s->thread;
     int rc = sock_receive_check(s);
     if (rc != 0) return rc;
+    if (s->held) sock_release(s); /* who listens first has nothing to send with the SYN */
     bool there = s->nonblock || flags & MSG_DONTWAIT ? thread_look(t, s, done)
                                                      : thread_wait(t, s, done, s->receive_timeout_ns);
     if (!there && (s->state != SOCK_CONNECTED || s->stream->rx.len == 0)) return -EAGAIN;

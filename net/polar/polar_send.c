@@ -9,14 +9,14 @@ int sock_send_check(struct polar_sock *s)
 {
     if (s->error) return -sock_take_error(s);
     if (s->tx_shut || s->state == SOCK_FAILED) return -EPIPE;
-    if (s->state == SOCK_CONNECTED) return 0;
+    if (s->state == SOCK_CONNECTED || s->held) return 0;
     return s->state == SOCK_CONNECTING ? -EAGAIN : s->state == SOCK_SET ? -ENOTSOCK : -ENOTCONN;
 }
 
 bool sock_may_send(struct polar_sock *s)
 {
     if (s->error || s->tx_shut) return true;
-    if (s->state != SOCK_CONNECTED) return s->state != SOCK_CONNECTING;
+    if (s->state != SOCK_CONNECTED && !s->held) return s->state != SOCK_CONNECTING;
     return s->stream->tx_queued < s->send_buffer && !s->starved;
 }
 
@@ -64,6 +64,7 @@ int sock_send_wait(struct polar_sock *s, int flags)
 
 void sock_sent(struct polar_sock *s, int flags)
 {
+    if (s->held) sock_release(s);
     if (s->stream->tx_queued >= s->send_buffer) sock_tx_full(s);
     s->stream->ops->flush(s->stream);
     if (!s->nonblock && !(flags & MSG_MORE)) thread_push(s->thread);
@@ -143,5 +144,11 @@ ssize_t polar_sendmsg(int fd, const struct msghdr *message, int flags)
     if (!message) return fail_with(EFAULT);
     if (message->msg_iovlen > IOV_MAX) return fail_with(EMSGSIZE);
     if (message->msg_controllen) return fail_with(EINVAL);
+    if (flags & MSG_FASTOPEN) {
+        int rc = sock_fast_open(s, message->msg_name, message->msg_namelen, flags);
+        if (rc < 0) return fail_with(-rc);
+        if (rc > 0) return sendmsg(rc, message, flags | MSG_NOSIGNAL);
+        flags &= ~MSG_FASTOPEN;
+    }
     return sock_sendv(s, message->msg_iov, message->msg_iovlen, flags);
 }

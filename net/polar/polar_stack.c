@@ -3,6 +3,7 @@
 #include "net/inspect.h"
 #include "net/polar/polar_impl.h"
 #include "net/tcp/tcp.h"
+#include "net/tcp/tcp_cc.h"
 
 #define TAIL_APPEND_MOST 512u /* bytes: more is better off in buffers of its own */
 
@@ -23,14 +24,7 @@ bool stack_has(const struct net_stack *st, const struct net_addr *addr) { return
 
 uint16_t stream_mss(const struct stream *s) { return conn_of(s)->mss; }
 
-const char *stack_congestion(const struct net_stack *st, const struct stream *s)
-{
-    static const char *const names[NET_TCP_CC_COUNT] = {
-        [NET_TCP_CUBIC] = "cubic", [NET_TCP_NEWRENO] = "newreno", [NET_TCP_DCTCP] = "dctcp"};
-    struct net_tcp_info info;
-    if (s && net_stream_info(s, &info) == 0) return info.congestion;
-    return names[st->config.tcp_cc];
-}
+const char *congestion_name(enum net_tcp_cc cc) { return tcp_cc_table[cc]->name; }
 
 int stack_claim(struct net_stack *st, uint16_t port)
 {
@@ -54,7 +48,7 @@ uint32_t stream_tail_append(struct stream *s, const void *data, uint32_t len)
 struct stream_mark stream_mark_end(const struct stream *s)
 {
     const struct tcp_conn *c = conn_of(s);
-    return (struct stream_mark){.stream = s, .identity = c->iss, .end = c->snd_una + c->txq.len};
+    return (struct stream_mark){.stream = s, .identity = c->iss, .end = c->snd_una + (c->state == TCPS_SYN_SENT) + c->txq.len};
 }
 
 bool stream_acked(const struct stream_mark *mark)

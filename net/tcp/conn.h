@@ -6,6 +6,7 @@
  *
  *   (none) -> SYN_SENT                   net_connect             tcp_open.c
  *   (none) -> SYN_RCVD                   the ACK of a handshake  tcp_syncache.c, tcp_cookie.c (half-open ones are theirs)
+ *   (none) -> ESTABLISHED                a SYN with data         tcp_fast_open.c, with TCPF_FAST_OPEN
  *   SYN_SENT -> ESTABLISHED | SYN_RCVD   tcp_syn_sent_rx         tcp_open.c
  *   SYN_RCVD -> ESTABLISHED              tcp_established         tcp_open.c
  *   ESTABLISHED -> FIN_WAIT_1, CLOSE_WAIT -> LAST_ACK            tcp_close_send     tcp_close.c
@@ -60,6 +61,8 @@ enum tcp_conn_flag {
     TCPF_NAGLE = 1u << 17,        /* a small segment waits while something is in flight */
     TCPF_RX_FULL = 1u << 18,      /* received bytes hold all the memory that they may */
     TCPF_V6 = 1u << 19,
+    TCPF_QUICK = 7u << 20,        /* so many ACKs more are not delayed; TCP_QUICK_ALWAYS: none ever is */
+    TCPF_FAST_OPEN = 1u << 23,    /* opened by a SYN with data, whose SYN-ACK is not acknowledged: tcp_fast_open.h */
     TCPF_ECN = 1u << 24,          /* see tcp_ecn.h */
     TCPF_ECE = 1u << 25,
     TCPF_CWR = 1u << 26,
@@ -67,8 +70,11 @@ enum tcp_conn_flag {
     TCPF_PTO = 1u << 28,          /* rexmt_at is the tail loss probe's */
     TCPF_REO = 1u << 29,          /* rexmt_at is when RACK looks again */
     TCPF_TLP_DUE = 1u << 30,      /* a tail loss probe to be sent */
+    TCPF_SMALL = 1u << 31,        /* with TCPF_NAGLE: a small segment is in flight, or was when there was last none */
 };
 
+#define TCP_QUICK_ONE (1u << 20) /* a unit of TCPF_QUICK */
+#define TCP_QUICK_ALWAYS 7u
 #define TCP_CONN_BYTES 320u       /* five cache lines; what only trouble needs is lent: tcp_pools.h */
 #define TCP_CONN_HOT_LINES 4u     /* what an undisturbed segment touches */
 #define TCP_CC_WORDS 6u

@@ -20,6 +20,7 @@
 #define TCP_ECE 0x40u
 #define TCP_CWR 0x80u
 #define TCP_CE 0x100u                 /* not of the header: the packet met a congestion mark (RFC 3168 5) */
+#define TCP_FAST_OPEN_ASKED 0x200u     /* nor this: the answer to a SYN carries a cookie (RFC 7413 4.1.2) */
 
 #define TCP_HEADER_BYTES 20u
 #define TCP_IPV4_BYTES 20u             /* IP headers as we send them: no options */
@@ -69,12 +70,15 @@ struct tcp_options {
     uint16_t mss;          /* 0: not given */
     uint8_t scale;         /* valid with has_scale */
     bool has_scale, has_ts, sack_permitted;
+    bool has_fast_open;       /* RFC 7413 2.1.1 */
+    uint8_t fast_open_len;    /* of the cookie: 4..16; 0: one is asked for */
     uint32_t ts_val, ts_ecr;
+    const uint8_t *fast_open; /* the cookie, where it lies */
 };
 
 /* tcp_options.c. False: malformed (the segment is to be dropped). */
 bool tcp_options_parse(const uint8_t *p, uint32_t len, struct tcp_options *out);
-/* MSS, SACK-permitted, timestamps and scale of a SYN; returns the bytes written, a multiple of 4. */
+/* MSS, SACK-permitted, timestamps, scale and fast open of a SYN; returns the bytes written, a multiple of 4. */
 uint32_t tcp_options_write_syn(uint8_t *p, const struct tcp_options *o);
 
 /* tcp_rx.c. Takes s->m. */
@@ -107,6 +111,9 @@ uint16_t tcp_window_offer(const struct net_stack *st, struct tcp_conn *c, uint8_
 void tcp_output_rewind(struct tcp_conn *c);
 /* The opposite: nothing that was sent needs to be sent again. */
 void tcp_output_forward(struct tcp_conn *c);
+/* An ACK in this turn for s, which is not to be taken: back to where s came from. The connection's own way stays: a forged
+ * segment must not move it, and a peer that has come back elsewhere must hear us all the same. */
+void tcp_output_answer(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s);
 /* The n bytes at the head of txq are acknowledged. */
 void tcp_output_consume(struct tcp_conn *c, uint32_t n);
 
@@ -157,7 +164,8 @@ struct tcp_conn *tcp_conn_find(struct net_stack *st, const struct tcp_tuple *t);
 /* len bytes of txq from byte off of segment m on. */
 bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8_t flags, const struct rte_mbuf *m,
                     uint32_t off, uint32_t len);
-bool tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c);
+/* Returns how many bytes of txq it carries (fast open), or -ENOBUFS. */
+int tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c);
 /* The answer to a SYN before there is a connection. ts_val: our timestamp, where the peer has them too. */
 bool tcp_frame_send_syn_ack(struct net_stack *st, const struct tcp_header *h, const struct tcp_handshake *hs,
                             uint32_t ts_val);
@@ -166,7 +174,7 @@ bool tcp_frame_send_alone(struct net_stack *st, const struct tcp_conn *c, tcp_se
 /* A segment that stands alone. ts: NULL, or val and ecr. */
 bool tcp_frame_send_bare(struct net_stack *st, const struct tcp_header *h, tcp_seq seq, tcp_seq ack, uint8_t flags,
                          const uint32_t *ts);
-/* The answer to a segment for no connection. RFC 9293 3.10.7.1. */
+/* The answer to a segment for no connection: RFC 9293 3.10.7.1. Rate-limited: who scans or floods is not echoed. */
 void tcp_frame_refuse(struct net_stack *st, const struct tcp_segment *s);
 
 /* tcp_timer.c */
@@ -230,7 +238,8 @@ void tcp_conn_fail(struct net_stack *st, struct tcp_conn *c, int err);
 void tcp_conn_done(struct net_stack *st, struct tcp_conn *c);
 void tcp_conn_reset(struct net_stack *st, struct tcp_conn *c); /* sends an RST; the state stays */
 void tcp_conn_free(struct net_stack *st, struct tcp_conn *c);
-void tcp_challenge(struct net_stack *st, struct tcp_conn *c); /* RFC 5961; rate-limited */
+/* RFC 5961; rate-limited. */
+void tcp_challenge(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s);
 
 /* tcp_stream.c: what each stack has a copy of, so that a connection knows its stack by its stream's ops. */
 extern const struct stream_ops tcp_stream_ops;

@@ -18,6 +18,12 @@ static void window_update(struct tcp_conn *c, const struct tcp_segment *s)
     }
 }
 
+/* RFC 3168 6.1.2: the window does not grow by an ACK with an echo; who counts marks (RFC 8257 3.3) grows all the same. */
+static inline bool echo_holds(const struct tcp_conn *c, const struct tcp_segment *s)
+{
+    return s->flags & TCP_ECE && c->flags & TCPF_ECN && !tcp_cc_of(c)->exact_marks;
+}
+
 void tcp_ack_advance(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
 {
     uint32_t acked = s->ack - c->snd_una;
@@ -34,7 +40,7 @@ void tcp_ack_advance(struct net_stack *st, struct tcp_conn *c, const struct tcp_
     c->retries = 0;
     if (c->snd_una == c->snd_max) {
         c->rexmt_at = 0;
-        c->flags &= ~(TCPF_PERSIST | TCPF_PROBE_DUE | TCPF_PTO | TCPF_REO);
+        c->flags &= ~(TCPF_PERSIST | TCPF_PROBE_DUE | TCPF_PTO | TCPF_REO | TCPF_SMALL);
     } else {
         tcp_rexmt_start(st, c);
     }
@@ -43,7 +49,7 @@ void tcp_ack_advance(struct net_stack *st, struct tcp_conn *c, const struct tcp_
         else tcp_newreno_ack(st, c, s, acked);
     } else {
         c->dupacks = 0;
-        if (flight >= c->cwnd / 2) tcp_cc_of(c)->on_ack(c, acked, rtt); /* who sends little proves nothing */
+        if (flight >= c->cwnd / 2 && likely(!echo_holds(c, s))) tcp_cc_of(c)->on_ack(c, acked, rtt); /* who sends little proves nothing */
     }
     if (unlikely(c->flags & TCPF_ORPHAN && c->state != TCPS_FIN_WAIT_2)) tcp_linger_set(st, c, TCP_LINGER_NS);
 }
@@ -62,7 +68,7 @@ bool tcp_ack_rx(struct net_stack *st, struct tcp_conn *c, const struct tcp_segme
 {
     if (seq_gt(s->ack, c->snd_max) || seq_lt(s->ack, c->snd_una - c->snd_wnd_max)) {
         metric_add(&st->metrics.drop_tcp_window, 1);
-        tcp_challenge(st, c); /* RFC 5961 5 */
+        tcp_challenge(st, c, s); /* RFC 5961 5 */
         return false;
     }
     if (s->options_len > (s->has_ts ? TCP_TS_BYTES : 0)) tcp_sack_rx(st, c, s);

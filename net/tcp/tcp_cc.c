@@ -40,6 +40,14 @@ void tcp_cc_init(struct tcp_conn *c)
     if (tcp_cc_of(c)->init) tcp_cc_of(c)->init(c);
 }
 
+void tcp_cc_change(struct tcp_conn *c, enum net_tcp_cc cc)
+{
+    if (c->cc == cc) return;
+    c->cc = (uint8_t)cc;
+    memset(c->cc_state, 0, sizeof c->cc_state);
+    if (tcp_cc_of(c)->init) tcp_cc_of(c)->init(c);
+}
+
 void tcp_cc_congestion(struct tcp_conn *c, uint32_t flight, enum tcp_cc_event event)
 {
     c->ssthresh = tcp_cc_of(c)->on_congestion(c, flight, event);

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "net/stack.h"
 #include "net/tcp/conn.h"
 
 #define TCP_CWND_MAX (1u << 30) /* bytes */
@@ -47,6 +48,8 @@ static inline const struct tcp_cc *tcp_cc_of(const struct tcp_conn *c) { return 
 
 /* cwnd and ssthresh of a new connection; the MSS is known. c->cc says by which algorithm. */
 void tcp_cc_init(struct tcp_conn *c);
+/* Another algorithm from now on; cwnd and ssthresh stay as they are. */
+void tcp_cc_change(struct tcp_conn *c, enum net_tcp_cc cc);
 /* Sets ssthresh; cwnd is left to the caller, which brings it down at once or by and by. */
 void tcp_cc_congestion(struct tcp_conn *c, uint32_t flight, enum tcp_cc_event event);
 /* Sending again after longer than an RTO: RFC 5681 4.1. */

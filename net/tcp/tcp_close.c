@@ -1,6 +1,7 @@
 /* How connections end: FIN in both directions, RST, failure, and the pool. RFC 9293 3.6. */
 #include <string.h>
 #include "net/tcp/tcp.h"
+#include "net/tcp/tcp_fast_open.h"
 #include "net/tcp/tcp_rx_memory.h"
 #include "net/tcp/tcp_tuning.h"
 
@@ -24,6 +25,7 @@ static void detach(struct net_stack *st, struct tcp_conn *c)
         metric_sub(&st->metrics.half_open, 1);
         metric_add(&st->metrics.connections, 1);
     }
+    if (c->flags & TCPF_FAST_OPEN) tcp_fast_open_end(st, c, false);
     wheel_disarm(&st->wheel, stack_conn_index(st, c));
     c->rexmt_at = c->output_at = c->linger_at = 0;
     queues_free(c);
@@ -83,12 +85,11 @@ void tcp_conn_reset(struct net_stack *st, struct tcp_conn *c)
     tcp_frame_send_alone(st, c, c->snd_nxt, c->rcv_nxt, TCP_RST | TCP_ACK);
 }
 
-void tcp_challenge(struct net_stack *st, struct tcp_conn *c)
+void tcp_challenge(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
 {
     if (!rate_take(&st->challenge_rate, st->now)) return;
     metric_add(&st->metrics.challenge_acks, 1);
-    c->flags |= TCPF_ACK_NOW;
-    stack_touch(st, c);
+    tcp_output_answer(st, c, s);
 }
 
 void tcp_close_send(struct net_stack *st, struct tcp_conn *c)

@@ -1,5 +1,7 @@
 #include "net/tcp/tcp_cookie.h"
 
+#include <errno.h>
+#include <string.h>
 #include "net/tcp/tcp.h"
 
 #define EPOCH_SHIFT 36u        /* of ns: 69 s */
@@ -82,4 +84,13 @@ bool tcp_cookie_check(struct net_stack *st, const struct tcp_segment *s, struct 
     ts_decode(s->ts_ecr, hs);
     hs->ts_val = s->ts_val;
     return true;
+}
+
+int net_syn_cookies_find(const char *name)
+{
+    static const char *const names[] = {
+        [NET_SYN_COOKIES_FULL] = "full", [NET_SYN_COOKIES_NEVER] = "never", [NET_SYN_COOKIES_ALWAYS] = "always"};
+    for (int i = 0; i < (int)RTE_DIM(names); i++)
+        if (strcmp(names[i], name) == 0) return i;
+    return -EINVAL;
 }

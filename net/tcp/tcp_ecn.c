@@ -24,7 +24,7 @@ static bool asks(const struct net_stack *st, const struct tcp_conn *c)
 
 uint8_t tcp_ecn_syn_flags(const struct net_stack *st, struct tcp_conn *c)
 {
-    if (c->state == TCPS_SYN_RCVD) return c->flags & TCPF_ECN ? TCP_ECE : 0;
+    if (c->state != TCPS_SYN_SENT) return c->flags & TCPF_ECN ? TCP_ECE : 0;
     if (c->retries || !asks(st, c)) return 0;
     c->flags |= TCPF_ECN;
     return TCP_ECE | TCP_CWR;

@@ -23,11 +23,8 @@ void tcp_ecn_rx(struct net_stack *st, struct tcp_conn *c, const struct tcp_segme
 /* A segment that is sent now with TCPF_ECN: its TCP flags. *ip_sum and the IP header at ip become ECN-capable if it is
  * new data (not what is sent again, no probe, no bare ACK: RFC 3168 6.1.4 to 6.1.6). */
 uint8_t tcp_ecn_tx(const struct tcp_conn *c, tcp_seq seq, uint32_t len, uint8_t *ip, uint32_t *ip_sum);
-/* Whether the packet with this IP header, of either version, met a mark: RFC 3168 5. */
-static inline bool tcp_ecn_marked(const uint8_t *ip)
-{
-    return ((ip[0] >> 4 == 6 ? ip[1] >> 4 : ip[1]) & 3) == 3;
-}
+/* Whether the packet with this IP header met a mark: RFC 3168 5. In IPv6 the traffic class lies four bits later. */
+static inline bool tcp_ecn_marked(const uint8_t *ip, bool v6) { return ((v6 ? ip[1] >> 4 : ip[1]) & 3) == 3; }
 
 /* cwnd is coming down, for whatever reason: the receiver is told, and echoes of this window change nothing more. */
 void tcp_ecn_reduced(struct tcp_conn *c);

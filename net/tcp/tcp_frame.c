@@ -3,6 +3,7 @@
  * sent again: the driver may still hold the old one. Checksums come from the sums kept in the connection and from the
  * words as they are written, not from a second pass over the header.
  */
+#include <errno.h>
 #include <string.h>
 #include <rte_byteorder.h>
 #include <rte_ether.h>
@@ -11,6 +12,7 @@
 #include "net/tcp/tcp.h"
 #include "net/tso.h"
 #include "net/tcp/tcp_ecn.h"
+#include "net/tcp/tcp_fast_open.h"
 #include "net/tcp/tcp_sack.h"
 
 #define TTL 64
@@ -299,9 +301,15 @@ static uint8_t *options_of(const struct net_stack *st, const struct tcp_header *
     return rte_pktmbuf_mtod_offset(m, uint8_t *, st->templates[h->v6].tcp_at + TCP_HEADER_BYTES);
 }
 
-/* A frame without payload; options_len bytes of options lie behind the TCP header already. */
+/* len bytes of the queue lie behind the options: SYNs carry few and are linear. */
+struct control_payload {
+    uint32_t len;
+    uint64_t sum;
+};
+
+/* A frame by itself; options_len bytes of options lie behind the TCP header already. */
 static void control_finish(struct net_stack *st, struct rte_mbuf *m, const struct tcp_header *h, tcp_seq seq, tcp_seq ack,
-                           uint8_t flags, uint16_t window, uint32_t options_len)
+                           uint8_t flags, uint16_t window, uint32_t options_len, struct control_payload payload)
 {
     uint32_t tcp_at = st->templates[h->v6].tcp_at, header = TCP_HEADER_BYTES + options_len;
     uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *), *tcp = p + tcp_at;
@@ -310,16 +318,27 @@ static void control_finish(struct net_stack *st, struct rte_mbuf *m, const struc
     put32(tcp + 8, rte_cpu_to_be_32(ack));
     put32(tcp + 12, rte_cpu_to_be_32(header / 4 << 28 | (uint32_t)flags << 16 | window));
     put32(tcp + 16, 0);
-    m->data_len = (uint16_t)(tcp_at + header);
+    m->data_len = (uint16_t)(tcp_at + header + payload.len);
     m->pkt_len = m->data_len;
-    header_finish(st, m, p, h->v6, m->pkt_len, h->ip_sum, h->pseudo_sum, checksum_sum(tcp, header));
+    header_finish(st, m, p, h->v6, tcp_at + header, h->ip_sum, h->pseudo_sum, checksum_sum(tcp, header) + payload.sum);
 }
 
-bool tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c)
+/* The option with our cookie for the other end of h; cookie: room for it. */
+static void cookie_add(struct net_stack *st, const struct tcp_header *h, struct tcp_options *o, uint8_t *cookie)
 {
-    struct rte_mbuf *m = rte_pktmbuf_alloc(st->config.pools->small);
-    if (!m) return false;
-    bool answer = c->state == TCPS_SYN_RCVD;
+    struct tcp_tuple t;
+    addresses_read(h->bytes + st->ip_at, h->v6, &t.local, &t.remote);
+    tcp_fast_open_cookie(st, &t.remote, cookie);
+    o->has_fast_open = true;
+    o->fast_open = cookie;
+    o->fast_open_len = TCP_FAST_OPEN_COOKIE;
+}
+
+int tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c)
+{
+    bool answer = c->state != TCPS_SYN_SENT;
+    uint8_t cookie[TCP_FAST_OPEN_COOKIE];
+    struct control_payload payload = {.len = 0};
     struct tcp_tuple t;
     struct tcp_header h;
     tcp_conn_tuple(c, &t);
@@ -333,14 +352,25 @@ bool tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c)
         .ts_val = st->ts_now,
         .ts_ecr = answer ? c->ts_recent : 0,
     };
-    uint32_t options_len = tcp_options_write_syn(options_of(st, &h, m), &o);
+    if (!answer) payload.len = tcp_fast_open_ask(st, c, &o);
+    else if (c->flags & TCPF_FAST_OPEN) cookie_add(st, &h, &o, cookie);
+    struct rte_mbuf *m = rte_pktmbuf_alloc(payload.len ? st->config.pools->frame : st->config.pools->small);
+    if (!m) return -ENOBUFS;
+    uint8_t *options = options_of(st, &h, m);
+    uint32_t options_len = tcp_options_write_syn(options, &o);
+    uint32_t room = rte_pktmbuf_tailroom(m) - (st->templates[h.v6].tcp_at + TCP_HEADER_BYTES + options_len);
+    payload.len = RTE_MIN(payload.len, room);
+    if (payload.len) {
+        payload_copy(options + options_len, c->txq.head, 0, payload.len);
+        payload.sum = checksum_sum(options + options_len, payload.len);
+    }
     uint16_t window = tcp_window_offer(st, c, 0); /* the window of a SYN is never scaled: RFC 7323 2.2 */
     uint8_t flags = (uint8_t)(TCP_SYN | (answer ? TCP_ACK : 0) | tcp_ecn_syn_flags(st, c));
-    control_finish(st, m, &h, c->iss, answer ? c->rcv_nxt : 0, flags, window, options_len);
+    control_finish(st, m, &h, c->iss, answer ? c->rcv_nxt : 0, flags, window, options_len, payload);
     c->last_ack = c->rcv_nxt;
     if (c->flags & TCPF_PASSIVE || answer) stack_send(st, m);
     else neighbour_send(st, &t.remote, m);
-    return true;
+    return (int)payload.len;
 }
 
 bool tcp_frame_send_syn_ack(struct net_stack *st, const struct tcp_header *h, const struct tcp_handshake *hs,
@@ -357,9 +387,11 @@ bool tcp_frame_send_syn_ack(struct net_stack *st, const struct tcp_header *h, co
         .ts_val = ts_val,
         .ts_ecr = hs->ts_val,
     };
+    uint8_t cookie[TCP_FAST_OPEN_COOKIE];
+    if (hs->flags & TCP_HS_FAST_OPEN) cookie_add(st, h, &o, cookie);
     uint32_t options_len = tcp_options_write_syn(options_of(st, h, m), &o);
     uint8_t flags = (uint8_t)(TCP_SYN | TCP_ACK | (hs->flags & TCP_HS_ECN ? TCP_ECE : 0));
-    control_finish(st, m, h, hs->iss, hs->irs + 1, flags, tcp_syn_window(st), options_len);
+    control_finish(st, m, h, hs->iss, hs->irs + 1, flags, tcp_syn_window(st), options_len, (struct control_payload){.len = 0});
     stack_send(st, m);
     return true;
 }
@@ -384,7 +416,7 @@ bool tcp_frame_send_bare(struct net_stack *st, const struct tcp_header *h, tcp_s
         put32(options + 4, rte_cpu_to_be_32(ts[0]));
         put32(options + 8, rte_cpu_to_be_32(ts[1]));
     }
-    control_finish(st, m, h, seq, ack, flags, 0, ts ? TCP_TS_BYTES : 0);
+    control_finish(st, m, h, seq, ack, flags, 0, ts ? TCP_TS_BYTES : 0, (struct control_payload){.len = 0});
     if (flags & TCP_RST) metric_add(&st->metrics.resets_sent, 1);
     stack_send(st, m);
     return true;
@@ -393,6 +425,10 @@ bool tcp_frame_send_bare(struct net_stack *st, const struct tcp_header *h, tcp_s
 void tcp_frame_refuse(struct net_stack *st, const struct tcp_segment *s)
 {
     if (s->flags & TCP_RST) return;
+    if (!rate_take(&st->reset_rate, st->now)) {
+        metric_add(&st->metrics.resets_withheld, 1);
+        return;
+    }
     struct tcp_header h;
     uint32_t len = s->len + (s->flags & TCP_SYN ? 1 : 0) + (s->flags & TCP_FIN ? 1 : 0);
     tcp_header_reply(st, &h, s);

@@ -4,6 +4,7 @@
 #include "net/tcp/tcp.h"
 #include "net/tcp/tcp_cc.h"
 #include "net/tcp/tcp_ecn.h"
+#include "net/tcp/tcp_fast_open.h"
 #include "net/tcp/tcp_tuning.h"
 
 /* How well a listener's address fits one of ours: 0 not at all, 1 all addresses, 2 all of its family, 3 that one. */
@@ -48,6 +49,7 @@ int net_listen_at(struct net_stack *st, const struct net_endpoint *at, stream_ac
     int rc = st->config.claim ? st->config.claim(st->config.claim_arg, at->port, true) : 0;
     if (rc != 0) return rc;
     *l = (struct tcp_listener){.addr = at->addr, .port = at->port, .accept = accept, .arg = arg};
+    l->fast_open = st->config.fast_open;
     return 0;
 }
 
@@ -99,7 +101,7 @@ struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key, const struct
     c->rto = tcp_fine_at(RTE_MIN(st->config.rto_initial_ns, TCP_FINE_MAX_NS));
     c->mss = tcp_mss_local(st, tcp_conn_v6(c));
     c->rcv_mss = TCP_MSS_DEFAULT;
-    if (st->config.tuning.nagle) c->flags |= TCPF_NAGLE;
+    tcp_tuning_start(st, c);
     tcp_table_insert(&st->table, key, index);
     metric_add(&st->metrics.half_open, 1);
     return c;
@@ -162,9 +164,11 @@ static struct tcp_conn *cookie_rx(struct net_stack *st, struct tcp_segment *s)
 
 struct tcp_conn *tcp_listen_rx(struct net_stack *st, struct tcp_segment *s)
 {
-    if (!tcp_listener_of(st, s)) tcp_frame_refuse(st, s);
+    const struct tcp_listener *l = tcp_listener_of(st, s);
+    if (!l) tcp_frame_refuse(st, s);
     else if (s->flags & TCP_ACK) return cookie_rx(st, s);
-    else if ((s->flags & (TCP_SYN | TCP_RST)) == TCP_SYN) tcp_syncache_open(st, s, NULL);
+    else if ((s->flags & (TCP_SYN | TCP_RST)) != TCP_SYN) return NULL;
+    else if (!l->fast_open || !tcp_fast_open_rx(st, l, s)) tcp_syncache_open(st, s, NULL);
     return NULL;
 }
 
@@ -172,7 +176,8 @@ struct tcp_conn *tcp_listen_rx(struct net_stack *st, struct tcp_segment *s)
 void tcp_syn_sent_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s)
 {
     bool ack = s->flags & TCP_ACK;
-    if (ack && s->ack != c->iss + 1) {
+    uint32_t carried = c->snd_max == c->iss ? 0 : c->snd_max - (c->iss + 1); /* by our SYN */
+    if (ack && s->ack - (c->iss + 1) > carried) {
         tcp_frame_refuse(st, s);
         return;
     }
@@ -203,6 +208,7 @@ void tcp_syn_sent_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
     }
     c->flags |= TCPF_ACK_NOW;
     tcp_established(st, c);
+    tcp_fast_open_answered(st, c, s, carried);
 }
 
 bool tcp_established(struct net_stack *st, struct tcp_conn *c)

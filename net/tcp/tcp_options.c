@@ -1,8 +1,9 @@
 #include <string.h>
 #include <rte_byteorder.h>
 #include "net/tcp/tcp.h"
+#include "net/tcp/tcp_fast_open.h"
 
-enum { OPT_END = 0, OPT_NOP = 1, OPT_MSS = 2, OPT_SCALE = 3, OPT_SACK_PERMITTED = 4, OPT_TS = 8 };
+enum { OPT_END = 0, OPT_NOP = 1, OPT_MSS = 2, OPT_SCALE = 3, OPT_SACK_PERMITTED = 4, OPT_TS = 8, OPT_FAST_OPEN = 34 };
 
 static uint32_t load32(const uint8_t *p)
 {
@@ -15,6 +16,16 @@ static void store32(uint8_t *p, uint32_t v)
 {
     v = rte_cpu_to_be_32(v);
     memcpy(p, &v, sizeof v);
+}
+
+/* A cookie of no valid length is no fast open: RFC 7413 4.1.1. */
+static void fast_open_parse(const uint8_t *p, uint32_t len, struct tcp_options *out)
+{
+    uint32_t cookie = len - 2;
+    bool valid = cookie >= TCP_FAST_OPEN_COOKIE_LEAST && cookie <= TCP_FAST_OPEN_COOKIE_MOST && cookie % 2 == 0;
+    out->has_fast_open = valid || cookie == 0;
+    out->fast_open_len = valid ? (uint8_t)cookie : 0;
+    out->fast_open = p + 2;
 }
 
 /* One option of known kind; a length that its kind does not have is malformed. */
@@ -39,6 +50,7 @@ static bool option_parse(const uint8_t *p, uint32_t len, struct tcp_options *out
         out->ts_val = load32(p + 2);
         out->ts_ecr = load32(p + 6);
         return true;
+    case OPT_FAST_OPEN: fast_open_parse(p, len, out); return true;
     default:
         return true;
     }
@@ -63,6 +75,16 @@ bool tcp_options_parse(const uint8_t *p, uint32_t len, struct tcp_options *out)
     return true;
 }
 
+static uint32_t fast_open_write(uint8_t *p, const struct tcp_options *o)
+{
+    uint32_t len = 2u + o->fast_open_len, pad = -len & 3u;
+    memset(p, OPT_NOP, pad);
+    p[pad] = OPT_FAST_OPEN;
+    p[pad + 1] = (uint8_t)len;
+    if (o->fast_open_len) memcpy(p + pad + 2, o->fast_open, o->fast_open_len);
+    return pad + len;
+}
+
 uint32_t tcp_options_write_syn(uint8_t *p, const struct tcp_options *o)
 {
     uint8_t *start = p;
@@ -82,5 +104,6 @@ uint32_t tcp_options_write_syn(uint8_t *p, const struct tcp_options *o)
         memcpy(p, (uint8_t[]){OPT_NOP, OPT_SCALE, 3, o->scale}, 4);
         p += 4;
     }
+    if (o->has_fast_open) p += fast_open_write(p, o);
     return (uint32_t)(p - start);
 }

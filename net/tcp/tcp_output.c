@@ -1,7 +1,9 @@
 /* What a connection sends, once a turn: data, FIN, probes, and ACKs that nothing else carried. RFC 9293 3.8. */
 #include "net/tcp/tcp.h"
 
+#include <string.h>
 #include "net/tcp/tcp_cc.h"
+#include "net/tcp/tcp_fast_open.h"
 #include "net/tcp/tcp_recovery.h"
 #include "net/tcp/tcp_rx_memory.h"
 #include "net/tso.h"
@@ -94,13 +96,15 @@ static void ack_carried(struct tcp_conn *c)
 static void syn_output(struct net_stack *st, struct tcp_conn *c)
 {
     if (!(c->flags & TCPF_SYN_DUE)) return;
-    if (!tcp_frame_send_syn(st, c)) {
+    int carried = tcp_frame_send_syn(st, c);
+    if (carried < 0) {
         out_of_buffers(st, c);
         return;
     }
     c->flags &= ~TCPF_SYN_DUE;
     ack_sent(c);
-    c->snd_nxt = c->snd_max = c->iss + 1;
+    c->snd_nxt = c->iss + 1;
+    c->snd_max = seq_max(c->snd_max, c->snd_nxt + (uint32_t)carried);
     if (c->retries == 0) {
         c->flags |= TCPF_TIMING;
         c->rtt_seq = c->snd_nxt;
@@ -173,11 +177,21 @@ static bool probe(struct net_stack *st, struct tcp_conn *c)
     return true;
 }
 
-/* RFC 9293 3.7.4: by option, a small segment waits for the acknowledgement of what went before. */
-static bool nagle_holds(const struct tcp_conn *c) { return c->flags & TCPF_NAGLE && c->snd_nxt != c->snd_una; }
+/*
+ * RFC 9293 3.7.4, by option: a small segment waits while another is unacknowledged. Full ones in flight do not hold it
+ * (Minshall's form), so that the end of a large write does not wait for the peer's delayed ACK. False: it goes, and is
+ * remembered.
+ */
+static bool nagle_holds(struct tcp_conn *c)
+{
+    if (likely(!(c->flags & TCPF_NAGLE))) return false;
+    if (c->flags & TCPF_SMALL) return c->snd_nxt != c->snd_una;
+    c->flags |= TCPF_SMALL;
+    return false;
+}
 
 /* The next segment is sent if it is full, or the last of the queue, or large for this peer. RFC 9293 3.8.6.2.1. */
-static bool worth_sending(const struct tcp_conn *c, uint32_t len, uint32_t unsent)
+static bool worth_sending(struct tcp_conn *c, uint32_t len, uint32_t unsent)
 {
     return len >= c->mss || (len == unsent && !nagle_holds(c)) || len >= c->snd_wnd_max / 2;
 }
@@ -274,6 +288,28 @@ static tcp_seq acceptable_seq(const struct tcp_conn *c)
     return seq_lt(edge, c->snd_max) ? edge : c->snd_max;
 }
 
+void tcp_output_answer(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
+{
+    uint8_t mac[6];
+    memcpy(mac, c->mac, sizeof mac);
+    if (likely(memcmp(mac, s->frame + 6, sizeof mac) == 0)) {
+        c->flags |= TCPF_ACK_NOW;
+        stack_touch(st, c);
+        return;
+    }
+    tcp_conn_set_mac(c, s->frame + 6);
+    if (!tcp_frame_send(st, c, acceptable_seq(c), TCP_ACK, NULL, 0, 0)) metric_add(&st->metrics.tx_no_buffer, 1);
+    tcp_conn_set_mac(c, mac);
+}
+
+/* At the start, or by option, no ACK is delayed. */
+static bool ack_quick(struct net_stack *st, struct tcp_conn *c)
+{
+    if (!tcp_frame_send(st, c, acceptable_seq(c), TCP_ACK, NULL, 0, 0)) return false;
+    if ((c->flags & TCPF_QUICK) != TCP_QUICK_ALWAYS * TCP_QUICK_ONE) c->flags -= TCP_QUICK_ONE;
+    return true;
+}
+
 /* An ACK that no data carried: at once when owed, else a little later in the hope of data. RFC 9293 3.8.6.3. */
 static bool ack_output(struct net_stack *st, struct tcp_conn *c)
 {
@@ -287,6 +323,7 @@ static bool ack_output(struct net_stack *st, struct tcp_conn *c)
             if (!tcp_frame_send(st, c, acceptable_seq(c), TCP_ACK, NULL, 0, 0)) return false;
         ack_sent(c);
     } else if (c->rcv_nxt != c->last_ack && !c->output_at) {
+        if (unlikely(c->flags & TCPF_QUICK)) return ack_quick(st, c);
         c->output_at = tcp_tick_at(st->now + st->config.delayed_ack_ns);
         tcp_timer_by(st, c, c->output_at);
     }
@@ -297,6 +334,7 @@ static bool ack_output(struct net_stack *st, struct tcp_conn *c)
 static bool repair_output(struct net_stack *st, struct tcp_conn *c)
 {
     bool ok = true;
+    if (c->flags & TCPF_SYN_DUE && !tcp_fast_open_answer(st, c)) return false;
     if (c->flags & TCPF_BOARD && c->board->lost) ok = resend_lost(st, c);
     else if (c->flags & TCPF_RESEND_HEAD) ok = resend_head(st, c);
     if (ok && c->flags & TCPF_PROBE_DUE) ok = probe(st, c);
@@ -313,7 +351,7 @@ void tcp_output(struct net_stack *st, struct tcp_conn *c)
     }
     if (c->txq.len && c->snd_nxt == c->snd_una && tcp_fine_at(st->now) - c->sent_at > c->rto) tcp_cc_idle(c);
     bool ok = true;
-    if (unlikely(c->flags & (TCPF_RESEND_HEAD | TCPF_PROBE_DUE | TCPF_BOARD | TCPF_TLP_DUE))) ok = repair_output(st, c);
+    if (unlikely(c->flags & (TCPF_RESEND_HEAD | TCPF_PROBE_DUE | TCPF_BOARD | TCPF_TLP_DUE | TCPF_SYN_DUE))) ok = repair_output(st, c);
     if (c->txq.len || c->flags & TCPF_FIN_QUEUED) {
         ok = ok && data_output(st, c);
         if (c->snd_nxt != c->snd_una && (!c->rexmt_at || c->flags & TCPF_PERSIST)) tcp_rexmt_start(st, c);

@@ -3,11 +3,12 @@
 #include <string.h>
 #include "net/tcp/tcp.h"
 #include "net/tcp/tcp_ecn.h"
+#include "net/tcp/tcp_fast_open.h"
 
 /* 24 days of our timestamp clock: when nothing was heard for longer, ts_recent says nothing: RFC 7323 5.5. */
 #define TS_MAX_AGE (uint32_t)(UINT64_C(24) * 24 * 3600 * 1000000000 >> TCP_TS_SHIFT)
 
-#define FAST_PATH_NOT (TCPF_RX_FULL | TCPF_SLOW | TCPF_PERSIST | TCPF_FIN_QUEUED | TCPF_FIN_SEEN | TCPF_ECE)
+#define FAST_PATH_NOT (TCPF_RX_FULL | TCPF_SLOW | TCPF_PERSIST | TCPF_FIN_QUEUED | TCPF_FIN_SEEN | TCPF_ECE | TCPF_FAST_OPEN)
 
 /* RFC 7323 4.3: the timestamp of the segment that the next ACK acknowledges first. */
 static inline void ts_take(struct tcp_conn *c, const struct tcp_segment *s)
@@ -66,8 +67,7 @@ static bool rx_sequence(struct net_stack *st, struct tcp_conn *c, const struct t
     bool older = s->has_ts && c->flags & TCPF_TS && (int32_t)(s->ts_val - c->ts_recent) < 0 && !rst;
     if (older && st->ts_now - c->heard < TS_MAX_AGE) {
         metric_add(&st->metrics.drop_tcp_paws, 1);
-        c->flags |= TCPF_ACK_NOW;
-        stack_touch(st, c);
+        tcp_output_answer(st, c, s);
         return false;
     }
     uint32_t len = s->len + (s->flags & TCP_SYN ? 1 : 0) + (s->flags & TCP_FIN ? 1 : 0);
@@ -83,8 +83,7 @@ static bool rx_sequence(struct net_stack *st, struct tcp_conn *c, const struct t
     if (rst) return false;
     if (s->len) tcp_payload_old(st, c, s);
     if (len == 0 && !rate_take(&st->duplicate_rate, st->now)) return false; /* two such ACKs must not chase each other */
-    c->flags |= TCPF_ACK_NOW;
-    stack_touch(st, c);
+    tcp_output_answer(st, c, s);
     return false;
 }
 
@@ -101,10 +100,11 @@ static bool rx_reset(struct net_stack *st, struct tcp_conn *c, const struct tcp_
 {
     if (!(s->flags & TCP_RST)) return true;
     if (s->seq != c->rcv_nxt) {
-        tcp_challenge(st, c);
+        tcp_challenge(st, c, s);
         return false;
     }
     metric_add(&st->metrics.resets_received, 1);
+    if (c->flags & TCPF_FAST_OPEN) tcp_fast_open_end(st, c, true);
     tcp_conn_fail(st, c, c->state == TCPS_SYN_RCVD && !(c->flags & TCPF_PASSIVE) ? ECONNREFUSED : ECONNRESET);
     return false;
 }
@@ -113,7 +113,7 @@ static bool rx_reset(struct net_stack *st, struct tcp_conn *c, const struct tcp_
 static bool rx_syn(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
 {
     if (!(s->flags & TCP_SYN)) return true;
-    tcp_challenge(st, c);
+    tcp_challenge(st, c, s);
     return false;
 }
 
@@ -184,6 +184,7 @@ static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
         return;
     }
     if (c->state == TCPS_SYN_RCVD && !rx_syn_again(st, c, s)) return;
+    if (unlikely(c->flags & TCPF_FAST_OPEN) && !tcp_fast_open_again(st, c, s)) return;
     if (!rx_sequence(st, c, s)) {
         rx_unacceptable_ack(st, c, s);
         return;
@@ -192,6 +193,7 @@ static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
     if (!rx_syn(st, c, s)) return;
     if (!(s->flags & TCP_ACK)) return;
     if (c->state == TCPS_SYN_RCVD && !rx_handshake_ack(st, c, s)) return;
+    if (unlikely(c->flags & TCPF_FAST_OPEN) && !tcp_fast_open_ack(st, c, s)) return;
     c->heard = st->ts_now;
     peer_mac(c, s);
     ts_take(c, s);

@@ -109,13 +109,14 @@ static struct tcp_syn_entry *entry_alloc(struct net_stack *st)
     return &sc->entries[ref - 1];
 }
 
-static void entry_answer(struct net_stack *st, const struct tcp_syn_entry *e)
+/* mac: where to. */
+static void entry_answer(struct net_stack *st, const struct tcp_syn_entry *e, const uint8_t *mac)
 {
     struct tcp_header h;
     struct tcp_tuple t;
     struct tcp_handshake hs = entry_handshake(e);
     tcp_syn_entry_tuple(e, &t);
-    tcp_header_write(st, &h, &t, e->mac);
+    tcp_header_write(st, &h, &t, mac);
     if (!tcp_frame_send_syn_ack(st, &h, &hs, st->ts_now)) metric_add(&st->metrics.tx_no_buffer, 1);
 }
 
@@ -134,6 +135,7 @@ bool tcp_handshake_take(struct tcp_handshake *hs, const struct tcp_segment *s)
 static void cookie_answer(struct net_stack *st, const struct tcp_segment *s, struct tcp_handshake *hs)
 {
     struct tcp_header h;
+    hs->flags &= (uint8_t)~TCP_HS_FAST_OPEN;
     uint32_t ts = tcp_cookie_make(st, s, hs);
     tcp_header_reply(st, &h, s);
     metric_add(&st->metrics.syn_cookies_sent, 1);
@@ -149,6 +151,7 @@ void tcp_syncache_open(struct net_stack *st, const struct tcp_segment *s, const 
         return;
     }
     if (tcp_ecn_syn_accepts(st, s->flags)) hs.flags |= TCP_HS_ECN;
+    if (s->flags & TCP_FAST_OPEN_ASKED) hs.flags |= TCP_HS_FAST_OPEN;
     if (tcp_conns_full(st)) {
         metric_add(&st->metrics.drop_tcp_limit, 1);
         return;
@@ -173,15 +176,15 @@ void tcp_syncache_open(struct net_stack *st, const struct tcp_segment *s, const 
     memcpy(e->mac, s->frame + 6, sizeof e->mac);
     tcp_table_insert(&st->table, s->key, (uint32_t)(e - sc->entries) | TCP_REF_SYN);
     list_append(st, e);
-    entry_answer(st, e);
+    entry_answer(st, e, e->mac);
 }
 
 /* Our SYN-ACK again serves as the challenge ACK of RFC 5961: who lost its memory resets us by the exact number. */
-static void challenge(struct net_stack *st, const struct tcp_syn_entry *e)
+static void challenge(struct net_stack *st, const struct tcp_syn_entry *e, const struct tcp_segment *s)
 {
     if (!rate_take(&st->challenge_rate, st->now)) return;
     metric_add(&st->metrics.challenge_acks, 1);
-    entry_answer(st, e);
+    entry_answer(st, e, s->frame + 6);
 }
 
 /* RFC 9293 3.10.7.4 in its order, for SYN-RECEIVED. True: s completes the handshake. */
@@ -190,12 +193,13 @@ static bool entry_completed(struct net_stack *st, struct tcp_syn_entry *e, const
     tcp_seq rcv_nxt = e->irs + 1;
     if ((s->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN && s->seq == e->irs) { /* our answer was lost */
         e->asked_again = true;
-        entry_answer(st, e);
+        memcpy(e->mac, s->frame + 6, sizeof e->mac);
+        entry_answer(st, e, e->mac);
         return false;
     }
     if (s->seq - rcv_nxt >= tcp_syn_window(st)) {
         metric_add(&st->metrics.drop_tcp_window, 1);
-        if (!(s->flags & TCP_RST)) challenge(st, e);
+        if (!(s->flags & TCP_RST)) challenge(st, e, s);
         return false;
     }
     if (s->flags & TCP_RST && s->seq == rcv_nxt) {
@@ -204,7 +208,7 @@ static bool entry_completed(struct net_stack *st, struct tcp_syn_entry *e, const
         return false;
     }
     if (s->flags & (TCP_RST | TCP_SYN)) {
-        challenge(st, e);
+        challenge(st, e, s);
         return false;
     }
     if (!(s->flags & TCP_ACK)) return false;
@@ -254,7 +258,7 @@ static void entry_due(struct net_stack *st, struct tcp_syn_entry *e)
     e->sent++;
     list_append(st, e);
     metric_add(&st->metrics.syn_acks_again, 1);
-    entry_answer(st, e);
+    entry_answer(st, e, e->mac);
 }
 
 unsigned tcp_syncache_timers(struct net_stack *st)

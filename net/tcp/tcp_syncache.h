@@ -26,6 +26,7 @@ enum tcp_handshake_flag {
     TCP_HS_SACK = 1u << 1,
     TCP_HS_SCALE = 1u << 2,
     TCP_HS_ECN = 1u << 3,
+    TCP_HS_FAST_OPEN = 1u << 4, /* our answer carries a fast open cookie */
 };
 
 /* What a SYN and the answer to it agree on: all that a connection is opened from. */

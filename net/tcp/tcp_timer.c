@@ -6,6 +6,7 @@
 #include "net/tcp/tcp.h"
 
 #include "net/tcp/tcp_cc.h"
+#include "net/tcp/tcp_fast_open.h"
 #include "net/tcp/tcp_mtu.h"
 #include "net/tcp/tcp_recovery.h"
 #include "net/tcp/tcp_tuning.h"
@@ -70,9 +71,12 @@ tcp_tick tcp_linger_tick(const struct net_stack *st, const struct tcp_conn *c)
     return tcp_tick_at((((st->now >> TCP_TS_SHIFT) + (uint64_t)left) << TCP_TS_SHIFT) - 1);
 }
 
+/* Its SYN or SYN-ACK is what the timer runs for. */
+static bool opening(const struct tcp_conn *c) { return c->state <= TCPS_SYN_RCVD || c->flags & TCPF_FAST_OPEN; }
+
 static uint8_t retries_max(const struct tcp_conn *c)
 {
-    return c->state <= TCPS_SYN_RCVD ? TCP_RETRIES_SYN : TCP_RETRIES_DATA;
+    return opening(c) ? TCP_RETRIES_SYN : TCP_RETRIES_DATA;
 }
 
 /* RFC 6298 5.4 to 5.7; RFC 5681 3.1: the first timeout of a segment halves ssthresh, later ones of the same do not. */
@@ -80,8 +84,9 @@ static void retransmit(struct net_stack *st, struct tcp_conn *c)
 {
     metric_add(&st->metrics.rto_fired, 1);
     c->flags &= ~(TCPF_TIMING | TCPF_RESEND_HEAD);
-    if (c->state <= TCPS_SYN_RCVD) {
+    if (opening(c)) {
         c->flags |= TCPF_SYN_DUE;
+        if (c->state == TCPS_SYN_SENT) tcp_fast_open_unanswered(st, c);
         return;
     }
     bool board = tcp_board_begin(st, c) != NULL;

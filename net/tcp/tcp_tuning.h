@@ -14,6 +14,7 @@ static inline const struct net_tcp_tuning *tcp_tuning_of(const struct net_stack 
 }
 
 void tcp_tunings_init(struct net_stack *st); /* entry 0 from the configuration */
+void tcp_tuning_start(struct net_stack *st, struct tcp_conn *c); /* c is new */
 void tcp_tuning_put(struct net_stack *st, struct tcp_conn *c); /* c is going */
 
 /* tcp_keepalive.c */

@@ -9,6 +9,8 @@ from harness import POLARKV, Polarkv, Process, Raw, free_ports, main, resp, run,
 
 OPTIONS = ["config", "listen", "memcache-port", "resp-port", "protected", "password", "cores", "poll", "memory-limit",
            "max-value", "max-connections", "huge-pages", "vdev", "port", "ip", "mtu", "log-level", "print-config",
+           "syn-cookies", "max-half-open", "rx-memory", "keepalive", "keepalive-interval", "keepalive-count",
+           "user-timeout", "tcp-congestion-control", "fast-open",
            "version", "help"]
 
 def polarkv(*options, limit=30):
@@ -43,6 +45,15 @@ class BadInput(unittest.TestCase):
             (["--max-value", "1"], ["max-value", "1"]),
             (["--poll", "sometimes"], ["poll", "sometimes", "adaptive", "busy"]),
             (["--nap", "5x"], ["nap", "5x"]),
+            (["--syn-cookies", "sometimes"], ["syn-cookies", "sometimes", "never"]),
+            (["--max-half-open", "0"], ["max-half-open", "0"]),
+            (["--rx-memory", "12q"], ["rx-memory", "12q"]),
+            (["--keepalive", "soon"], ["keepalive", "soon"]),
+            (["--keepalive-interval", "0"], ["keepalive-interval", "0"]),
+            (["--keepalive-count", "128"], ["keepalive-count", "128", "127"]),
+            (["--user-timeout", "-1s"], ["user-timeout", "-1s"]),
+            (["--fast-open", "1025"], ["fast-open", "1025", "1024"]),
+            (["--tcp-congestion-control", "bbr"], ["tcp-congestion-control", "bbr", "cubic"]),
             (["--protected=maybe"], ["protected", "maybe"]),
             (["--log-level", "loud"], ["log-level", "loud", "warn"]),
             (["--listen", "localhost.example.invalid"], ["listen", "localhost.example.invalid"]),
@@ -176,6 +187,24 @@ class Answers(unittest.TestCase):
                 self.assertEqual({name: got.get(name) for name in wanted}, wanted)
             status, won, _ = polarkv("--config", file.name, "--cores", "5", "--print-config")
             self.assertRegex(won, r"(?m)^#?\s*cores\s*=\s*5\s*$")
+
+    def test_keepalive_of_kernel_sockets(self):
+        """The kernel runs its keepalive timer (2) for a client's socket, and without the option none (0)."""
+        for options, timer in ((["--keepalive", "30s", "--keepalive-count", "3"], "02"), ([], "00")):
+            server = Polarkv(*options)
+            try:
+                with server.memcache() as c:
+                    self.assertEqual(c.ask(b"get a\r\n"), b"END\r\n")
+                    local = f"0100007F:{server.memcache_address[1]:04X}"
+
+                    def timers():
+                        with open("/proc/net/tcp") as table:
+                            rows = [line.split() for line in table]
+                        return [row[5].split(":")[0] for row in rows if row[1] == local and row[3] == "01"]
+
+                    wait_for(lambda: timers() == [timer], f"timer {timer} of the client's socket, not {timers()}", 10)
+            finally:
+                server.stop()
 
     def test_options_from_a_file_take_effect(self):
         with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:

@@ -188,6 +188,31 @@ class OddSettingsTest(PeerTest):
         finally:
             network.ip("route", "replace", "10.81.0.0/24", "dev", CLIENT, "src", "10.81.0.2")
 
+    def test_reader_that_stops(self):
+        """The kernel does not read, so its window closes, then the echo's own; both open again and nothing is missing."""
+        s = self.connect(receive=8192)
+        pattern, queued, sent, last = Pattern(), b"", 0, time.monotonic()
+        s.setblocking(False)
+        while time.monotonic() - last < 1:
+            queued = queued or pattern.piece(sent)
+            try:
+                n = s.send(queued)
+            except BlockingIOError:
+                time.sleep(0.01)
+                continue
+            pattern.sent.update(queued[:n])
+            queued, sent, last = queued[n:], sent + n, time.monotonic()
+            self.assertLess(sent, 256 << 20, "somebody takes bytes without end")
+        time.sleep(1)  # a probe or two
+        s.settimeout(seconds(20))
+        s.shutdown(socket.SHUT_WR)
+        got = 0
+        while data := s.recv(BLOCK):
+            pattern.back.update(data)
+            got += len(data)
+        self.assertEqual(got, sent)
+        self.assertEqual(pattern.back.digest(), pattern.sent.digest())
+
     def test_other_congestion_controls(self):
         for name in (b"reno", b"bbr", b"dctcp"):
             s = self.connect()

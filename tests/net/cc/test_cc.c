@@ -248,11 +248,11 @@ static void test_codepoints(void **state)
     assert_memory_equal(v6, ((uint8_t[]){0x60, 0x2f, 0, 0}), 4);
     assert_int_equal(sum_v4, 7 + 0x200); /* as the sum reads it */
     assert_int_equal(sum_v6, 7);
-    assert_false(tcp_ecn_marked(v4) || tcp_ecn_marked(v6));
+    assert_false(tcp_ecn_marked(v4, false) || tcp_ecn_marked(v6, true));
     v4[1] |= 1;
     v6[1] |= 0x10;
-    assert_true(tcp_ecn_marked(v4) && tcp_ecn_marked(v6));
-    assert_false(tcp_ecn_marked((uint8_t[]){0x60, 0x0f}));
+    assert_true(tcp_ecn_marked(v4, false) && tcp_ecn_marked(v6, true));
+    assert_false(tcp_ecn_marked((uint8_t[]){0x60, 0x0f}, true));
     assert_int_equal(tcp_ecn_tx(&c, c.snd_max - 1, 1, v4, &sum_v4), 0); /* sent again */
 }
 

@@ -1,4 +1,5 @@
 /* Socket options and the configuration. */
+#include "net/inspect.h"
 #include "tests/net/polar/pair.h"
 
 static int get(int fd, int level, int name)
@@ -132,6 +133,74 @@ static void test_congestion(void **state)
     assert_string_equal(name, "cubic");
 }
 
+static void name_set(int fd, const char *name) { assert_ok(polar_setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name))); }
+
+static void name_check(int fd, const char *wanted)
+{
+    char name[16];
+    socklen_t len = sizeof name;
+    assert_ok(polar_getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &len));
+    assert_string_equal(name, wanted);
+}
+
+static enum net_tcp_cc congestion_in_force(int fd)
+{
+    struct net_tcp_info info;
+    assert_int_equal(net_stream_info(sock_at(fd)->stream, &info), 0);
+    return (enum net_tcp_cc)net_tcp_cc_find(info.congestion);
+}
+
+/* One socket's, before it connects and after; the others keep theirs. An accepted one has its listener's. */
+static void test_congestion_of_one(void **state)
+{
+    (void)state;
+    struct sockaddr_in to = address_of(1, 11);
+    int fds[2], other;
+    pair_connect(fds, &other);
+    on(1);
+    int listener = polar_socket(AF_INET, SOCK_STREAM, 0);
+    name_set(listener, "newreno");
+    assert_ok(polar_bind(listener, (struct sockaddr *)&to, sizeof to));
+    assert_ok(polar_listen(listener, 1));
+    on(0);
+    int fd = polar_socket(AF_INET, SOCK_STREAM, 0);
+    assert_fails(polar_setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "nosuch", 6), ENOENT);
+    assert_fails(polar_setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "", 0), EINVAL);
+    name_set(fd, "dctcp");
+    assert_ok(polar_connect(fd, (struct sockaddr *)&to, sizeof to));
+    assert_int_equal(congestion_in_force(fd), NET_TCP_DCTCP);
+    name_check(fd, "dctcp");
+    name_set(fd, "reno");
+    name_check(fd, "newreno");
+    assert_int_equal(congestion_in_force(fd), NET_TCP_NEWRENO);
+    assert_int_equal(congestion_in_force(fds[0]), NET_TCP_CUBIC);
+    on(1);
+    int accepted = polar_accept(listener, NULL, NULL);
+    name_check(accepted, "newreno");
+    assert_int_equal(congestion_in_force(accepted), NET_TCP_NEWRENO);
+}
+
+static void test_quick_ack(void **state)
+{
+    (void)state;
+    int fds[2], listener;
+    char text[10] = "";
+    pair_connect(fds, &listener);
+    on(1);
+    assert_int_equal(get(fds[1], IPPROTO_TCP, TCP_QUICKACK), 0);
+    set(fds[1], IPPROTO_TCP, TCP_QUICKACK, 1);
+    assert_int_equal(get(fds[1], IPPROTO_TCP, TCP_QUICKACK), 1);
+    on(0);
+    for (unsigned i = 0; i < 20; i++) { /* far less than a delayed ACK takes: 1 ms */
+        assert_int_equal(polar_send(fds[0], text, sizeof text, 0), sizeof text);
+        pair_run(MS / 2);
+        struct tcp_info info;
+        socklen_t len = sizeof info;
+        assert_ok(polar_getsockopt(fds[0], IPPROTO_TCP, TCP_INFO, &info, &len));
+        assert_int_equal(info.tcpi_unacked, 0);
+    }
+}
+
 static void test_inherited(void **state)
 {
     (void)state;
@@ -260,6 +329,8 @@ int main(void)
         TEST(test_keepalive),
         TEST(test_user_timeout),
         TEST(test_congestion),
+        TEST(test_congestion_of_one),
+        TEST(test_quick_ack),
         TEST(test_inherited),
         TEST(test_info),
         cmocka_unit_test(test_configuration),

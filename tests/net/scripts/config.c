@@ -23,6 +23,10 @@ static const struct setting settings[] = {
     SETTING("rto-initial", rto_initial_ns),
     SETTING("time-wait", time_wait_ns),
     SETTING("delayed-ack", delayed_ack_ns),
+    SETTING("quick-acks", quick_acks),
+    SETTING("fast-open", fast_open),
+    SETTING("fast-open-client", tuning.fast_open),
+    SETTING("quick-ack", tuning.quick_ack),
     SETTING("connections", max_connections),
     SETTING("half-open", max_half_open),
     SETTING("cookies", syn_cookies), /* 0 when the cache is full, 1 never, 2 always */

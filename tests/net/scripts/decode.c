@@ -67,6 +67,7 @@ static bool tcp_option(struct in *in, const uint8_t *p, uint32_t len)
             strcpy(out->word[PACKET_W_FO], "00");
         else
             hex_text(p + 2, len - 2, out->word[PACKET_W_FO]);
+        if (out->flags & A) strcpy(in->peer->cookie, out->word[PACKET_W_FO]);
         return true;
     default: return bad(in, "an option that is none of ours");
     }

@@ -104,8 +104,9 @@ static void tcp_options(struct peer *peer, const struct packet *p, uint32_t now_
             put32(o, peer->stack_iss + p->sack[i].hi);
         }
     }
-    if (p->word[PACKET_W_FO][0]) {
-        const char *cookie = strcmp(p->word[PACKET_W_FO], "00") ? p->word[PACKET_W_FO] : ""; /* 00: a request for one */
+    if (p->word[PACKET_W_FO][0]) { /* 00: a request for one; *: as the stack gave it */
+        const char *given = p->word[PACKET_W_FO];
+        const char *cookie = strcmp(given, "00") == 0 ? "" : strcmp(given, "*") == 0 ? peer->cookie : given;
         put8(o, 34);
         put8(o, (int64_t)(2 + strlen(cookie) / 2));
         put_hex(o, cookie);

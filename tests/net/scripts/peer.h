@@ -23,6 +23,7 @@ struct peer {
     struct stream *stream;      /* NULL: not accepted, or given back */
     bool accepted;
     uint32_t events_seen;
+    char cookie[PACKET_WORD]; /* the fast open cookie that the stack gave last */
 };
 
 /* The frame of packet p from the peer; now_ms stamps it. Returns its length. */

@@ -246,6 +246,7 @@ static void peer_init(struct run *r, struct peer *peer, const char *name)
     peer->stack_port = 7;
     peer->win = 65535;
     peer->iss = 0xfffff000u; /* so that the numbers wrap early */
+    if (r->peer) strcpy(peer->cookie, r->peer->cookie);
 }
 
 static void frames_drop(struct run *r)
@@ -257,6 +258,7 @@ static void start(struct run *r)
 {
     static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
     net_stack_config_default(&r->config);
+    r->config.quick_acks = 0; /* most scripts count on the timer */
     net_stack_config_address(&r->config, net_addr_v4(RTE_IPV4(10, 0, 0, 1)), 24);
     memcpy(r->config.mac, mac, 6);
     r->config.secret[0] = 1;
@@ -269,9 +271,9 @@ static void start(struct run *r)
     r->pool_count = 511;
     r->now = RUN_START_NS;
     r->tolerance = RUN_TOLERANCE_NS;
+    peer_init(r, r->peers, "a");
     r->peer = r->peers;
     r->peer_count = 1;
-    peer_init(r, r->peer, "a");
 }
 
 /* Returns the buffers that the stack has lost. */

@@ -59,6 +59,7 @@ void script_create(struct script *s, void (*change)(struct net_stack_config *con
     s->peer_port = SCRIPT_PEER_PORT;
     s->ts_val = 100;
     net_stack_config_default(&config);
+    config.quick_acks = 0; /* what is expected counts on the timer */
     net_stack_config_address(&config, net_addr_v4(RTE_IPV4(10, 0, 0, 1)), 24);
     memcpy(config.mac, mac_stack, 6);
     config.secret[0] = 1;
