@@ -39,9 +39,16 @@ static void endpoints_read(const struct tcp_tuple *t, struct net_tcp_info *out)
     out->remote = (struct net_endpoint){t->remote, tcp_tuple_remote_port(t->ports)};
 }
 
+static uint64_t idle_ns(const struct net_stack *st, const struct tcp_conn *c)
+{
+    uint64_t heard = (uint64_t)(st->ts_now - c->heard) << TCP_TS_SHIFT;
+    if (c->state <= TCPS_SYN_RCVD || c->snd_max == c->iss + 1) return UINT64_MAX;
+    return heard > TCP_FINE_MAX_NS / 2 ? heard : tcp_fine_since(c->sent_at, st->now);
+}
+
 static void conn_read(const struct tcp_conn *c, struct net_tcp_info *out)
 {
-    const struct net_stack *st = c->stack;
+    const struct net_stack *st = tcp_stack_of(c);
     struct tcp_tuple t;
     *out = (struct net_tcp_info){
         .state = state_numbers[c->state],
@@ -66,27 +73,26 @@ static void conn_read(const struct tcp_conn *c, struct net_tcp_info *out)
         .out_of_order = c->ooo ? c->ooo->bytes : 0,
         .srtt_ns = c->srtt,
         .rttvar_ns = c->rttvar,
-        .rto_ns = c->rto,
-        .idle_ns = c->sent_at ? st->now - c->sent_at : UINT64_MAX,
+        .rto_ns = tcp_fine_ns(c->rto),
+        .idle_ns = idle_ns(st, c),
     };
-    tcp_header_tuple(&c->header, &t);
+    tcp_conn_tuple(c, &t);
     endpoints_read(&t, out);
 }
 
 int net_stream_info(const struct stream *s, struct net_tcp_info *out)
 {
-    if (s->ops != &tcp_stream_ops) return -EOPNOTSUPP;
+    if (s->ops->send != tcp_stream_ops.send) return -EOPNOTSUPP;
     conn_read((const struct tcp_conn *)(const void *)((const char *)s - offsetof(struct tcp_conn, stream)), out);
     return 0;
 }
 
 /* Of a connection that is not one: half-open, or in TIME-WAIT. */
-static bool record_read(uint64_t key, const struct tcp_tuple *t, uint8_t state, struct net_tcp_info *out)
+static unsigned record_read(const struct tcp_tuple *t, uint8_t state, struct net_tcp_info *out)
 {
-    if (key == 0) return false;
     *out = (struct net_tcp_info){.state = state, .congestion = ""};
     endpoints_read(t, out);
-    return true;
+    return 1;
 }
 
 /* Places in order: the pool's slots, half-open entries, the records of TIME-WAIT. */
@@ -100,10 +106,13 @@ unsigned net_stack_read_connections(const struct net_stack *st, uint32_t *at, st
             if (c->state != TCPS_FREE) conn_read(c, &out[n++]);
         } else if (*at < time_wait) {
             const struct tcp_syn_entry *e = &st->syncache.entries[*at - half_open];
-            n += record_read(e->key, &e->tuple, NET_TCP_SYN_RECV, &out[n]);
+            struct tcp_tuple t;
+            if (!e->sent) continue;
+            tcp_syn_entry_tuple(e, &t);
+            n += record_read(&t, NET_TCP_SYN_RECV, &out[n]);
         } else {
             const struct tcp_time_wait_record *r = &st->time_wait.records[*at - time_wait];
-            n += record_read(r->key, &r->tuple, NET_TCP_TIME_WAIT, &out[n]);
+            if (r->key) n += record_read(&r->tuple, NET_TCP_TIME_WAIT, &out[n]);
         }
     }
     if (*at >= end) *at = NET_READ_END;

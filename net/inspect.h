@@ -49,7 +49,7 @@ struct net_tcp_info {
     uint32_t retransmits;                /* segments sent again, of this connection */
     uint32_t out_of_order;               /* bytes held behind a gap */
     uint64_t srtt_ns, rttvar_ns, rto_ns; /* srtt 0: not yet measured */
-    uint64_t idle_ns;                    /* since data was sent last; UINT64_MAX: never */
+    uint64_t idle_ns;                    /* since data was sent last, or the peer heard half a minute ago; UINT64_MAX: never */
 };
 
 /* 0; -EOPNOTSUPP: s is not a stream of ours (a kernel socket has its own TCP_INFO). */

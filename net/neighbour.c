@@ -206,11 +206,11 @@ void neighbour_doubt(struct net_stack *st, struct tcp_conn *c)
 {
     struct tcp_tuple t;
     struct net_addr hop;
-    tcp_header_tuple(&c->header, &t);
+    tcp_conn_tuple(c, &t);
     if (!route_next_hop(st, &t.remote, &hop)) return;
     struct neighbour *e = entry_find(&st->neighbours, &hop);
     if (!e || e->state != NEIGHBOUR_KNOWN) return;
     e->used_at = st->now;
-    if (memcmp(e->mac, c->header.bytes, 6) != 0) tcp_header_set_mac(&c->header, e->mac); /* it has moved */
+    if (memcmp(e->mac, c->mac, 6) != 0) tcp_conn_set_mac(c, e->mac); /* it has moved */
     else if (e->tries == 0) ask(st, e);
 }

@@ -23,6 +23,7 @@
 #define MTU_LEAST 576u
 #define RX_WINDOW_LEAST 2048u
 #define PREFETCH_AHEAD 4u
+#define TIMEOUT_MOST_NS UINT64_C(3600000000000) /* well within the reach of tcp_tick */
 #define CONNECTIONS_A_BOARD 8u
 #define BOARDS_LEAST 64u
 
@@ -67,8 +68,8 @@ static uint64_t key_of(const void *arg, uint32_t ref)
 {
     const struct net_stack *st = arg;
     if (ref & TCP_REF_TIME_WAIT) return st->time_wait.records[ref & ~TCP_REF_TIME_WAIT].key;
-    if (ref & TCP_REF_SYN) return st->syncache.entries[ref & ~TCP_REF_SYN].key;
-    return stack_conn(st, ref)->key;
+    if (ref & TCP_REF_SYN) return tcp_syn_entry_key(st, &st->syncache.entries[ref & ~TCP_REF_SYN]);
+    return tcp_conn_key(st, stack_conn(st, ref));
 }
 
 static bool prefix_valid(const struct net_prefix *p) { return p->len <= (net_addr_is_v4(&p->addr) ? 32 : 128); }
@@ -92,7 +93,8 @@ static bool config_valid(const struct net_stack_config *k)
            k->port_first > 0 && k->port_first <= k->port_last && k->tcp_cc < NET_TCP_CC_COUNT && k->quick_acks < TCP_QUICK_ALWAYS &&
            k->fast_open <= TCP_FAST_OPEN_PENDING_MOST &&
            k->rx_window >= RX_WINDOW_LEAST && k->rx_window >> TCP_SCALE_MAX <= UINT16_MAX && k->rto_min_ns > 0 &&
-           k->rto_min_ns <= k->rto_max_ns && k->pools && k->loop && k->tx &&
+           k->rto_min_ns <= k->rto_max_ns && k->rto_max_ns <= TIMEOUT_MOST_NS && k->delayed_ack_ns <= TIMEOUT_MOST_NS &&
+           k->pools && k->loop && k->tx &&
            k->tx_inline + TCP_FRAME_HEADER_MAX + TCP_OPTIONS_MAX <= BUF_SMALL_ROOM;
 }
 
@@ -101,7 +103,7 @@ static int pools_init(struct net_stack *st)
 {
     const struct net_stack_config *k = &st->config;
     uint32_t boards = k->max_boards ? k->max_boards : RTE_MAX(k->max_connections / CONNECTIONS_A_BOARD, BOARDS_LEAST);
-    return tcp_pools_init(&st->pools, boards, k->pools->frame->size / 4);
+    return tcp_pools_init(&st->pools, boards, k->max_connections + k->max_half_open, k->pools->frame->size / 4);
 }
 
 static uint64_t rx_memory_default(const struct buf_pools *pools)
@@ -179,7 +181,8 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     neighbours_init(&st->neighbours);
     claim_init(st);
     mld_init(st);
-    wheel_init(&st->wheel, 0);
+    st->stream_ops = tcp_stream_ops;
+    tcp_templates_init(st);
     tcp_cookies_init(&st->cookies);
     tcp_tunings_init(st);
     if (!config->rx_memory) st->config.rx_memory = rx_memory_default(config->pools);
@@ -187,6 +190,7 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     int rc = -ENOMEM;
     st->conns = net_region_map((size_t)config->max_connections * TCP_CONN_BYTES);
     if (!st->conns) goto free_stack;
+    wheel_init(&st->wheel, 0, st->conns + offsetof(struct tcp_conn, timer), TCP_CONN_BYTES);
     if ((rc = tcp_time_wait_init(&st->time_wait, config->max_connections)) != 0) goto unmap_conns;
     if ((rc = tcp_syncache_init(&st->syncache, config->max_half_open)) != 0) goto fini_time_wait;
     uint32_t keys = 2 * config->max_connections + config->max_half_open;
@@ -410,7 +414,7 @@ static void conn_prefetch(const struct net_stack *st, uint32_t ref)
 {
     if (ref >= TCP_REF_SYN) return; /* an entry, a record, nothing */
     const uint8_t *p = (const uint8_t *)stack_conn(st, ref);
-    for (unsigned line = 0; line < 5; line++) rte_prefetch0(p + 64 * line);
+    for (unsigned line = 0; line < TCP_CONN_HOT_LINES; line++) rte_prefetch0(p + 64 * line);
 }
 
 static void input_burst(struct net_stack *st, struct rte_mbuf **frames, uint16_t n)
@@ -481,7 +485,7 @@ uint64_t net_stack_deadline(const struct net_stack *st)
 {
     if (st->dirty_head || st->tx_count) return st->now; /* output has something to do */
     uint64_t at = RTE_MIN(wheel_deadline(&st->wheel), tcp_time_wait_deadline(&st->time_wait));
-    at = RTE_MIN(at, tcp_syncache_deadline(&st->syncache));
+    at = RTE_MIN(at, tcp_syncache_deadline(st));
     at = RTE_MIN(at, st->mld.due);
     return RTE_MIN(at, RTE_MIN(st->neighbours.due, st->claim.due));
 }

@@ -27,6 +27,15 @@ struct tcp_listener {
     uint32_t fast_open; /* connections opened by a SYN with data that it bears at a time; 0: none */
 };
 
+#define TCP_HEADER_TEMPLATE 64u /* at most: Ethernet, VLAN tag, IPv6; and room to copy by whole words */
+
+/* What all frames of a family begin with: addresses, lengths and checksums are zero. */
+struct tcp_template {
+    uint8_t bytes[TCP_HEADER_TEMPLATE];
+    uint32_t ip_sum; /* of the IPv4 header */
+    uint8_t tcp_at;  /* where the TCP header begins */
+};
+
 #define TCP_TUNINGS 256u
 
 struct tcp_tuning_entry {
@@ -65,6 +74,8 @@ struct net_stack {
     struct tcp_cookies cookies;
     struct tcp_fast_open fast_open;
     struct wheel wheel;
+    struct stream_ops stream_ops; /* tcp_stack_of */
+    struct tcp_template templates[2]; /* by TCPF_V6: tcp_frame.c */
     uint64_t rx_memory;     /* bytes of buffers that hold unread payload */
     uint64_t rx_memory_scarce;
     struct tcp_pools pools;

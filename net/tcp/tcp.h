@@ -38,6 +38,14 @@
 #define TCP_NO_BUFFER_NS UINT64_C(100000)   /* another try after buffers ran out */
 #define TCP_OOO_MAX 512u               /* buffers held out of order, a connection */
 
+/* What frames outside of a connection begin with, up to the two ports: tcp_frame.c. */
+struct tcp_header {
+    uint8_t bytes[TCP_HEADER_TEMPLATE];
+    uint64_t pseudo_sum;     /* of addresses and protocol */
+    uint32_t ip_sum;         /* of the IPv4 header, its total length zero; IPv6: 0 */
+    bool v6;
+};
+
 /* A received segment; numbers in host byte order. */
 struct tcp_segment {
     struct rte_mbuf *m;    /* NULL once its payload has been taken */
@@ -110,38 +118,43 @@ void tcp_output_answer(struct net_stack *st, struct tcp_conn *c, const struct tc
 void tcp_output_consume(struct tcp_conn *c, uint32_t n);
 
 /* tcp_frame.c: headers. */
+void tcp_templates_init(struct net_stack *st);
 void tcp_header_write(const struct net_stack *st, struct tcp_header *h, const struct tcp_tuple *t, const uint8_t *mac);
 /* Of the answer to s: back to where it came from, at the link too. */
 void tcp_header_reply(const struct net_stack *st, struct tcp_header *h, const struct tcp_segment *s);
-void tcp_header_tuple(const struct tcp_header *h, struct tcp_tuple *t);
 void tcp_segment_tuple(const struct tcp_segment *s, struct tcp_tuple *t);
 /* The tuple of a connection from a packet that we sent: its IP header at ip, len bytes of it. False: no such packet. */
 bool tcp_tuple_of_sent(const uint8_t *ip, uint32_t len, struct tcp_tuple *t);
-
-static inline bool tcp_header_v6(const struct tcp_header *h) { return h->tcp_at - h->ip_at == (int)TCP_IPV6_BYTES; }
-
-static inline void tcp_header_set_mac(struct tcp_header *h, const uint8_t *mac) { memcpy(h->bytes, mac, 6); }
-
-/* Whether s belongs to the flow of h. */
-static inline bool tcp_header_matches(const struct tcp_header *h, const struct tcp_segment *s)
-{
-    const uint8_t *ours = h->bytes + h->ip_at, *theirs = s->frame + s->ip_at;
-    uint32_t ports;
-    memcpy(&ports, h->bytes + h->tcp_at, sizeof ports);
-    if (ports != (s->ports << 16 | s->ports >> 16)) return false;
-    if (likely(!s->v6)) {
-        uint64_t a, b;
-        memcpy(&a, ours + 12, sizeof a);
-        memcpy(&b, theirs + 12, sizeof b);
-        return a == (b << 32 | b >> 32) && !tcp_header_v6(h);
-    }
-    return memcmp(ours + 8, theirs + 24, 16) == 0 && memcmp(ours + 24, theirs + 8, 16) == 0 && tcp_header_v6(h);
-}
 
 /* The payload of a full segment without options. */
 static inline uint16_t tcp_mss_local(const struct net_stack *st, bool v6)
 {
     return (uint16_t)(st->config.mtu - (v6 ? TCP_IPV6_BYTES : TCP_IPV4_BYTES) - TCP_HEADER_BYTES);
+}
+
+/* tcp_flow.c: whose a connection is. */
+/* True: of IPv6; memory is taken for them, and there is some for each connection and half-open one. */
+bool tcp_addrs_set(struct net_stack *st, union tcp_addrs *a, const struct tcp_tuple *t);
+void tcp_addrs_drop(struct net_stack *st, union tcp_addrs *a, bool v6); /* gives it back */
+/* t's addresses; not its ports. */
+void tcp_addrs_tuple(const union tcp_addrs *a, bool v6, struct tcp_tuple *t);
+static inline bool tcp_conn_v6(const struct tcp_conn *c) { return c->flags & TCPF_V6; }
+static inline void tcp_conn_set_mac(struct tcp_conn *c, const uint8_t *mac) { memcpy(c->mac, mac, sizeof c->mac); }
+void tcp_conn_set_tuple(struct net_stack *st, struct tcp_conn *c, const struct tcp_tuple *t);
+void tcp_conn_drop_tuple(struct net_stack *st, struct tcp_conn *c);
+void tcp_conn_tuple(const struct tcp_conn *c, struct tcp_tuple *t);
+uint64_t tcp_conn_key(const struct net_stack *st, const struct tcp_conn *c); /* tcp_tuple.h */
+bool tcp_conn_matches_v6(const struct tcp_conn *c, const struct tcp_segment *s);
+
+/* Whether s belongs to c's flow. */
+static inline bool tcp_conn_matches(const struct tcp_conn *c, const struct tcp_segment *s)
+{
+    if (c->ports != (s->ports << 16 | s->ports >> 16)) return false;
+    if (unlikely(s->v6)) return tcp_conn_matches_v6(c, s);
+    uint64_t ours, theirs;
+    memcpy(&ours, c->addrs.v4, sizeof ours);
+    memcpy(&theirs, s->frame + s->ip_at + 12, sizeof theirs);
+    return ours == (theirs << 32 | theirs >> 32) && !tcp_conn_v6(c);
 }
 
 /* The connection of t in any state but TIME-WAIT, or NULL. */
@@ -156,6 +169,8 @@ int tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c);
 /* The answer to a SYN before there is a connection. ts_val: our timestamp, where the peer has them too. */
 bool tcp_frame_send_syn_ack(struct net_stack *st, const struct tcp_header *h, const struct tcp_handshake *hs,
                             uint32_t ts_val);
+/* A segment of c without payload, window and options. False: no buffer. */
+bool tcp_frame_send_alone(struct net_stack *st, const struct tcp_conn *c, tcp_seq seq, tcp_seq ack, uint8_t flags);
 /* A segment that stands alone. ts: NULL, or val and ecr. */
 bool tcp_frame_send_bare(struct net_stack *st, const struct tcp_header *h, tcp_seq seq, tcp_seq ack, uint8_t flags,
                          const uint32_t *ts);
@@ -166,20 +181,24 @@ void tcp_frame_refuse(struct net_stack *st, const struct tcp_segment *s);
 /* The connection's deadlines have changed. */
 void tcp_timer_rearm(struct net_stack *st, struct tcp_conn *c);
 unsigned tcp_timers(struct net_stack *st);
+/* linger_at so many ns from now; a connection lingers, or is watched, for milliseconds at least. */
+void tcp_linger_set(struct net_stack *st, struct tcp_conn *c, uint64_t after_ns);
+tcp_tick tcp_linger_tick(const struct net_stack *st, const struct tcp_conn *c); /* linger_at is not 0 */
 /* Starts it anew: the timer for what is in flight, a tail loss probe's where one is allowed. */
 void tcp_rexmt_start(struct net_stack *st, struct tcp_conn *c);
 uint64_t tcp_rto(const struct net_stack *st, const struct tcp_conn *c); /* ns, with backoff */
 
-static inline uint64_t tcp_conn_deadline(const struct tcp_conn *c)
+/* The earliest of them; 0: none. */
+static inline tcp_tick tcp_conn_deadline(const struct net_stack *st, const struct tcp_conn *c)
 {
-    uint64_t at = c->rexmt_at < c->output_at ? c->rexmt_at : c->output_at;
-    return at < c->linger_at ? at : c->linger_at;
+    tcp_tick at = tcp_tick_min(c->rexmt_at, c->output_at);
+    return likely(!c->linger_at) ? at : tcp_tick_min(at, tcp_linger_tick(st, c));
 }
 
 /* The wheel is only touched when at lies before what it is armed for. */
-static inline void tcp_timer_by(struct net_stack *st, struct tcp_conn *c, uint64_t at)
+static inline void tcp_timer_by(struct net_stack *st, struct tcp_conn *c, tcp_tick at)
 {
-    if (at < c->armed_at) tcp_timer_rearm(st, c);
+    if (!c->timer.tick || tcp_tick_before(at, c->timer.tick)) tcp_timer_rearm(st, c);
 }
 
 /* tcp_open.c */
@@ -222,8 +241,13 @@ void tcp_conn_free(struct net_stack *st, struct tcp_conn *c);
 /* RFC 5961; rate-limited. */
 void tcp_challenge(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s);
 
-/* tcp_stream.c */
+/* tcp_stream.c: what each stack has a copy of, so that a connection knows its stack by its stream's ops. */
 extern const struct stream_ops tcp_stream_ops;
+
+static inline struct net_stack *tcp_stack_of(const struct tcp_conn *c)
+{
+    return (struct net_stack *)(void *)((char *)(uintptr_t)c->stream.ops - offsetof(struct net_stack, stream_ops));
+}
 
 static inline void tcp_raise(struct tcp_conn *c, uint32_t events)
 {

@@ -12,7 +12,7 @@ static void window_update(struct tcp_conn *c, const struct tcp_segment *s)
     if (c->snd_wnd > c->snd_wnd_max) c->snd_wnd_max = c->snd_wnd;
     if (c->snd_wnd && c->flags & TCPF_PERSIST) {
         c->flags &= ~(TCPF_PERSIST | TCPF_PROBE_DUE);
-        c->rexmt_at = TCP_NEVER;
+        c->rexmt_at = 0;
         c->retries = 0;
         tcp_output_rewind(c); /* a probe's byte was not taken */
     }
@@ -34,12 +34,12 @@ void tcp_ack_advance(struct net_stack *st, struct tcp_conn *c, const struct tcp_
     uint64_t rtt = 0;
     if (c->flags & TCPF_TIMING && seq_ge(s->ack, c->rtt_seq)) {
         c->flags &= ~TCPF_TIMING;
-        rtt = st->now - c->rtt_start;
+        rtt = tcp_fine_since(c->rtt_start, st->now);
         tcp_rtt_sample(st, c, rtt);
     }
     c->retries = 0;
     if (c->snd_una == c->snd_max) {
-        c->rexmt_at = TCP_NEVER;
+        c->rexmt_at = 0;
         c->flags &= ~(TCPF_PERSIST | TCPF_PROBE_DUE | TCPF_PTO | TCPF_REO | TCPF_SMALL);
     } else {
         tcp_rexmt_start(st, c);
@@ -51,7 +51,7 @@ void tcp_ack_advance(struct net_stack *st, struct tcp_conn *c, const struct tcp_
         c->dupacks = 0;
         if (flight >= c->cwnd / 2 && likely(!echo_holds(c, s))) tcp_cc_of(c)->on_ack(c, acked, rtt); /* who sends little proves nothing */
     }
-    if (unlikely(c->flags & TCPF_ORPHAN && c->state != TCPS_FIN_WAIT_2)) c->linger_at = st->now + TCP_LINGER_NS;
+    if (unlikely(c->flags & TCPF_ORPHAN && c->state != TCPS_FIN_WAIT_2)) tcp_linger_set(st, c, TCP_LINGER_NS);
 }
 
 /* An ACK that does not advance: does it tell of a loss? RFC 5681 2, RFC 6675 2. */

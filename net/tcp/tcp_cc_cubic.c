@@ -7,7 +7,7 @@
  */
 #include <string.h>
 #include <rte_common.h>
-#include "net/stack_impl.h"
+#include "net/tcp/tcp.h"
 #include "net/tcp/tcp_cc.h"
 #include "net/tcp/tcp_hystart.h"
 
@@ -76,8 +76,8 @@ static uint32_t window_at(const struct cubic *q, uint32_t ticks, uint32_t mss)
 
 static void epoch_begin(struct tcp_conn *c, struct cubic *q)
 {
-    q->epoch = (uint32_t)(c->stack->now >> TICK_SHIFT) | 1;
-    q->last = c->stack->now >> LAST_SHIFT & LAST_MASK;
+    q->epoch = (uint32_t)(tcp_stack_of(c)->now >> TICK_SHIFT) | 1;
+    q->last = tcp_stack_of(c)->now >> LAST_SHIFT & LAST_MASK;
     q->w_est = c->cwnd;
     q->credit = 0;
     q->k = 0;
@@ -92,7 +92,7 @@ static void epoch_begin(struct tcp_conn *c, struct cubic *q)
 /* Time in which the window was not the limit does not count: RFC 9438 4.2. A pause shows as a gap between ACKs. */
 static void skip_pause(struct tcp_conn *c, struct cubic *q)
 {
-    uint32_t unit = c->stack->now >> LAST_SHIFT & LAST_MASK, gap = (unit - q->last) & LAST_MASK;
+    uint32_t unit = tcp_stack_of(c)->now >> LAST_SHIFT & LAST_MASK, gap = (unit - q->last) & LAST_MASK;
     q->last = unit;
     if (gap > 2 + (c->srtt >> (LAST_SHIFT - 1))) q->epoch += (gap - 1) << (LAST_SHIFT - TICK_SHIFT);
 }
@@ -117,7 +117,7 @@ static void avoid_congestion(struct tcp_conn *c, struct cubic *q, uint32_t acked
     q->credit = 0;
     skip_pause(c, q);
     friendly_step(c, q, used);
-    uint32_t ticks = (uint32_t)(c->stack->now >> TICK_SHIFT) - q->epoch;
+    uint32_t ticks = (uint32_t)(tcp_stack_of(c)->now >> TICK_SHIFT) - q->epoch;
     if ((int32_t)ticks < 0) ticks = 0; /* the epoch's lowest bit is always set */
     if (window_at(q, ticks, c->mss) < q->w_est) {
         c->cwnd = RTE_MAX(c->cwnd, q->w_est);

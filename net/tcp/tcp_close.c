@@ -9,13 +9,13 @@ static void queues_free(struct tcp_conn *c)
 {
     if (c->txq.head) {
         uint32_t queued = c->txq.len;
-        buf_chain_free(&c->txq);
+        buf_chain_free(&(struct buf_chain){c->txq.head, c->txq.tail, queued});
+        c->txq = (struct tcp_queue){0};
         if (!(c->flags & TCPF_ORPHAN)) stream_sent(&c->stream, queued);
     }
     c->tx_m = NULL;
-    c->tx_off = 0;
     tcp_ooo_free(c);
-    tcp_board_put(c->stack, c);
+    tcp_board_put(tcp_stack_of(c), c);
 }
 
 /* Off the wire: no table entry, no timer, no queues. */
@@ -26,10 +26,9 @@ static void detach(struct net_stack *st, struct tcp_conn *c)
         metric_add(&st->metrics.connections, 1);
     }
     if (c->flags & TCPF_FAST_OPEN) tcp_fast_open_end(st, c, false);
-    wheel_disarm(&st->wheel, &c->timer);
-    c->rexmt_at = c->output_at = c->linger_at = c->armed_at = TCP_NEVER;
+    wheel_disarm(&st->wheel, stack_conn_index(st, c));
+    c->rexmt_at = c->output_at = c->linger_at = 0;
     queues_free(c);
-    c->key = 0;
     c->state = TCPS_CLOSED;
 }
 
@@ -46,9 +45,10 @@ static void pool_put(struct net_stack *st, struct tcp_conn *c)
 void tcp_conn_free(struct net_stack *st, struct tcp_conn *c)
 {
     if (c->state != TCPS_CLOSED) {
-        tcp_table_remove(&st->table, c->key);
+        tcp_table_remove(&st->table, tcp_conn_key(st, c));
         detach(st, c);
     }
+    tcp_conn_drop_tuple(st, c);
     tcp_tuning_put(st, c);
     stream_unlist(&c->stream);
     buf_chain_free(&c->stream.rx);
@@ -64,7 +64,7 @@ void tcp_conn_done(struct net_stack *st, struct tcp_conn *c)
         tcp_conn_free(st, c);
         return;
     }
-    tcp_table_remove(&st->table, c->key);
+    tcp_table_remove(&st->table, tcp_conn_key(st, c));
     detach(st, c);
 }
 
@@ -82,7 +82,7 @@ void tcp_conn_fail(struct net_stack *st, struct tcp_conn *c, int err)
 
 void tcp_conn_reset(struct net_stack *st, struct tcp_conn *c)
 {
-    tcp_frame_send_bare(st, &c->header, c->snd_nxt, c->rcv_nxt, TCP_RST | TCP_ACK, NULL);
+    tcp_frame_send_alone(st, c, c->snd_nxt, c->rcv_nxt, TCP_RST | TCP_ACK);
 }
 
 void tcp_challenge(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)

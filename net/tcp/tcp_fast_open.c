@@ -83,7 +83,7 @@ static void opened(struct net_stack *st, struct tcp_segment *s, struct tcp_hands
     metric_add(&st->metrics.fast_opened, 1);
     c->flags |= TCPF_FAST_OPEN | TCPF_TIMING;
     c->rtt_seq = hs->iss + 1;
-    c->rtt_start = st->now;
+    c->rtt_start = tcp_fine_at(st->now);
     if (!tcp_established(st, c)) return;
     c->flags |= TCPF_SYN_DUE;
     s->seq++;
@@ -113,7 +113,7 @@ bool tcp_fast_open_again(struct net_stack *st, struct tcp_conn *c, const struct 
     if ((s->flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN || s->seq != c->snd_wl1) return true;
     c->flags &= ~TCPF_TIMING; /* Karn */
     c->flags |= TCPF_SYN_DUE;
-    tcp_header_set_mac(&c->header, s->frame + 6);
+    tcp_conn_set_mac(c, s->frame + 6);
     stack_touch(st, c);
     return false;
 }
@@ -128,11 +128,11 @@ bool tcp_fast_open_ack(struct net_stack *st, struct tcp_conn *c, const struct tc
     c->flags &= ~(TCPF_FAST_OPEN | TCPF_SYN_DUE);
     if (c->flags & TCPF_TIMING && c->rtt_seq == c->iss + 1) {
         c->flags &= ~TCPF_TIMING;
-        tcp_rtt_sample(st, c, st->now - c->rtt_start);
+        tcp_rtt_sample(st, c, tcp_fine_since(c->rtt_start, st->now));
     }
     c->retries = 0;
     if (c->snd_una == c->snd_max)
-        c->rexmt_at = TCP_NEVER;
+        c->rexmt_at = 0;
     else
         tcp_rexmt_start(st, c);
     return true;

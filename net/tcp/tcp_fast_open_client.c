@@ -52,7 +52,7 @@ static struct tcp_fast_open_server *server_get(struct net_stack *st, const struc
 static struct net_addr remote_of(const struct tcp_conn *c)
 {
     struct tcp_tuple t;
-    tcp_header_tuple(&c->header, &t);
+    tcp_conn_tuple(c, &t);
     return t.remote;
 }
 
@@ -71,7 +71,7 @@ uint32_t tcp_fast_open_ask(struct net_stack *st, struct tcp_conn *c, struct tcp_
     if (!e || !e->len) return 0;
     o->fast_open = e->cookie;
     o->fast_open_len = e->len;
-    uint32_t most = RTE_MIN(tcp_mss_local(st, tcp_header_v6(&c->header)), e->mss) - TCP_OPTIONS_MAX;
+    uint32_t most = RTE_MIN(tcp_mss_local(st, tcp_conn_v6(c)), e->mss) - TCP_OPTIONS_MAX;
     return RTE_MIN(most, c->txq.len);
 }
 
@@ -120,9 +120,9 @@ bool net_connect_hold(struct stream *s)
 {
     struct tcp_conn *c = tcp_conn_of(s);
     struct net_addr remote = remote_of(c);
-    const struct tcp_fast_open_server *e = server_find(&c->stack->fast_open, &remote);
-    if (c->state != TCPS_SYN_SENT || !(c->flags & TCPF_SYN_DUE) || !wanted(c->stack, c)) return false;
-    if (!e || !e->len || e->blocked_until > c->stack->now) return false;
+    const struct tcp_fast_open_server *e = server_find(&tcp_stack_of(c)->fast_open, &remote);
+    if (c->state != TCPS_SYN_SENT || !(c->flags & TCPF_SYN_DUE) || !wanted(tcp_stack_of(c), c)) return false;
+    if (!e || !e->len || e->blocked_until > tcp_stack_of(c)->now) return false;
     c->flags &= ~TCPF_SYN_DUE;
     return true;
 }
@@ -132,5 +132,5 @@ void net_connect_go(struct stream *s)
     struct tcp_conn *c = tcp_conn_of(s);
     if (c->state != TCPS_SYN_SENT || c->snd_max != c->iss) return;
     c->flags |= TCPF_SYN_DUE;
-    stack_touch(c->stack, c);
+    stack_touch(tcp_stack_of(c), c);
 }

@@ -23,42 +23,62 @@
 static void put32(uint8_t *p, uint32_t be) { memcpy(p, &be, sizeof be); }
 static void put16(uint8_t *p, uint16_t be) { memcpy(p, &be, sizeof be); }
 
-static void ipv4_write(struct tcp_header *h, const struct tcp_tuple *t)
+void tcp_templates_init(struct net_stack *st)
 {
+    static const uint8_t unknown[6];
+    struct tcp_template *v4 = &st->templates[0], *v6 = &st->templates[1];
     struct rte_ipv4_hdr ip = {
         .version_ihl = RTE_IPV4_VHL_DEF,
         .fragment_offset = rte_cpu_to_be_16(RTE_IPV4_HDR_DF_FLAG),
         .time_to_live = TTL,
         .next_proto_id = IPPROTO_TCP,
-        .src_addr = t->local.be32[3],
-        .dst_addr = t->remote.be32[3],
     };
-    memcpy(h->bytes + h->ip_at, &ip, sizeof ip);
-    h->tcp_at = (uint8_t)(h->ip_at + sizeof ip);
-    h->ip_sum = checksum_fold(checksum_sum(&ip, sizeof ip));
-    h->pseudo_sum = checksum_fold((uint64_t)ip.src_addr + ip.dst_addr + rte_cpu_to_be_16(IPPROTO_TCP));
+    struct rte_ipv6_hdr ip6 = {.vtc_flow = rte_cpu_to_be_32(UINT32_C(6) << 28), .proto = IPPROTO_TCP, .hop_limits = TTL};
+    stack_ethernet_write(st, v4->bytes, unknown, RTE_ETHER_TYPE_IPV4);
+    stack_ethernet_write(st, v6->bytes, unknown, RTE_ETHER_TYPE_IPV6);
+    memcpy(v4->bytes + st->ip_at, &ip, sizeof ip);
+    memcpy(v6->bytes + st->ip_at, &ip6, sizeof ip6);
+    v4->ip_sum = checksum_fold(checksum_sum(&ip, sizeof ip));
+    v4->tcp_at = (uint8_t)(st->ip_at + sizeof ip);
+    v6->tcp_at = (uint8_t)(st->ip_at + sizeof ip6);
 }
 
-static void ipv6_write(struct tcp_header *h, const struct tcp_tuple *t)
-{
-    struct rte_ipv6_hdr ip = {.vtc_flow = rte_cpu_to_be_32(UINT32_C(6) << 28), .proto = IPPROTO_TCP, .hop_limits = TTL};
-    memcpy(ip.src_addr, t->local.bytes, sizeof ip.src_addr);
-    memcpy(ip.dst_addr, t->remote.bytes, sizeof ip.dst_addr);
-    memcpy(h->bytes + h->ip_at, &ip, sizeof ip);
-    h->tcp_at = (uint8_t)(h->ip_at + sizeof ip);
-    h->ip_sum = 0;
-    h->pseudo_sum = checksum_fold(checksum_sum(ip.src_addr, 32) + rte_cpu_to_be_16(IPPROTO_TCP));
-}
-
-/* The lengths and the IPv4 checksum are left zero. */
 void tcp_header_write(const struct net_stack *st, struct tcp_header *h, const struct tcp_tuple *t, const uint8_t *mac)
 {
-    bool v4 = net_addr_is_v4(&t->remote);
-    memset(h, 0, sizeof *h);
-    h->ip_at = stack_ethernet_write(st, h->bytes, mac, v4 ? RTE_ETHER_TYPE_IPV4 : RTE_ETHER_TYPE_IPV6);
-    if (v4) ipv4_write(h, t);
-    else ipv6_write(h, t);
-    put32(h->bytes + h->tcp_at, t->ports << 16 | t->ports >> 16);
+    h->v6 = !net_addr_is_v4(&t->remote);
+    const struct tcp_template *from = &st->templates[h->v6];
+    uint8_t *ip = h->bytes + st->ip_at;
+    memcpy(h->bytes, from->bytes, sizeof h->bytes);
+    memcpy(h->bytes, mac, 6);
+    h->ip_sum = 0;
+    if (h->v6) {
+        memcpy(ip + offsetof(struct rte_ipv6_hdr, src_addr), t->local.bytes, 16);
+        memcpy(ip + offsetof(struct rte_ipv6_hdr, dst_addr), t->remote.bytes, 16);
+        h->pseudo_sum = checksum_sum(ip + offsetof(struct rte_ipv6_hdr, src_addr), 32);
+    } else {
+        put32(ip + offsetof(struct rte_ipv4_hdr, src_addr), t->local.be32[3]);
+        put32(ip + offsetof(struct rte_ipv4_hdr, dst_addr), t->remote.be32[3]);
+        h->pseudo_sum = (uint64_t)t->local.be32[3] + t->remote.be32[3];
+        h->ip_sum = checksum_fold(from->ip_sum + h->pseudo_sum);
+    }
+    h->pseudo_sum += rte_cpu_to_be_16(IPPROTO_TCP);
+    put32(h->bytes + from->tcp_at, t->ports << 16 | t->ports >> 16);
+}
+
+/* The frame of a connection up to the ports, its lengths and checksums zero. Returns the sum of its addresses. */
+static inline uint64_t flow_write(const struct tcp_conn *c, const struct tcp_template *from, uint8_t *p, uint8_t *ip)
+{
+    memcpy(p, from->bytes, sizeof from->bytes);
+    memcpy(p, c->mac, sizeof c->mac);
+    put32(p + from->tcp_at, c->ports);
+    if (unlikely(tcp_conn_v6(c))) {
+        memcpy(ip + offsetof(struct rte_ipv6_hdr, src_addr), c->addrs.v6->addrs, sizeof c->addrs.v6->addrs);
+        return c->addrs.v6->sum;
+    }
+    uint64_t addrs;
+    memcpy(&addrs, c->addrs.v4, sizeof addrs);
+    memcpy(ip + offsetof(struct rte_ipv4_hdr, src_addr), &addrs, sizeof addrs);
+    return (addrs & UINT32_MAX) + (addrs >> 32);
 }
 
 /* The addresses of an IP header: source and destination as they lie. */
@@ -79,14 +99,6 @@ void tcp_segment_tuple(const struct tcp_segment *s, struct tcp_tuple *t)
 {
     addresses_read(s->frame + s->ip_at, s->v6, &t->remote, &t->local);
     t->ports = s->ports;
-}
-
-void tcp_header_tuple(const struct tcp_header *h, struct tcp_tuple *t)
-{
-    uint32_t ports;
-    addresses_read(h->bytes + h->ip_at, tcp_header_v6(h), &t->local, &t->remote);
-    memcpy(&ports, h->bytes + h->tcp_at, sizeof ports);
-    t->ports = ports << 16 | ports >> 16;
 }
 
 bool tcp_tuple_of_sent(const uint8_t *ip, uint32_t len, struct tcp_tuple *t)
@@ -116,33 +128,37 @@ static uint16_t tcp_checksum(uint64_t flags, uint64_t pseudo, uint64_t sum)
     return flags & RTE_MBUF_F_TX_TCP_CKSUM ? checksum_fold(pseudo) : (uint16_t)~checksum_fold(pseudo + sum);
 }
 
-/* The header's last words: lengths and checksums. sum covers the TCP header from the ports on, and the payload. */
-static inline void header_finish(struct net_stack *st, struct rte_mbuf *m, uint8_t *p, const struct tcp_header *h,
-                                 uint32_t header, uint32_t ip_sum, uint64_t sum)
+/*
+ * The header's last words: lengths and checksums. header: bytes up to the payload. ip_sum: of the IPv4 header. pseudo: of
+ * addresses and protocol. sum: of the TCP header from the ports on, and the payload.
+ */
+static inline void header_finish(const struct net_stack *st, struct rte_mbuf *m, uint8_t *p, bool v6, uint32_t header,
+                                 uint64_t ip_sum, uint64_t pseudo, uint64_t sum)
 {
-    uint8_t *ip = p + h->ip_at, *tcp = p + h->tcp_at;
-    uint16_t tcp_len_be = rte_cpu_to_be_16((uint16_t)(m->pkt_len - h->tcp_at));
+    uint32_t ip_at = st->ip_at, tcp_at = st->templates[v6].tcp_at;
+    uint8_t *ip = p + ip_at, *tcp = p + tcp_at;
+    uint16_t tcp_len_be = rte_cpu_to_be_16((uint16_t)(m->pkt_len - tcp_at));
     uint64_t flags = st->tx_flags;
-    if (likely(!tcp_header_v6(h))) {
-        uint16_t total_be = rte_cpu_to_be_16((uint16_t)(m->pkt_len - h->ip_at));
+    if (likely(!v6)) {
+        uint16_t total_be = rte_cpu_to_be_16((uint16_t)(m->pkt_len - ip_at));
         put16(ip + offsetof(struct rte_ipv4_hdr, total_length), total_be);
-        uint16_t checksum = flags & RTE_MBUF_F_TX_IP_CKSUM ? 0 : (uint16_t)~checksum_fold((uint64_t)ip_sum + total_be);
+        uint16_t checksum = flags & RTE_MBUF_F_TX_IP_CKSUM ? 0 : (uint16_t)~checksum_fold(ip_sum + total_be);
         put16(ip + offsetof(struct rte_ipv4_hdr, hdr_checksum), checksum);
     } else {
         put16(ip + offsetof(struct rte_ipv6_hdr, payload_len), tcp_len_be);
         flags = st->tx_flags_v6;
     }
-    put16(tcp + 16, tcp_checksum(flags, (uint64_t)h->pseudo_sum + tcp_len_be, sum));
+    put16(tcp + 16, tcp_checksum(flags, pseudo + tcp_len_be, sum));
     if (flags) {
         m->ol_flags = flags;
-        m->l2_len = h->ip_at;
-        m->l3_len = (uint64_t)(h->tcp_at - h->ip_at) & 0x1ff;
-        m->l4_len = (header - h->tcp_at) & 0xff;
+        m->l2_len = ip_at & 0x7f;
+        m->l3_len = (tcp_at - ip_at) & 0x1ff;
+        m->l4_len = (header - tcp_at) & 0xff;
     }
 }
 
 /* Copies len bytes of the queue behind the header. */
-static uint64_t payload_copy(uint8_t *to, const struct rte_mbuf *from, uint32_t off, uint32_t len)
+static void payload_copy(uint8_t *to, const struct rte_mbuf *from, uint32_t off, uint32_t len)
 {
     uint8_t *p = to;
     for (uint32_t left = len; left; from = from->next, off = 0) {
@@ -151,7 +167,6 @@ static uint64_t payload_copy(uint8_t *to, const struct rte_mbuf *from, uint32_t 
         p += n;
         left -= n;
     }
-    return checksum_sum(to, len);
 }
 
 /* Copies len bytes of the queue into frame buffers behind last, which ends the frame m; odd: at an odd byte of it. */
@@ -231,10 +246,10 @@ bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8
 {
     struct rte_mbuf *m = rte_pktmbuf_alloc(st->config.pools->small);
     if (unlikely(!m)) return false;
-    uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *), *tcp = p + c->header.tcp_at;
-    uint32_t header = c->header.tcp_at + TCP_HEADER_BYTES, ports;
-    uint64_t sum = 0;
-    memcpy(p, c->header.bytes, sizeof c->header.bytes);
+    const struct tcp_template *template = &st->templates[tcp_conn_v6(c)];
+    uint32_t header = template->tcp_at + TCP_HEADER_BYTES, ip_sum = template->ip_sum;
+    uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *), *ip = p + st->ip_at, *tcp = p + template->tcp_at;
+    uint64_t addrs = flow_write(c, template, p, ip), sum = 0;
     if (c->flags & TCPF_TS) {
         uint32_t val = rte_cpu_to_be_32(st->ts_now), ecr = rte_cpu_to_be_32(c->ts_recent);
         put32(p + header, TS_PREFIX_BE);
@@ -248,21 +263,20 @@ bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8
         sum += checksum_sum(p + header, n);
         header += n;
     }
-    uint32_t ip_sum = c->header.ip_sum;
-    if (c->flags & TCPF_ECN) flags |= tcp_ecn_tx(c, seq, len, p + c->header.ip_at, &ip_sum);
+    if (c->flags & TCPF_ECN) flags |= tcp_ecn_tx(c, seq, len, ip, &ip_sum);
     uint16_t window = tcp_window_offer(st, c, c->rcv_scale);
     uint32_t seq_be = rte_cpu_to_be_32(seq), ack_be = rte_cpu_to_be_32(c->rcv_nxt);
-    uint32_t word = rte_cpu_to_be_32((header - c->header.tcp_at) / 4 << 28 | (uint32_t)flags << 16 | window);
-    memcpy(&ports, tcp, sizeof ports);
+    uint32_t word = rte_cpu_to_be_32((header - template->tcp_at) / 4 << 28 | (uint32_t)flags << 16 | window);
     put32(tcp + 4, seq_be);
     put32(tcp + 8, ack_be);
     put32(tcp + 12, word);
     put32(tcp + 16, 0);
-    sum += (uint64_t)ports + seq_be + ack_be + word;
+    sum += (uint64_t)c->ports + seq_be + ack_be + word;
     m->data_len = (uint16_t)header;
     m->pkt_len = header;
     if (len > 0 && len <= st->config.tx_inline) {
-        sum += payload_copy(p + header, from, off, len);
+        payload_copy(p + header, from, off, len);
+        if (!(st->tx_flags & RTE_MBUF_F_TX_TCP_CKSUM)) sum += checksum_sum(p + header, len);
         m->data_len = (uint16_t)(header + len);
         m->pkt_len = header + len;
         metric_add(&st->metrics.tx_copied, len);
@@ -274,12 +288,17 @@ bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8
         }
         sum += payload;
     }
-    header_finish(st, m, p, &c->header, header, ip_sum, sum);
+    header_finish(st, m, p, tcp_conn_v6(c), header, ip_sum + addrs, addrs + rte_cpu_to_be_16(IPPROTO_TCP), sum);
     if (unlikely(len > c->mss && st->config.tso_most)) tso_mark(m, c->mss);
     c->last_ack = c->rcv_nxt;
     if (flags & TCP_CWR) c->flags &= ~TCPF_CWR;
     stack_send(st, m);
     return true;
+}
+
+static uint8_t *options_of(const struct net_stack *st, const struct tcp_header *h, struct rte_mbuf *m)
+{
+    return rte_pktmbuf_mtod_offset(m, uint8_t *, st->templates[h->v6].tcp_at + TCP_HEADER_BYTES);
 }
 
 /* len bytes of the queue lie behind the options: SYNs carry few and are linear. */
@@ -292,23 +311,23 @@ struct control_payload {
 static void control_finish(struct net_stack *st, struct rte_mbuf *m, const struct tcp_header *h, tcp_seq seq, tcp_seq ack,
                            uint8_t flags, uint16_t window, uint32_t options_len, struct control_payload payload)
 {
-    uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *), *tcp = p + h->tcp_at;
-    uint32_t header = TCP_HEADER_BYTES + options_len;
-    memcpy(p, h->bytes, h->tcp_at + 4u);
+    uint32_t tcp_at = st->templates[h->v6].tcp_at, header = TCP_HEADER_BYTES + options_len;
+    uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *), *tcp = p + tcp_at;
+    memcpy(p, h->bytes, tcp_at + 4u);
     put32(tcp + 4, rte_cpu_to_be_32(seq));
     put32(tcp + 8, rte_cpu_to_be_32(ack));
     put32(tcp + 12, rte_cpu_to_be_32(header / 4 << 28 | (uint32_t)flags << 16 | window));
     put32(tcp + 16, 0);
-    m->data_len = (uint16_t)(h->tcp_at + header + payload.len);
+    m->data_len = (uint16_t)(tcp_at + header + payload.len);
     m->pkt_len = m->data_len;
-    header_finish(st, m, p, h, h->tcp_at + header, h->ip_sum, checksum_sum(tcp, header) + payload.sum);
+    header_finish(st, m, p, h->v6, tcp_at + header, h->ip_sum, h->pseudo_sum, checksum_sum(tcp, header) + payload.sum);
 }
 
 /* The option with our cookie for the other end of h; cookie: room for it. */
 static void cookie_add(struct net_stack *st, const struct tcp_header *h, struct tcp_options *o, uint8_t *cookie)
 {
     struct tcp_tuple t;
-    tcp_header_tuple(h, &t);
+    addresses_read(h->bytes + st->ip_at, h->v6, &t.local, &t.remote);
     tcp_fast_open_cookie(st, &t.remote, cookie);
     o->has_fast_open = true;
     o->fast_open = cookie;
@@ -320,8 +339,12 @@ int tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c)
     bool answer = c->state != TCPS_SYN_SENT;
     uint8_t cookie[TCP_FAST_OPEN_COOKIE];
     struct control_payload payload = {.len = 0};
+    struct tcp_tuple t;
+    struct tcp_header h;
+    tcp_conn_tuple(c, &t);
+    tcp_header_write(st, &h, &t, c->mac);
     struct tcp_options o = {
-        .mss = tcp_mss_local(st, tcp_header_v6(&c->header)),
+        .mss = tcp_mss_local(st, h.v6),
         .scale = st->rcv_scale,
         .has_scale = !answer || c->flags & TCPF_SCALE,
         .has_ts = !answer || c->flags & TCPF_TS,
@@ -330,25 +353,23 @@ int tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c)
         .ts_ecr = answer ? c->ts_recent : 0,
     };
     if (!answer) payload.len = tcp_fast_open_ask(st, c, &o);
-    else if (c->flags & TCPF_FAST_OPEN) cookie_add(st, &c->header, &o, cookie);
+    else if (c->flags & TCPF_FAST_OPEN) cookie_add(st, &h, &o, cookie);
     struct rte_mbuf *m = rte_pktmbuf_alloc(payload.len ? st->config.pools->frame : st->config.pools->small);
     if (!m) return -ENOBUFS;
-    uint8_t *options = rte_pktmbuf_mtod_offset(m, uint8_t *, c->header.tcp_at + TCP_HEADER_BYTES);
+    uint8_t *options = options_of(st, &h, m);
     uint32_t options_len = tcp_options_write_syn(options, &o);
-    uint32_t room = rte_pktmbuf_tailroom(m) - (c->header.tcp_at + TCP_HEADER_BYTES + options_len);
+    uint32_t room = rte_pktmbuf_tailroom(m) - (st->templates[h.v6].tcp_at + TCP_HEADER_BYTES + options_len);
     payload.len = RTE_MIN(payload.len, room);
-    if (payload.len) payload.sum = payload_copy(options + options_len, c->txq.head, 0, payload.len);
+    if (payload.len) {
+        payload_copy(options + options_len, c->txq.head, 0, payload.len);
+        payload.sum = checksum_sum(options + options_len, payload.len);
+    }
     uint16_t window = tcp_window_offer(st, c, 0); /* the window of a SYN is never scaled: RFC 7323 2.2 */
     uint8_t flags = (uint8_t)(TCP_SYN | (answer ? TCP_ACK : 0) | tcp_ecn_syn_flags(st, c));
-    control_finish(st, m, &c->header, c->iss, answer ? c->rcv_nxt : 0, flags, window, options_len, payload);
+    control_finish(st, m, &h, c->iss, answer ? c->rcv_nxt : 0, flags, window, options_len, payload);
     c->last_ack = c->rcv_nxt;
-    if (c->flags & TCPF_PASSIVE || answer) {
-        stack_send(st, m);
-    } else {
-        struct tcp_tuple t;
-        tcp_header_tuple(&c->header, &t);
-        neighbour_send(st, &t.remote, m);
-    }
+    if (c->flags & TCPF_PASSIVE || answer) stack_send(st, m);
+    else neighbour_send(st, &t.remote, m);
     return (int)payload.len;
 }
 
@@ -358,7 +379,7 @@ bool tcp_frame_send_syn_ack(struct net_stack *st, const struct tcp_header *h, co
     struct rte_mbuf *m = rte_pktmbuf_alloc(st->config.pools->small);
     if (!m) return false;
     struct tcp_options o = {
-        .mss = tcp_mss_local(st, tcp_header_v6(h)),
+        .mss = tcp_mss_local(st, h->v6),
         .scale = st->rcv_scale,
         .has_scale = hs->flags & TCP_HS_SCALE,
         .has_ts = hs->flags & TCP_HS_TS,
@@ -368,12 +389,20 @@ bool tcp_frame_send_syn_ack(struct net_stack *st, const struct tcp_header *h, co
     };
     uint8_t cookie[TCP_FAST_OPEN_COOKIE];
     if (hs->flags & TCP_HS_FAST_OPEN) cookie_add(st, h, &o, cookie);
-    uint8_t *options = rte_pktmbuf_mtod_offset(m, uint8_t *, h->tcp_at + TCP_HEADER_BYTES);
-    uint32_t options_len = tcp_options_write_syn(options, &o);
+    uint32_t options_len = tcp_options_write_syn(options_of(st, h, m), &o);
     uint8_t flags = (uint8_t)(TCP_SYN | TCP_ACK | (hs->flags & TCP_HS_ECN ? TCP_ECE : 0));
     control_finish(st, m, h, hs->iss, hs->irs + 1, flags, tcp_syn_window(st), options_len, (struct control_payload){.len = 0});
     stack_send(st, m);
     return true;
+}
+
+bool tcp_frame_send_alone(struct net_stack *st, const struct tcp_conn *c, tcp_seq seq, tcp_seq ack, uint8_t flags)
+{
+    struct tcp_tuple t;
+    struct tcp_header h;
+    tcp_conn_tuple(c, &t);
+    tcp_header_write(st, &h, &t, c->mac);
+    return tcp_frame_send_bare(st, &h, seq, ack, flags, NULL);
 }
 
 bool tcp_frame_send_bare(struct net_stack *st, const struct tcp_header *h, tcp_seq seq, tcp_seq ack, uint8_t flags,
@@ -382,7 +411,7 @@ bool tcp_frame_send_bare(struct net_stack *st, const struct tcp_header *h, tcp_s
     struct rte_mbuf *m = rte_pktmbuf_alloc(st->config.pools->small);
     if (!m) return false;
     if (ts) {
-        uint8_t *options = rte_pktmbuf_mtod_offset(m, uint8_t *, h->tcp_at + TCP_HEADER_BYTES);
+        uint8_t *options = options_of(st, h, m);
         put32(options, TS_PREFIX_BE);
         put32(options + 4, rte_cpu_to_be_32(ts[0]));
         put32(options + 8, rte_cpu_to_be_32(ts[1]));

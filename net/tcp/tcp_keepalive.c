@@ -6,12 +6,13 @@
 #include <errno.h>
 #include "net/tcp/tcp_tuning.h"
 
+#define NEVER UINT64_MAX
 #define WATCH_LOOKS 8u /* within a user timeout: it comes at most an eighth late */
 
-/* What is still to be done for the user timeout; TCP_NEVER: nothing, 0: the time is over. */
+/* What is still to be done for the user timeout; NEVER: nothing, 0: the time is over. */
 static uint64_t user_timeout(struct net_stack *st, struct tcp_conn *c, const struct net_tcp_tuning *t)
 {
-    if (t->user_timeout_ns == 0) return TCP_NEVER;
+    if (t->user_timeout_ns == 0) return NEVER;
     bool waiting = c->txq.len > 0 || c->snd_una != c->snd_max;
     if (!waiting || c->watch_una != c->snd_una) {
         c->watch_una = c->snd_una;
@@ -24,7 +25,7 @@ static uint64_t user_timeout(struct net_stack *st, struct tcp_conn *c, const str
 
 static uint64_t keepalive(struct net_stack *st, struct tcp_conn *c, const struct net_tcp_tuning *t)
 {
-    if (!t->keepalive) return TCP_NEVER;
+    if (!t->keepalive) return NEVER;
     if (c->txq.len > 0 || c->snd_una != c->snd_max) return st->now + t->keep_idle_ns; /* that has timers of its own */
     uint64_t idle = (uint64_t)(st->ts_now - c->heard) << TCP_TS_SHIFT;
     if (idle < t->keep_idle_ns) c->probes = 0;
@@ -42,8 +43,10 @@ bool tcp_watch_due(struct net_stack *st, struct tcp_conn *c)
 {
     const struct net_tcp_tuning *t = tcp_tuning_of(st, c);
     uint64_t progress = user_timeout(st, c, t), alive = keepalive(st, c, t);
-    c->linger_at = RTE_MIN(progress, alive);
-    if (c->linger_at) return true;
+    uint64_t at = RTE_MIN(progress, alive);
+    if (at == NEVER) c->linger_at = 0;
+    else if (at) tcp_linger_set(st, c, at - st->now);
+    if (at) return true;
     metric_add(&st->metrics.peers_given_up, 1);
     tcp_conn_reset(st, c);
     tcp_conn_fail(st, c, ETIMEDOUT);
@@ -56,8 +59,8 @@ void tcp_watch_start(struct net_stack *st, struct tcp_conn *c)
     if (c->flags & TCPF_ORPHAN) return;
     c->watch_una = c->snd_una;
     c->stalls = 0;
-    uint64_t after = t->keepalive ? t->keep_idle_ns : TCP_NEVER;
+    uint64_t after = t->keepalive ? t->keep_idle_ns : NEVER;
     if (t->user_timeout_ns) after = RTE_MIN(after, t->user_timeout_ns / WATCH_LOOKS);
-    c->linger_at = after == TCP_NEVER ? TCP_NEVER : st->now + after;
-    tcp_timer_by(st, c, c->linger_at);
+    if (after == NEVER) c->linger_at = 0;
+    else tcp_linger_set(st, c, after);
 }

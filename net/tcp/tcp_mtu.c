@@ -14,14 +14,14 @@ uint32_t tcp_mtu_below(uint32_t mtu)
 
 static uint32_t headers(const struct tcp_conn *c)
 {
-    return (tcp_header_v6(&c->header) ? TCP_IPV6_BYTES : TCP_IPV4_BYTES) + TCP_HEADER_BYTES +
+    return (tcp_conn_v6(c) ? TCP_IPV6_BYTES : TCP_IPV4_BYTES) + TCP_HEADER_BYTES +
            (c->flags & TCPF_TS ? TCP_TS_BYTES : 0);
 }
 
 /* False: they are that short already. */
 static bool mss_lower(struct net_stack *st, struct tcp_conn *c, uint32_t mtu)
 {
-    mtu = RTE_MAX(mtu, tcp_header_v6(&c->header) ? TCP_MTU_LEAST_V6 : TCP_MTU_LEAST_V4);
+    mtu = RTE_MAX(mtu, tcp_conn_v6(c) ? TCP_MTU_LEAST_V6 : TCP_MTU_LEAST_V4);
     if (mtu - headers(c) >= c->mss) return false;
     c->mss = (uint16_t)(mtu - headers(c));
     metric_add(&st->metrics.mtu_lowered, 1);

@@ -67,6 +67,16 @@ struct tcp_listener *tcp_listener_of(struct net_stack *st, const struct tcp_segm
 
 bool tcp_conns_full(const struct net_stack *st) { return st->conn_count == st->config.max_connections; }
 
+/* What has been touched of the pools that grow with connections. */
+static uint64_t memory_of(const struct net_stack *st)
+{
+    const struct tcp_table *t = &st->table;
+    return (uint64_t)st->conn_used * TCP_CONN_BYTES + (uint64_t)st->pools.v6.used * sizeof(struct tcp_v6) +
+           ((uint64_t)t->count + t->spill_used) * sizeof(struct tcp_bucket) +
+           (uint64_t)st->syncache.used * sizeof(struct tcp_syn_entry) +
+           (uint64_t)st->time_wait.used * sizeof(struct tcp_time_wait_record);
+}
+
 struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key, const struct tcp_tuple *t, const uint8_t *mac)
 {
     if (tcp_conns_full(st)) return NULL;
@@ -77,22 +87,20 @@ struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key, const struct
         st->conn_free = stack_conn(st, index)->next_dirty;
     } else {
         index = st->conn_used++;
+        metric_set(&st->metrics.tcp_memory, memory_of(st));
     }
     struct tcp_conn *c = stack_conn(st, index);
     memset(c, 0, sizeof *c);
-    c->key = key;
-    tcp_header_write(st, &c->header, t, mac);
-    c->stack = st;
+    tcp_conn_set_tuple(st, c, t);
+    tcp_conn_set_mac(c, mac);
     c->cc = (uint8_t)st->config.tcp_cc;
-    c->stream.ops = &tcp_stream_ops;
+    c->stream.ops = &st->stream_ops;
     c->stream.loop = st->config.loop;
     c->iss = tcp_isn(st, key);
     c->snd_una = c->snd_nxt = c->snd_max = c->iss;
-    c->rto = st->config.rto_initial_ns;
-    c->mss = tcp_mss_local(st, tcp_header_v6(&c->header));
-    c->peer_mss = TCP_MSS_DEFAULT;
+    c->rto = tcp_fine_at(RTE_MIN(st->config.rto_initial_ns, TCP_FINE_MAX_NS));
+    c->mss = tcp_mss_local(st, tcp_conn_v6(c));
     c->rcv_mss = TCP_MSS_DEFAULT;
-    c->rexmt_at = c->output_at = c->linger_at = c->armed_at = TCP_NEVER;
     tcp_tuning_start(st, c);
     tcp_table_insert(&st->table, key, index);
     metric_add(&st->metrics.half_open, 1);
@@ -103,8 +111,7 @@ struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key, const struct
 static void handshake_apply(struct net_stack *st, struct tcp_conn *c, const struct tcp_handshake *hs)
 {
     c->rcv_nxt = c->rcv_adv = c->last_ack = hs->irs + 1;
-    c->peer_mss = hs->mss;
-    c->mss = RTE_MIN(hs->mss, tcp_mss_local(st, tcp_header_v6(&c->header)));
+    c->mss = RTE_MIN(hs->mss, tcp_mss_local(st, tcp_conn_v6(c)));
     if (hs->flags & TCP_HS_SCALE) {
         c->flags |= TCPF_SCALE;
         c->snd_scale = hs->scale;
@@ -114,7 +121,7 @@ static void handshake_apply(struct net_stack *st, struct tcp_conn *c, const stru
     if (hs->flags & TCP_HS_TS) {
         c->flags |= TCPF_TS;
         c->ts_recent = hs->ts_val;
-        c->ts_recent_age = (uint32_t)(st->now >> 30);
+        c->heard = st->ts_now;
         c->mss = (uint16_t)(c->mss - TCP_TS_BYTES);
     }
     c->snd_wnd = c->snd_wnd_max = hs->wnd;
@@ -188,7 +195,7 @@ void tcp_syn_sent_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
     }
     tcp_ecn_syn_rx(st, c, s->flags);
     handshake_apply(st, c, &hs);
-    tcp_header_set_mac(&c->header, s->frame + 6);
+    tcp_conn_set_mac(c, s->frame + 6);
     if (!ack) { /* simultaneous open */
         c->state = TCPS_SYN_RCVD;
         c->flags |= TCPF_SYN_DUE;
@@ -197,7 +204,7 @@ void tcp_syn_sent_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
     }
     if (c->flags & TCPF_TIMING) {
         c->flags &= ~TCPF_TIMING;
-        tcp_rtt_sample(st, c, st->now - c->rtt_start);
+        tcp_rtt_sample(st, c, tcp_fine_since(c->rtt_start, st->now));
     }
     c->flags |= TCPF_ACK_NOW;
     tcp_established(st, c);
@@ -213,7 +220,7 @@ bool tcp_established(struct net_stack *st, struct tcp_conn *c)
     c->tx_m = c->txq.head;
     c->flags &= ~TCPF_SYN_DUE;
     c->retries = 0;
-    c->rexmt_at = TCP_NEVER;
+    c->rexmt_at = 0;
     metric_sub(&st->metrics.half_open, 1);
     metric_add(&st->metrics.connections, 1);
     tcp_watch_start(st, c);
@@ -225,7 +232,7 @@ bool tcp_established(struct net_stack *st, struct tcp_conn *c)
         return true;
     }
     struct tcp_tuple t;
-    tcp_header_tuple(&c->header, &t);
+    tcp_conn_tuple(c, &t);
     struct tcp_listener *l = tcp_listener_find(st, &t.local, tcp_tuple_local_port(t.ports));
     if (!l) {
         tcp_conn_reset(st, c);

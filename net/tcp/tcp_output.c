@@ -37,7 +37,7 @@ void tcp_output_rewind(struct tcp_conn *c)
 {
     c->snd_nxt = c->snd_una;
     c->tx_m = c->txq.head;
-    c->tx_off = 0;
+    c->txq.off = 0;
 }
 
 void tcp_output_forward(struct tcp_conn *c)
@@ -45,7 +45,7 @@ void tcp_output_forward(struct tcp_conn *c)
     uint32_t n = RTE_MIN(c->snd_max - c->snd_una, c->txq.len);
     tcp_output_rewind(c);
     c->snd_nxt = c->snd_max;
-    if (n) cursor_advance(&c->tx_m, &c->tx_off, n);
+    if (n) cursor_advance(&c->tx_m, &c->txq.off, n);
 }
 
 void tcp_output_consume(struct tcp_conn *c, uint32_t n)
@@ -57,14 +57,14 @@ void tcp_output_consume(struct tcp_conn *c, uint32_t n)
         if (left < m->data_len) {
             m->data_off = (uint16_t)(m->data_off + left);
             m->data_len = (uint16_t)(m->data_len - left);
-            if (c->tx_m == m) c->tx_off = c->tx_off > left ? c->tx_off - left : 0;
+            if (c->tx_m == m) c->txq.off = c->txq.off > left ? c->txq.off - left : 0;
             break;
         }
         left -= m->data_len;
         c->txq.head = m->next;
         if (c->tx_m == m) {
             c->tx_m = m->next;
-            c->tx_off = 0;
+            c->txq.off = 0;
         }
         m->next = NULL;
         m->nb_segs = 1;
@@ -77,14 +77,14 @@ void tcp_output_consume(struct tcp_conn *c, uint32_t n)
 static void out_of_buffers(struct net_stack *st, struct tcp_conn *c)
 {
     metric_add(&st->metrics.tx_no_buffer, 1);
-    c->output_at = st->now + TCP_NO_BUFFER_NS;
+    c->output_at = tcp_tick_at(st->now + TCP_NO_BUFFER_NS);
     tcp_timer_by(st, c, c->output_at);
 }
 
 static void ack_sent(struct tcp_conn *c)
 {
     c->flags &= ~TCPF_ACK_NOW;
-    c->output_at = TCP_NEVER;
+    c->output_at = 0;
 }
 
 /* Data acknowledges too, but what came out of order is told by an ACK of its own: RFC 2018 4, RFC 5681 4.2. */
@@ -108,7 +108,7 @@ static void syn_output(struct net_stack *st, struct tcp_conn *c)
     if (c->retries == 0) {
         c->flags |= TCPF_TIMING;
         c->rtt_seq = c->snd_nxt;
-        c->rtt_start = st->now;
+        c->rtt_start = tcp_fine_at(st->now);
     }
     tcp_rexmt_start(st, c);
 }
@@ -156,7 +156,7 @@ static bool resend_lost(struct net_stack *st, struct tcp_conn *c)
         at = data_off;
         if (!resend(st, c, off, m, m_off, len)) return false;
         tcp_loss_resent(st, c, start, start + len);
-        if (c->rexmt_at == TCP_NEVER || forced || off == 0) tcp_rexmt_start(st, c);
+        if (!c->rexmt_at || forced || off == 0) tcp_rexmt_start(st, c);
         c->flags &= ~TCPF_RESEND_HEAD;
         start += len;
     }
@@ -202,18 +202,18 @@ static void data_sent(struct net_stack *st, struct tcp_conn *c, uint32_t len, bo
     uint32_t before = c->snd_max - c->snd_una;
     c->snd_nxt += len + fin;
     c->snd_max = seq_max(c->snd_max, c->snd_nxt);
-    if (len) cursor_advance(&c->tx_m, &c->tx_off, len);
+    if (len) cursor_advance(&c->tx_m, &c->txq.off, len);
     if (unlikely(c->flags & TCPF_BOARD)) tcp_loss_sent(st, c, c->snd_max - c->snd_una - before);
     if (unlikely(again)) {
         metric_add(&st->metrics.retransmits, 1);
         c->retransmits++;
         return;
     }
-    c->sent_at = st->now;
+    c->sent_at = tcp_fine_at(st->now);
     if (!(c->flags & (TCPF_TIMING | TCPF_BOARD))) {
         c->flags |= TCPF_TIMING;
         c->rtt_seq = c->snd_nxt;
-        c->rtt_start = st->now;
+        c->rtt_start = tcp_fine_at(st->now);
     }
 }
 
@@ -227,7 +227,7 @@ static bool tail_probe(struct net_stack *st, struct tcp_conn *c)
     uint32_t len = RTE_MIN(unsent, (uint32_t)c->mss);
     bool fresh = len && c->snd_nxt == c->snd_max && flight + len <= c->snd_wnd;
     if (fresh) {
-        if (!tcp_frame_send(st, c, c->snd_nxt, TCP_ACK | TCP_PSH, c->tx_m, c->tx_off, len)) return false;
+        if (!tcp_frame_send(st, c, c->snd_nxt, TCP_ACK | TCP_PSH, c->tx_m, c->txq.off, len)) return false;
         data_sent(st, c, len, false);
         ack_carried(c);
     } else {
@@ -260,12 +260,12 @@ static bool data_output(struct net_stack *st, struct tcp_conn *c)
         if (flight > c->txq.len) return true; /* FIN included */
         uint32_t unsent = c->txq.len - flight;
         uint32_t room = window > flight ? window - flight : 0;
-        uint32_t most = likely(!tcp_header_v6(&c->header)) ? st->config.tso_most : 0; /* ports are asked for IPv4 alone */
-        uint32_t len = tso_payload(most, c->mss, c->tx_m, c->tx_off, RTE_MIN(unsent, room));
+        uint32_t most = likely(!tcp_conn_v6(c)) ? st->config.tso_most : 0; /* ports are asked for IPv4 alone */
+        uint32_t len = tso_payload(most, c->mss, c->tx_m, c->txq.off, RTE_MIN(unsent, room));
         bool fin = c->flags & TCPF_FIN_QUEUED && len == unsent;
         if (!fin && (len == 0 || !worth_sending(c, len, unsent))) return true;
         uint8_t flags = (uint8_t)(TCP_ACK | (len == unsent && len ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
-        if (!tcp_frame_send(st, c, c->snd_nxt, flags, c->tx_m, c->tx_off, len)) return false;
+        if (!tcp_frame_send(st, c, c->snd_nxt, flags, c->tx_m, c->txq.off, len)) return false;
         data_sent(st, c, len, fin);
         ack_carried(c);
     }
@@ -274,10 +274,10 @@ static bool data_output(struct net_stack *st, struct tcp_conn *c)
 /* Data waits for a window that nothing in flight will open: probe from time to time. */
 static void persist_start(struct net_stack *st, struct tcp_conn *c)
 {
-    if (c->rexmt_at != TCP_NEVER || c->snd_nxt != c->snd_una) return;
+    if (c->rexmt_at || c->snd_nxt != c->snd_una) return;
     if (c->txq.len == 0) return;
     c->flags = (c->flags & ~(TCPF_PTO | TCPF_REO)) | TCPF_PERSIST;
-    c->rexmt_at = st->now + tcp_rto(st, c);
+    c->rexmt_at = tcp_tick_at(st->now + tcp_rto(st, c));
     tcp_timer_by(st, c, c->rexmt_at);
 }
 
@@ -291,15 +291,15 @@ static tcp_seq acceptable_seq(const struct tcp_conn *c)
 void tcp_output_answer(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
 {
     uint8_t mac[6];
-    memcpy(mac, c->header.bytes, sizeof mac);
+    memcpy(mac, c->mac, sizeof mac);
     if (likely(memcmp(mac, s->frame + 6, sizeof mac) == 0)) {
         c->flags |= TCPF_ACK_NOW;
         stack_touch(st, c);
         return;
     }
-    tcp_header_set_mac(&c->header, s->frame + 6);
+    tcp_conn_set_mac(c, s->frame + 6);
     if (!tcp_frame_send(st, c, acceptable_seq(c), TCP_ACK, NULL, 0, 0)) metric_add(&st->metrics.tx_no_buffer, 1);
-    tcp_header_set_mac(&c->header, mac);
+    tcp_conn_set_mac(c, mac);
 }
 
 /* At the start, or by option, no ACK is delayed. */
@@ -322,9 +322,9 @@ static bool ack_output(struct net_stack *st, struct tcp_conn *c)
         while (count--)
             if (!tcp_frame_send(st, c, acceptable_seq(c), TCP_ACK, NULL, 0, 0)) return false;
         ack_sent(c);
-    } else if (c->rcv_nxt != c->last_ack && c->output_at == TCP_NEVER) {
+    } else if (c->rcv_nxt != c->last_ack && !c->output_at) {
         if (unlikely(c->flags & TCPF_QUICK)) return ack_quick(st, c);
-        c->output_at = st->now + st->config.delayed_ack_ns;
+        c->output_at = tcp_tick_at(st->now + st->config.delayed_ack_ns);
         tcp_timer_by(st, c, c->output_at);
     }
     return true;
@@ -349,12 +349,12 @@ void tcp_output(struct net_stack *st, struct tcp_conn *c)
         syn_output(st, c);
         return;
     }
-    if (c->txq.len && c->snd_nxt == c->snd_una && st->now - c->sent_at > c->rto) tcp_cc_idle(c);
+    if (c->txq.len && c->snd_nxt == c->snd_una && tcp_fine_at(st->now) - c->sent_at > c->rto) tcp_cc_idle(c);
     bool ok = true;
     if (unlikely(c->flags & (TCPF_RESEND_HEAD | TCPF_PROBE_DUE | TCPF_BOARD | TCPF_TLP_DUE | TCPF_SYN_DUE))) ok = repair_output(st, c);
     if (c->txq.len || c->flags & TCPF_FIN_QUEUED) {
         ok = ok && data_output(st, c);
-        if (c->snd_nxt != c->snd_una && (c->rexmt_at == TCP_NEVER || c->flags & TCPF_PERSIST)) tcp_rexmt_start(st, c);
+        if (c->snd_nxt != c->snd_una && (!c->rexmt_at || c->flags & TCPF_PERSIST)) tcp_rexmt_start(st, c);
         persist_start(st, c);
     }
     ok = ok && ack_output(st, c);

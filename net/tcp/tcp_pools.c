@@ -13,7 +13,7 @@
 
 static int pool_init(struct tcp_pool *p, size_t slot, uint32_t max)
 {
-    *p = (struct tcp_pool){.slot = (slot + 63) & ~(size_t)63, .max = max};
+    *p = (struct tcp_pool){.slot = slot, .max = max};
     p->base = net_region_map(p->slot * max);
     return p->base ? 0 : -ENOMEM;
 }
@@ -36,14 +36,19 @@ static void pool_put(struct tcp_pool *p, void *slot)
     p->out--;
 }
 
-int tcp_pools_init(struct tcp_pools *p, uint32_t boards, uint32_t ooo_buffers_max)
+static size_t lines(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
+
+int tcp_pools_init(struct tcp_pools *p, uint32_t boards, uint32_t flows, uint32_t ooo_buffers_max)
 {
     memset(p, 0, sizeof *p);
     p->ooo_buffers_max = ooo_buffers_max;
-    if (pool_init(&p->boards, sizeof(struct tcp_board), boards) != 0) return -ENOMEM;
-    if (pool_init(&p->pages, PAGE_BYTES, boards / BOARDS_A_PAGE + PAGES_LEAST) != 0) goto fini_boards;
-    if (pool_init(&p->ooos, sizeof(struct tcp_ooo), boards) != 0) goto fini_pages;
+    if (pool_init(&p->boards, lines(sizeof(struct tcp_board)), boards) != 0) return -ENOMEM;
+    if (pool_init(&p->pages, lines(PAGE_BYTES), boards / BOARDS_A_PAGE + PAGES_LEAST) != 0) goto fini_boards;
+    if (pool_init(&p->ooos, lines(sizeof(struct tcp_ooo)), boards) != 0) goto fini_pages;
+    if (pool_init(&p->v6, sizeof(struct tcp_v6), flows) != 0) goto fini_ooos;
     return 0;
+fini_ooos:
+    pool_fini(&p->ooos);
 fini_pages:
     pool_fini(&p->pages);
 fini_boards:
@@ -53,6 +58,7 @@ fini_boards:
 
 void tcp_pools_fini(struct tcp_pools *p)
 {
+    pool_fini(&p->v6);
     pool_fini(&p->ooos);
     pool_fini(&p->pages);
     pool_fini(&p->boards);
@@ -130,6 +136,10 @@ void tcp_board_room(struct net_stack *st, struct tcp_board *b)
     b->first = 0;
     b->cap = TCP_BOARD_PAGE;
 }
+
+struct tcp_v6 *tcp_v6_get(struct net_stack *st) { return pool_get(&st->pools.v6); }
+
+void tcp_v6_put(struct net_stack *st, struct tcp_v6 *v6) { pool_put(&st->pools.v6, v6); }
 
 struct tcp_ooo *tcp_ooo_get(struct net_stack *st, struct tcp_conn *c)
 {

@@ -13,6 +13,7 @@ struct net_stack;
 struct tcp_board;
 struct tcp_conn;
 struct tcp_ooo;
+struct tcp_v6;
 
 struct tcp_pool {
     uint8_t *base;
@@ -24,12 +25,13 @@ struct tcp_pool {
 
 struct tcp_pools {
     struct tcp_pool boards, pages, ooos;
+    struct tcp_pool v6; /* addresses of connections of IPv6: enough for all */
     struct tcp_board *quiet_head, *quiet_tail; /* lent, but with nothing in flight: the oldest first */
     uint32_t ooo_buffers, ooo_buffers_max;     /* held out of order by all connections */
 };
 
-/* boards: how many, and reassembly queues as many. 0 or -ENOMEM. */
-int tcp_pools_init(struct tcp_pools *p, uint32_t boards, uint32_t ooo_buffers_max);
+/* boards: how many, and reassembly queues as many. flows: connections, half-open ones too. 0 or -ENOMEM. */
+int tcp_pools_init(struct tcp_pools *p, uint32_t boards, uint32_t flows, uint32_t ooo_buffers_max);
 void tcp_pools_fini(struct tcp_pools *p);
 
 /* An empty board, owned by c (c->board); one that lies quiet with another connection if need be. NULL: none. */
@@ -41,6 +43,9 @@ void tcp_board_rest(struct net_stack *st, struct tcp_board *b);
 void tcp_board_wake(struct net_stack *st, struct tcp_board *b);
 /* Sees that a few more runs fit, if there is a page. */
 void tcp_board_room(struct net_stack *st, struct tcp_board *b);
+
+struct tcp_v6 *tcp_v6_get(struct net_stack *st);
+void tcp_v6_put(struct net_stack *st, struct tcp_v6 *v6);
 
 /* c->ooo, or a new one there; NULL: none. */
 struct tcp_ooo *tcp_ooo_get(struct net_stack *st, struct tcp_conn *c);

@@ -97,7 +97,7 @@ static void ooo_uncount(struct tcp_conn *c, const struct rte_mbuf *m)
 {
     c->ooo->count--;
     c->ooo->bytes -= m->data_len;
-    c->stack->pools.ooo_buffers--;
+    tcp_stack_of(c)->pools.ooo_buffers--;
 }
 
 /* What was out of order and now follows. */
@@ -124,7 +124,7 @@ static void ooo_drain(struct net_stack *st, struct tcp_conn *c)
 /* An ACK is owed at once for every second full segment; a stranger's small ones wait for company. RFC 5681 4.2. */
 static void ack_policy(struct tcp_conn *c, uint32_t len)
 {
-    if (len > c->rcv_mss) c->rcv_mss = (uint16_t)RTE_MIN(len, (uint32_t)c->stack->config.mtu); /* longer: joined by the device */
+    if (len > c->rcv_mss) c->rcv_mss = (uint16_t)RTE_MIN(len, (uint32_t)tcp_stack_of(c)->config.mtu); /* longer: joined by the device */
     if (c->rcv_nxt - c->last_ack >= 2u * c->rcv_mss) c->flags |= TCPF_ACK_NOW;
 }
 
@@ -155,7 +155,7 @@ void tcp_ooo_free(struct tcp_conn *c)
         m->next = NULL;
         rte_pktmbuf_free_seg(m);
     }
-    tcp_ooo_put(c->stack, c);
+    tcp_ooo_put(tcp_stack_of(c), c);
 }
 
 /* The last segment that begins at seq or before; NULL: none. */

@@ -6,6 +6,13 @@
 #define CALM_TIMES 64u /* flights in a row without trouble, after which the board goes back */
 #define FRTO_SEGMENTS 2u
 
+/* The latest time that `at` can stand for. */
+static uint64_t fine_latest(const struct net_stack *st, tcp_fine at)
+{
+    uint64_t since = tcp_fine_since(at, st->now);
+    return RTE_MIN(st->now - since + (1u << TCP_FINE_SHIFT) - 1, st->now);
+}
+
 struct tcp_board *tcp_board_begin(struct net_stack *st, struct tcp_conn *c)
 {
     if (c->flags & TCPF_BOARD) return c->board;
@@ -15,8 +22,8 @@ struct tcp_board *tcp_board_begin(struct net_stack *st, struct tcp_conn *c)
     tcp_board_reset(b, c->snd_una);
     /* Of what is in flight two times are known: of the segment being timed, and of the last one. */
     if (c->flags & TCPF_TIMING && seq_gt(c->rtt_seq, c->snd_una))
-        tcp_board_sent(b, c->rtt_seq, c->rtt_start, TCP_SENT_GUESSED);
-    if (seq_gt(c->snd_max, tcp_board_end(b))) tcp_board_sent(b, c->snd_max, c->sent_at, TCP_SENT_GUESSED);
+        tcp_board_sent(b, c->rtt_seq, fine_latest(st, c->rtt_start), TCP_SENT_GUESSED);
+    if (seq_gt(c->snd_max, tcp_board_end(b))) tcp_board_sent(b, c->snd_max, fine_latest(st, c->sent_at), TCP_SENT_GUESSED);
     b->state = TCP_BOARD_OPEN;
     b->rack.fack = b->rack.sample_seq = c->snd_una;
     b->rack.multiplier = 1;
@@ -70,10 +77,11 @@ static void detect(struct net_stack *st, struct tcp_conn *c)
         if (c->flags & TCPF_REO) tcp_rexmt_start(st, c);
         return;
     }
-    if (!(c->flags & TCPF_REO) && st->now + wait >= c->rexmt_at) return;
+    tcp_tick at = tcp_tick_at(st->now + wait);
+    if (!(c->flags & TCPF_REO) && c->rexmt_at && !tcp_tick_before(at, c->rexmt_at)) return;
     c->flags &= ~TCPF_PTO;
     c->flags |= TCPF_REO;
-    c->rexmt_at = st->now + wait;
+    c->rexmt_at = at;
     tcp_timer_by(st, c, c->rexmt_at);
 }
 

@@ -5,21 +5,16 @@
 #include "net/tcp/tcp_ecn.h"
 #include "net/tcp/tcp_fast_open.h"
 
-/* 24 days of clock_seconds, which are 2^30 ns each: an older ts_recent says nothing: RFC 7323 5.5. */
-#define TS_MAX_AGE (uint32_t)(UINT64_C(24) * 24 * 3600 * 1000000000 >> 30)
+/* 24 days of our timestamp clock: when nothing was heard for longer, ts_recent says nothing: RFC 7323 5.5. */
+#define TS_MAX_AGE (uint32_t)(UINT64_C(24) * 24 * 3600 * 1000000000 >> TCP_TS_SHIFT)
 
 #define FAST_PATH_NOT (TCPF_RX_FULL | TCPF_SLOW | TCPF_PERSIST | TCPF_FIN_QUEUED | TCPF_FIN_SEEN | TCPF_ECE | TCPF_FAST_OPEN)
 
-static uint32_t clock_seconds(const struct net_stack *st) { return (uint32_t)(st->now >> 30); }
-
 /* RFC 7323 4.3: the timestamp of the segment that the next ACK acknowledges first. */
-static inline void ts_take(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
+static inline void ts_take(struct tcp_conn *c, const struct tcp_segment *s)
 {
     if (!s->has_ts || seq_gt(s->seq, c->last_ack)) return;
-    if (c->ts_recent == s->ts_val) return;
-    if ((int32_t)(s->ts_val - c->ts_recent) < 0) return;
-    c->ts_recent = s->ts_val;
-    c->ts_recent_age = clock_seconds(st);
+    if ((int32_t)(s->ts_val - c->ts_recent) > 0) c->ts_recent = s->ts_val;
 }
 
 /* The path back leads to where the last good segment came from: neighbours move. */
@@ -27,11 +22,11 @@ static inline void peer_mac(struct tcp_conn *c, const struct tcp_segment *s)
 {
     uint32_t ours, theirs;
     uint16_t ours_low, theirs_low;
-    memcpy(&ours, c->header.bytes, 4);
+    memcpy(&ours, c->mac, 4);
     memcpy(&theirs, s->frame + 6, 4);
-    memcpy(&ours_low, c->header.bytes + 4, 2);
+    memcpy(&ours_low, c->mac + 4, 2);
     memcpy(&theirs_low, s->frame + 10, 2);
-    if (unlikely(ours != theirs || ours_low != theirs_low)) tcp_header_set_mac(&c->header, s->frame + 6);
+    if (unlikely(ours != theirs || ours_low != theirs_low)) tcp_conn_set_mac(c, s->frame + 6);
 }
 
 /*
@@ -52,7 +47,7 @@ static inline bool rx_fast_path(struct net_stack *st, struct tcp_conn *c, struct
     if (acked > c->snd_max - c->snd_una || (acked | s->len) == 0) return false;
     if (s->len > c->rcv_adv - c->rcv_nxt) return false;
     peer_mac(c, s);
-    ts_take(st, c, s);
+    ts_take(c, s);
     c->snd_wl1 = s->seq;
     c->heard = st->ts_now;
     c->snd_wnd = (uint32_t)s->wnd << c->snd_scale;
@@ -70,7 +65,7 @@ static bool rx_sequence(struct net_stack *st, struct tcp_conn *c, const struct t
 {
     bool rst = s->flags & TCP_RST;
     bool older = s->has_ts && c->flags & TCPF_TS && (int32_t)(s->ts_val - c->ts_recent) < 0 && !rst;
-    if (older && clock_seconds(st) - c->ts_recent_age < TS_MAX_AGE) {
+    if (older && st->ts_now - c->heard < TS_MAX_AGE) {
         metric_add(&st->metrics.drop_tcp_paws, 1);
         tcp_output_answer(st, c, s);
         return false;
@@ -145,7 +140,7 @@ static bool rx_handshake_ack(struct net_stack *st, struct tcp_conn *c, const str
     }
     if (c->flags & TCPF_TIMING) {
         c->flags &= ~TCPF_TIMING;
-        tcp_rtt_sample(st, c, st->now - c->rtt_start);
+        tcp_rtt_sample(st, c, tcp_fine_since(c->rtt_start, st->now));
     }
     c->snd_wnd = c->snd_wnd_max = (uint32_t)s->wnd << c->snd_scale;
     c->snd_wl1 = s->seq;
@@ -201,7 +196,7 @@ static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
     if (unlikely(c->flags & TCPF_FAST_OPEN) && !tcp_fast_open_ack(st, c, s)) return;
     c->heard = st->ts_now;
     peer_mac(c, s);
-    ts_take(st, c, s);
+    ts_take(c, s);
     if (c->flags & TCPF_ECN) tcp_ecn_rx(st, c, s);
     if (!tcp_ack_rx(st, c, s)) return;
     tcp_seq fin_seq = s->seq + s->len;
@@ -209,12 +204,12 @@ static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
     rx_fin(st, c, s, fin_seq);
 }
 
-static struct tcp_conn *segment_conn(struct net_stack *st, struct tcp_segment *s, uint32_t *ref)
+/* What the table's tag says at once, if it is right. */
+static inline struct tcp_conn *conn_guessed(struct net_stack *st, const struct tcp_segment *s)
 {
-    *ref = s->guess;
-    if (s->guess < TCP_REF_SYN && likely(stack_conn(st, s->guess)->key == s->key)) return stack_conn(st, s->guess);
-    *ref = tcp_table_find(&st->table, s->key);
-    return *ref < TCP_REF_SYN ? stack_conn(st, *ref) : NULL;
+    if (unlikely(s->guess >= TCP_REF_SYN)) return NULL;
+    struct tcp_conn *c = stack_conn(st, s->guess);
+    return likely(c->state > TCPS_CLOSED && tcp_conn_matches(c, s)) ? c : NULL;
 }
 
 /* A segment of no connection. Not NULL: it has completed a handshake, and the connection goes on with it. */
@@ -232,19 +227,24 @@ struct tcp_conn *tcp_conn_find(struct net_stack *st, const struct tcp_tuple *t)
     uint32_t ref = tcp_table_find(&st->table, tcp_tuple_key(st->key_secret, t));
     if (ref >= TCP_REF_SYN) return NULL;
     struct tcp_tuple own;
-    tcp_header_tuple(&stack_conn(st, ref)->header, &own);
+    tcp_conn_tuple(stack_conn(st, ref), &own);
     return tcp_tuple_equal(t, &own) ? stack_conn(st, ref) : NULL;
+}
+
+/* Whose it is; NULL: nobody's, and what it asked for is done. */
+static struct tcp_conn *conn_sought(struct net_stack *st, struct tcp_segment *s)
+{
+    uint32_t ref = tcp_table_find(&st->table, s->key);
+    if (ref >= TCP_REF_SYN) return rx_stranger(st, s, ref);
+    if (tcp_conn_matches(stack_conn(st, ref), s)) return stack_conn(st, ref);
+    metric_add(&st->metrics.drop_tcp_collision, 1);
+    return NULL;
 }
 
 void tcp_input(struct net_stack *st, struct tcp_segment *s)
 {
-    uint32_t ref = TCP_TABLE_NONE;
-    struct tcp_conn *c = segment_conn(st, s, &ref);
-    if (likely(c != NULL)) {
-        if (unlikely(!tcp_header_matches(&c->header, s))) metric_add(&st->metrics.drop_tcp_collision, 1);
-        else if (!rx_fast_path(st, c, s)) rx_steps(st, c, s);
-    } else if ((c = rx_stranger(st, s, ref)) != NULL) {
-        rx_steps(st, c, s);
-    }
+    struct tcp_conn *c = conn_guessed(st, s);
+    if (unlikely(!c)) c = conn_sought(st, s);
+    if (likely(c != NULL) && !rx_fast_path(st, c, s)) rx_steps(st, c, s);
     if (s->m) rte_pktmbuf_free(s->m);
 }

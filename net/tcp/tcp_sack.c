@@ -113,9 +113,9 @@ unsigned tcp_sack_blocks(struct tcp_conn *c, struct tcp_range *out, unsigned max
     if (q->dup.start != q->dup.end) {
         out[n++] = q->dup;
         q->dup.end = q->dup.start; /* once: RFC 2883 4 */
-        metric_add(&c->stack->metrics.dsacks_sent, 1);
+        metric_add(&tcp_stack_of(c)->metrics.dsacks_sent, 1);
     }
     n += tcp_ooo_ranges(c, out + n, max - n);
-    if (!q->head) tcp_ooo_put(c->stack, c);
+    if (!q->head) tcp_ooo_put(tcp_stack_of(c), c);
     return n;
 }

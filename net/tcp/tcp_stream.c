@@ -10,24 +10,29 @@ static void tcp_stream_send(struct stream *s, struct buf_chain *chain)
         buf_chain_free(chain);
         return;
     }
-    bool empty = c->txq.head == NULL;
+    struct tcp_queue *q = &c->txq;
     s->tx_queued += chain->len;
-    buf_chain_join(&c->txq, chain);
-    if (!empty) return;
-    c->tx_m = c->txq.head;
-    c->tx_off = 0;
+    q->len += chain->len;
+    if (q->head) {
+        q->tail->next = chain->head;
+    } else {
+        q->head = c->tx_m = chain->head;
+        q->off = 0;
+    }
+    q->tail = chain->tail;
+    buf_chain_init(chain);
 }
 
 static void tcp_stream_flush(struct stream *s)
 {
     struct tcp_conn *c = tcp_conn_of(s);
-    if (c->state != TCPS_CLOSED) stack_touch(c->stack, c);
+    if (c->state != TCPS_CLOSED) stack_touch(tcp_stack_of(c), c);
 }
 
 static void tcp_stream_consumed(struct stream *s, uint32_t n)
 {
     struct tcp_conn *c = tcp_conn_of(s);
-    struct net_stack *st = c->stack;
+    struct net_stack *st = tcp_stack_of(c);
     uint32_t before = c->rx_held;
     c->rx_held -= n;
     tcp_rx_memory_consumed(st, c, before);
@@ -43,13 +48,13 @@ static void tcp_stream_consumed(struct stream *s, uint32_t n)
 static void tcp_stream_shutdown(struct stream *s)
 {
     struct tcp_conn *c = tcp_conn_of(s);
-    tcp_close_send(c->stack, c);
+    tcp_close_send(tcp_stack_of(c), c);
 }
 
 static void tcp_stream_close(struct stream *s)
 {
     struct tcp_conn *c = tcp_conn_of(s);
-    struct net_stack *st = c->stack;
+    struct net_stack *st = tcp_stack_of(c);
     if (c->state <= TCPS_SYN_RCVD) {
         if (c->state == TCPS_SYN_RCVD) tcp_conn_reset(st, c);
         tcp_conn_free(st, c);
@@ -62,24 +67,23 @@ static void tcp_stream_close(struct stream *s)
     c->rx_held = 0;
     tcp_rx_memory_consumed(st, c, 0);
     tcp_close_send(st, c);
-    c->linger_at = st->now + TCP_LINGER_NS;
-    tcp_timer_by(st, c, c->linger_at);
+    tcp_linger_set(st, c, TCP_LINGER_NS);
 }
 
 static void tcp_stream_abort(struct stream *s)
 {
     struct tcp_conn *c = tcp_conn_of(s);
-    if (c->state > TCPS_SYN_SENT) tcp_conn_reset(c->stack, c);
-    tcp_conn_free(c->stack, c);
+    if (c->state > TCPS_SYN_SENT) tcp_conn_reset(tcp_stack_of(c), c);
+    tcp_conn_free(tcp_stack_of(c), c);
 }
 
-/* The peer's name outlives the connection's place in the table: it is read from the header template. */
+/* The peer's name outlives the connection's place in the table. */
 static void tcp_stream_peer(const struct stream *s, char *text, size_t cap)
 {
     const struct tcp_conn *c = (const struct tcp_conn *)(const void *)((const char *)s - offsetof(struct tcp_conn, stream));
     struct tcp_tuple t;
     char peer[NET_ENDPOINT_TEXT];
-    tcp_header_tuple(&c->header, &t);
+    tcp_conn_tuple(c, &t);
     snprintf(text, cap, "%s",
              net_endpoint_format(&(struct net_endpoint){t.remote, tcp_tuple_remote_port(t.ports)}, peer));
 }

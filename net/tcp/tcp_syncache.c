@@ -7,6 +7,7 @@
 #include "net/tcp/tcp_ecn.h"
 
 #define TIMERS_MAX 256u /* entries a call of the timer */
+#define WAIT_MAX_NS UINT64_C(60000000000) /* between two SYN-ACKs: RFC 6298 2.5; within the reach of sent_at */
 
 int tcp_syncache_init(struct tcp_syncache *sc, uint32_t max)
 {
@@ -21,6 +22,36 @@ void tcp_syncache_fini(struct tcp_syncache *sc)
     net_region_unmap(sc->entries, (size_t)sc->max * sizeof *sc->entries);
 }
 
+void tcp_syn_entry_tuple(const struct tcp_syn_entry *e, struct tcp_tuple *t)
+{
+    tcp_addrs_tuple(&e->addrs, e->v6, t);
+    t->ports = e->ports;
+}
+
+uint64_t tcp_syn_entry_key(const struct net_stack *st, const struct tcp_syn_entry *e)
+{
+    struct tcp_tuple t;
+    tcp_syn_entry_tuple(e, &t);
+    return tcp_tuple_key(st->key_secret, &t);
+}
+
+static struct tcp_handshake entry_handshake(const struct tcp_syn_entry *e)
+{
+    return (struct tcp_handshake){.iss = e->iss, .irs = e->irs, .ts_val = e->ts_val, .wnd = e->wnd, .mss = e->mss,
+                                  .flags = e->flags, .scale = e->scale};
+}
+
+static uint64_t entry_waited(const struct net_stack *st, const struct tcp_syn_entry *e)
+{
+    return tcp_fine_since(e->sent_at, st->now);
+}
+
+/* Twice as long as the time before. RFC 6298 5.5. */
+static uint64_t list_wait(const struct net_stack *st, unsigned list)
+{
+    return RTE_MIN(st->config.rto_initial_ns << list, WAIT_MAX_NS);
+}
+
 static void list_remove(struct tcp_syncache *sc, struct tcp_syn_entry *e)
 {
     unsigned list = e->sent - 1u;
@@ -30,13 +61,13 @@ static void list_remove(struct tcp_syncache *sc, struct tcp_syn_entry *e)
     else sc->lists[list].newest = e->prev;
 }
 
-/* Behind those whose SYN-ACK was sent as often; waits twice as long as the time before. RFC 6298 5.5. */
+/* Behind those whose SYN-ACK was sent as often. */
 static void list_append(struct net_stack *st, struct tcp_syn_entry *e)
 {
     struct tcp_syncache *sc = &st->syncache;
     uint32_t ref = (uint32_t)(e - sc->entries) + 1;
     unsigned list = e->sent - 1u;
-    e->due = st->now + (st->config.rto_initial_ns << list);
+    e->sent_at = tcp_fine_at(st->now);
     e->prev = sc->lists[list].newest;
     e->next = 0;
     if (e->prev) sc->entries[e->prev - 1].next = ref;
@@ -47,9 +78,10 @@ static void list_append(struct net_stack *st, struct tcp_syn_entry *e)
 static void entry_free(struct net_stack *st, struct tcp_syn_entry *e)
 {
     struct tcp_syncache *sc = &st->syncache;
-    tcp_table_remove(&st->table, e->key);
+    tcp_table_remove(&st->table, tcp_syn_entry_key(st, e));
+    tcp_addrs_drop(st, &e->addrs, e->v6);
     list_remove(sc, e);
-    e->key = 0;
+    e->sent = 0;
     e->next = sc->free;
     sc->free = (uint32_t)(e - sc->entries) + 1;
     sc->count--;
@@ -81,8 +113,11 @@ static struct tcp_syn_entry *entry_alloc(struct net_stack *st)
 static void entry_answer(struct net_stack *st, const struct tcp_syn_entry *e, const uint8_t *mac)
 {
     struct tcp_header h;
-    tcp_header_write(st, &h, &e->tuple, mac);
-    if (!tcp_frame_send_syn_ack(st, &h, &e->hs, st->ts_now)) metric_add(&st->metrics.tx_no_buffer, 1);
+    struct tcp_tuple t;
+    struct tcp_handshake hs = entry_handshake(e);
+    tcp_syn_entry_tuple(e, &t);
+    tcp_header_write(st, &h, &t, mac);
+    if (!tcp_frame_send_syn_ack(st, &h, &hs, st->ts_now)) metric_add(&st->metrics.tx_no_buffer, 1);
 }
 
 bool tcp_handshake_take(struct tcp_handshake *hs, const struct tcp_segment *s)
@@ -129,12 +164,17 @@ void tcp_syncache_open(struct net_stack *st, const struct tcp_segment *s, const 
     }
     if (full) entry_evict(st);
     struct tcp_syn_entry *e = entry_alloc(st);
-    *e = (struct tcp_syn_entry){.key = s->key, .hs = hs, .sent = 1};
-    e->hs.iss = tcp_isn(st, s->key);
-    if (above && !seq_gt(e->hs.iss, *above)) e->hs.iss = *above + 1;
-    tcp_segment_tuple(s, &e->tuple);
+    struct tcp_tuple t;
+    *e = (struct tcp_syn_entry){.irs = hs.irs, .ts_val = hs.ts_val, .wnd = hs.wnd, .mss = hs.mss, .sent = 1};
+    e->scale = hs.scale & 15u;
+    e->flags = hs.flags & 127u;
+    e->iss = tcp_isn(st, s->key);
+    if (above && !seq_gt(e->iss, *above)) e->iss = *above + 1;
+    tcp_segment_tuple(s, &t);
+    e->ports = t.ports;
+    e->v6 = tcp_addrs_set(st, &e->addrs, &t);
     memcpy(e->mac, s->frame + 6, sizeof e->mac);
-    tcp_table_insert(&st->table, e->key, (uint32_t)(e - sc->entries) | TCP_REF_SYN);
+    tcp_table_insert(&st->table, s->key, (uint32_t)(e - sc->entries) | TCP_REF_SYN);
     list_append(st, e);
     entry_answer(st, e, e->mac);
 }
@@ -150,8 +190,8 @@ static void challenge(struct net_stack *st, const struct tcp_syn_entry *e, const
 /* RFC 9293 3.10.7.4 in its order, for SYN-RECEIVED. True: s completes the handshake. */
 static bool entry_completed(struct net_stack *st, struct tcp_syn_entry *e, const struct tcp_segment *s)
 {
-    tcp_seq rcv_nxt = e->hs.irs + 1;
-    if ((s->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN && s->seq == e->hs.irs) { /* our answer was lost */
+    tcp_seq rcv_nxt = e->irs + 1;
+    if ((s->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN && s->seq == e->irs) { /* our answer was lost */
         e->asked_again = true;
         memcpy(e->mac, s->frame + 6, sizeof e->mac);
         entry_answer(st, e, e->mac);
@@ -172,11 +212,11 @@ static bool entry_completed(struct net_stack *st, struct tcp_syn_entry *e, const
         return false;
     }
     if (!(s->flags & TCP_ACK)) return false;
-    if (s->ack != e->hs.iss + 1) {
+    if (s->ack != e->iss + 1) {
         tcp_frame_refuse(st, s);
         return false;
     }
-    if (e->hs.flags & TCP_HS_TS && s->has_ts && (int32_t)(s->ts_val - e->hs.ts_val) < 0) {
+    if (e->flags & TCP_HS_TS && s->has_ts && (int32_t)(s->ts_val - e->ts_val) < 0) {
         metric_add(&st->metrics.drop_tcp_paws, 1);
         return false;
     }
@@ -186,9 +226,10 @@ static bool entry_completed(struct net_stack *st, struct tcp_syn_entry *e, const
 struct tcp_conn *tcp_syncache_rx(struct net_stack *st, uint32_t ref, const struct tcp_segment *s)
 {
     struct tcp_syn_entry *e = &st->syncache.entries[ref & ~TCP_REF_SYN];
-    struct tcp_tuple t;
+    struct tcp_tuple t, own;
     tcp_segment_tuple(s, &t);
-    if (unlikely(!tcp_tuple_equal(&t, &e->tuple))) {
+    tcp_syn_entry_tuple(e, &own);
+    if (unlikely(!tcp_tuple_equal(&t, &own))) {
         metric_add(&st->metrics.drop_tcp_collision, 1);
         return NULL;
     }
@@ -197,12 +238,12 @@ struct tcp_conn *tcp_syncache_rx(struct net_stack *st, uint32_t ref, const struc
         metric_add(&st->metrics.drop_tcp_limit, 1);
         return NULL;
     }
-    struct tcp_handshake hs = e->hs;
-    uint64_t sent_at = e->due - st->config.rto_initial_ns;
+    struct tcp_handshake hs = entry_handshake(e);
+    uint64_t rtt = entry_waited(st, e);
     bool timed = e->sent == 1 && !e->asked_again;
     entry_free(st, e);
     struct tcp_conn *c = tcp_open_passive(st, s, &hs);
-    if (timed) tcp_rtt_sample(st, c, st->now - sent_at);
+    if (timed) tcp_rtt_sample(st, c, rtt);
     return c;
 }
 
@@ -227,19 +268,22 @@ unsigned tcp_syncache_timers(struct net_stack *st)
     if (sc->count == 0) return 0;
     for (unsigned list = TCP_SYN_ACK_SENDS; list-- > 0;) {
         for (uint32_t ref; n < TIMERS_MAX && (ref = sc->lists[list].oldest) != 0; n++) {
-            if (sc->entries[ref - 1].due > st->now) break;
+            if (entry_waited(st, &sc->entries[ref - 1]) < list_wait(st, list)) break;
             entry_due(st, &sc->entries[ref - 1]);
         }
     }
     return n;
 }
 
-uint64_t tcp_syncache_deadline(const struct tcp_syncache *sc)
+uint64_t tcp_syncache_deadline(const struct net_stack *st)
 {
+    const struct tcp_syncache *sc = &st->syncache;
     uint64_t at = UINT64_MAX;
     for (unsigned list = 0; list < TCP_SYN_ACK_SENDS; list++) {
         uint32_t ref = sc->lists[list].oldest;
-        if (ref && sc->entries[ref - 1].due < at) at = sc->entries[ref - 1].due;
+        if (!ref) continue;
+        uint64_t waited = entry_waited(st, &sc->entries[ref - 1]), wait = list_wait(st, list);
+        at = RTE_MIN(at, waited < wait ? st->now + (wait - waited) : st->now);
     }
     return at;
 }

@@ -43,16 +43,22 @@ struct tcp_handshake {
 bool tcp_handshake_take(struct tcp_handshake *hs, const struct tcp_segment *s);
 
 struct tcp_syn_entry {
-    uint64_t key;        /* of tuple */
-    struct tcp_tuple tuple;
-    uint64_t due;        /* ns: the SYN-ACK again, or the end */
-    struct tcp_handshake hs;
-    uint32_t next, prev; /* index + 1 */
-    uint8_t mac[6];      /* where the SYN came from */
-    uint8_t sent;        /* SYN-ACKs by the timer, the first included: the list that it is in, + 1 */
-    bool asked_again;    /* the SYN came more than once: the round trip is not known (Karn) */
+    union tcp_addrs addrs; /* v6 with the bit */
+    uint32_t ports;        /* as in tcp_tuple.h */
+    uint32_t sent_at;      /* 16 ns: the SYN-ACK by the timer; 32 s later at most it is due again, or the end */
+    tcp_seq iss, irs;      /* this, and some of what follows: as in tcp_handshake */
+    uint32_t ts_val;
+    uint32_t next, prev;   /* index + 1 */
+    uint16_t wnd, mss;
+    uint8_t mac[6];        /* where the SYN came from */
+    uint8_t scale : 4;
+    uint8_t sent : 3;      /* SYN-ACKs by the timer, the first included: the list that it is in, + 1; 0: free */
+    uint8_t asked_again : 1; /* the SYN came more than once: the round trip is not known (Karn) */
+    uint8_t flags : 7;
+    uint8_t v6 : 1;
 };
-_Static_assert(sizeof(struct tcp_syn_entry) <= 96, "small");
+_Static_assert(sizeof(struct tcp_syn_entry) == 48, "small");
+_Static_assert(TCP_SYN_ACK_SENDS < 8, "fits its bits");
 
 struct tcp_syncache {
     struct tcp_syn_entry *entries;
@@ -73,6 +79,8 @@ void tcp_syncache_open(struct net_stack *st, const struct tcp_segment *s, const 
 /* A segment for entry ref. Not NULL: it completes the handshake; the connection, in SYN_RCVD, is to process it. */
 struct tcp_conn *tcp_syncache_rx(struct net_stack *st, uint32_t ref, const struct tcp_segment *s);
 unsigned tcp_syncache_timers(struct net_stack *st); /* a bounded number of entries a call; returns how many */
-uint64_t tcp_syncache_deadline(const struct tcp_syncache *sc);
+uint64_t tcp_syncache_deadline(const struct net_stack *st);
+void tcp_syn_entry_tuple(const struct tcp_syn_entry *e, struct tcp_tuple *t);
+uint64_t tcp_syn_entry_key(const struct net_stack *st, const struct tcp_syn_entry *e);
 
 #endif

@@ -56,32 +56,33 @@ static struct tcp_time_wait_record *record_alloc(struct net_stack *st)
     return &tw->records[ref - 1];
 }
 
-static void record_ack(struct net_stack *st, const struct tcp_time_wait_record *r, const struct tcp_header *h)
+static void record_ack(struct net_stack *st, const struct tcp_time_wait_record *r, const uint8_t *mac)
 {
     uint32_t ts[2] = {st->ts_now, r->ts_recent};
-    tcp_frame_send_bare(st, h, r->snd_nxt, r->rcv_nxt, TCP_ACK, r->ts ? ts : NULL);
+    struct tcp_header h;
+    tcp_header_write(st, &h, &r->tuple, mac);
+    tcp_frame_send_bare(st, &h, r->snd_nxt, r->rcv_nxt, TCP_ACK, r->ts ? ts : NULL);
 }
 
+/* Back to where s came from. */
 static void record_answer(struct net_stack *st, const struct tcp_time_wait_record *r, const struct tcp_segment *s)
 {
-    struct tcp_header h;
-    tcp_header_reply(st, &h, s);
-    record_ack(st, r, &h);
+    record_ack(st, r, s->frame + 6);
 }
 
 void tcp_time_wait_enter(struct net_stack *st, const struct tcp_conn *c)
 {
     struct tcp_time_wait_record *r = record_alloc(st);
-    r->key = c->key;
-    tcp_header_tuple(&c->header, &r->tuple);
+    tcp_conn_tuple(c, &r->tuple);
+    r->key = tcp_conn_key(st, c);
     r->until = st->now + st->config.time_wait_ns;
     r->snd_nxt = c->snd_max;
     r->rcv_nxt = c->rcv_nxt;
     r->ts_recent = c->ts_recent;
     r->ts = c->flags & TCPF_TS;
-    tcp_table_replace(&st->table, c->key, (uint32_t)(r - st->time_wait.records) | TCP_REF_TIME_WAIT);
+    tcp_table_replace(&st->table, r->key, (uint32_t)(r - st->time_wait.records) | TCP_REF_TIME_WAIT);
     list_append(&st->time_wait, r);
-    if (c->last_ack != c->rcv_nxt) record_ack(st, r, &c->header);
+    if (c->last_ack != c->rcv_nxt) record_ack(st, r, c->mac);
 }
 
 /* A SYN later than everything of the old connection, by timestamp or by sequence number. RFC 6191 2, RFC 9293 3.6.1. */

@@ -12,10 +12,11 @@
 #include "net/tcp/tcp_tuning.h"
 
 #define RTT_LEAST_NS 1u
+#define LINGER_LOOK (1 << 24) /* ticks of the timestamp clock: what lies beyond the wheel's reach is looked at on the way */
 
 uint64_t tcp_rto(const struct net_stack *st, const struct tcp_conn *c)
 {
-    uint64_t rto = c->rto;
+    uint64_t rto = tcp_fine_ns(c->rto);
     for (unsigned i = 0; i < c->retries && rto < st->config.rto_max_ns; i++) rto *= 2;
     return RTE_MIN(rto, st->config.rto_max_ns);
 }
@@ -26,32 +27,48 @@ void tcp_rexmt_start(struct net_stack *st, struct tcp_conn *c)
     c->flags &= ~(TCPF_PERSIST | TCPF_PTO | TCPF_REO);
     if (delay) c->flags |= TCPF_PTO;
     else delay = tcp_rto(st, c);
-    c->rexmt_at = st->now + delay;
+    c->rexmt_at = tcp_tick_at(st->now + delay);
     tcp_timer_by(st, c, c->rexmt_at);
 }
 
 void tcp_rtt_sample(struct net_stack *st, struct tcp_conn *c, uint64_t rtt_ns)
 {
     if (rtt_ns < RTT_LEAST_NS) rtt_ns = RTT_LEAST_NS;
-    if (c->srtt == 0) {
-        c->srtt = rtt_ns;
-        c->rttvar = rtt_ns / 2;
+    uint64_t srtt = c->srtt, rttvar = c->rttvar;
+    if (srtt == 0) {
+        srtt = rtt_ns;
+        rttvar = rtt_ns / 2;
     } else {
-        uint64_t error = c->srtt > rtt_ns ? c->srtt - rtt_ns : rtt_ns - c->srtt;
-        c->rttvar += (error >> 2) - (c->rttvar >> 2);
-        c->srtt += (rtt_ns >> 3) - (c->srtt >> 3);
+        uint64_t error = srtt > rtt_ns ? srtt - rtt_ns : rtt_ns - srtt;
+        rttvar += (error >> 2) - (rttvar >> 2);
+        srtt += (rtt_ns >> 3) - (srtt >> 3);
     }
-    uint64_t rto = c->srtt + RTE_MAX(4 * c->rttvar, (uint64_t)1 << WHEEL_TICK_SHIFT);
-    rto = RTE_MAX(rto, st->config.rto_min_ns);
-    c->rto = RTE_MIN(rto, st->config.rto_max_ns);
+    uint64_t rto = srtt + RTE_MAX(4 * rttvar, (uint64_t)1 << WHEEL_TICK_SHIFT);
+    rto = RTE_MIN(RTE_MAX(rto, st->config.rto_min_ns), st->config.rto_max_ns);
+    c->rto = tcp_fine_at(RTE_MIN(rto, TCP_FINE_MAX_NS) + (1u << TCP_FINE_SHIFT) - 1);
+    /* A longer round trip shows as one that varies: the timeout is right up to 21 s. */
+    c->srtt = (uint32_t)RTE_MIN(srtt, (uint64_t)UINT32_MAX);
+    c->rttvar = (uint32_t)RTE_MIN(rttvar, (uint64_t)UINT32_MAX);
 }
 
 void tcp_timer_rearm(struct net_stack *st, struct tcp_conn *c)
 {
-    uint64_t at = tcp_conn_deadline(c);
-    c->armed_at = at;
-    if (at == TCP_NEVER) wheel_disarm(&st->wheel, &c->timer);
-    else wheel_arm(&st->wheel, &c->timer, at);
+    tcp_tick at = tcp_conn_deadline(st, c);
+    if (at) wheel_arm(&st->wheel, stack_conn_index(st, c), at, st->now);
+    else wheel_disarm(&st->wheel, stack_conn_index(st, c));
+}
+
+void tcp_linger_set(struct net_stack *st, struct tcp_conn *c, uint64_t after_ns)
+{
+    uint32_t at = (uint32_t)((st->now + after_ns) >> TCP_TS_SHIFT) + 1 + st->ts_offset;
+    c->linger_at = at ? at : 1;
+    tcp_timer_by(st, c, tcp_linger_tick(st, c));
+}
+
+tcp_tick tcp_linger_tick(const struct net_stack *st, const struct tcp_conn *c)
+{
+    int32_t left = RTE_MIN(RTE_MAX((int32_t)(c->linger_at - st->ts_now), 0), LINGER_LOOK);
+    return tcp_tick_at((((st->now >> TCP_TS_SHIFT) + (uint64_t)left) << TCP_TS_SHIFT) - 1);
 }
 
 /* Its SYN or SYN-ACK is what the timer runs for. */
@@ -94,7 +111,7 @@ static void early_due(struct net_stack *st, struct tcp_conn *c)
         tcp_loss_reo(st, c);
     } else {
         tcp_tlp_due(st, c);
-        c->rexmt_at = st->now + tcp_rto(st, c);
+        c->rexmt_at = tcp_tick_at(st->now + tcp_rto(st, c));
     }
     stack_touch(st, c);
 }
@@ -116,9 +133,9 @@ static bool rexmt_due(struct net_stack *st, struct tcp_conn *c)
     if (persist) {
         c->probes++;
         c->flags |= TCPF_PROBE_DUE;
-        c->rexmt_at = st->now + tcp_rto(st, c);
+        c->rexmt_at = tcp_tick_at(st->now + tcp_rto(st, c));
     } else {
-        c->rexmt_at = TCP_NEVER; /* sending starts it again, or a closed window begins to be probed */
+        c->rexmt_at = 0; /* sending starts it again, or a closed window begins to be probed */
         retransmit(st, c);
         if (c->retries > 2 && c->state >= TCPS_ESTABLISHED) neighbour_doubt(st, c);
         tcp_mtu_timeout(st, c);
@@ -127,9 +144,11 @@ static bool rexmt_due(struct net_stack *st, struct tcp_conn *c)
     return true;
 }
 
+/* What is due by the wheel's time: should nobody have turned it for hours, a deadline is still not taken for a later one. */
 static void conn_fire(struct net_stack *st, struct tcp_conn *c)
 {
-    if (c->linger_at <= st->now) {
+    tcp_tick now = (tcp_tick)st->wheel.now;
+    if (c->linger_at && (int32_t)(st->ts_now - c->linger_at) >= 0) {
         if (!(c->flags & TCPF_ORPHAN)) {
             if (!tcp_watch_due(st, c)) return;
         } else {
@@ -138,9 +157,9 @@ static void conn_fire(struct net_stack *st, struct tcp_conn *c)
             return;
         }
     }
-    if (c->rexmt_at <= st->now && !rexmt_due(st, c)) return;
-    if (c->output_at <= st->now) {
-        c->output_at = TCP_NEVER;
+    if (tcp_tick_due(c->rexmt_at, now) && !rexmt_due(st, c)) return;
+    if (tcp_tick_due(c->output_at, now)) {
+        c->output_at = 0;
         if (c->rcv_nxt != c->last_ack) c->flags |= TCPF_ACK_NOW;
         stack_touch(st, c);
     }
@@ -150,9 +169,9 @@ static void conn_fire(struct net_stack *st, struct tcp_conn *c)
 unsigned tcp_timers(struct net_stack *st)
 {
     unsigned n = 0;
-    struct wheel_node *node;
-    while ((node = wheel_pop(&st->wheel, st->now)) != NULL) {
-        conn_fire(st, (struct tcp_conn *)((char *)node - offsetof(struct tcp_conn, timer)));
+    uint32_t index;
+    while ((index = wheel_pop(&st->wheel, st->now)) != WHEEL_NONE) {
+        conn_fire(st, stack_conn(st, index));
         n++;
     }
     return n;

@@ -9,14 +9,14 @@ uint64_t tcp_tlp_delay(const struct net_stack *st, const struct tcp_conn *c)
 {
     if ((c->flags & (TCPF_SACK | TCPF_SLOW)) != TCPF_SACK || c->retries || c->srtt == 0) return 0;
     if (unlikely(c->flags & TCPF_BOARD) && (c->board->sacked || c->board->tlp_out)) return 0;
-    uint64_t delay = 2 * c->srtt;
+    uint64_t delay = 2 * (uint64_t)c->srtt;
     /* The peer may hold back the ACK of a single segment: RFC 8985 7.2. */
-    if (c->snd_max - c->snd_una <= c->mss) delay = c->srtt + c->srtt / 2 + st->config.tlp_ack_delay_ns;
+    if (c->snd_max - c->snd_una <= c->mss) delay = (uint64_t)c->srtt + c->srtt / 2 + st->config.tlp_ack_delay_ns;
     delay = RTE_MAX(delay, st->config.tlp_min_ns);
     /* Counted from when the tail was sent, not from the ACK of what went before it; yet a round trip from now. */
-    uint64_t since = st->now - c->sent_at;
+    uint64_t since = tcp_fine_since(c->sent_at, st->now);
     delay = delay > since + c->srtt ? delay - since : c->srtt;
-    return delay < c->rto ? delay : 0;
+    return delay < tcp_fine_ns(c->rto) ? delay : 0;
 }
 
 bool tcp_tlp_due(struct net_stack *st, struct tcp_conn *c)

@@ -74,7 +74,7 @@ void tcp_tuning_start(struct net_stack *st, struct tcp_conn *c)
 int net_tcp_tune(struct stream *s, const struct net_tcp_tuning *t)
 {
     struct tcp_conn *c = tcp_conn_of(s);
-    struct net_stack *st = c->stack;
+    struct net_stack *st = tcp_stack_of(c);
     if (!tuning_valid(t)) return -EINVAL;
     int index = entry_find(st, t);
     if (index < 0) return index;
@@ -93,7 +93,7 @@ int net_tcp_tune(struct stream *s, const struct net_tcp_tuning *t)
 void net_tcp_tuning_of(const struct stream *s, struct net_tcp_tuning *t)
 {
     const struct tcp_conn *c = tcp_conn_of((struct stream *)(uintptr_t)s);
-    *t = *tcp_tuning_of(c->stack, c);
+    *t = *tcp_tuning_of(tcp_stack_of(c), c);
 }
 
 void net_stack_tuning(const struct net_stack *st, struct net_tcp_tuning *t) { *t = st->tunings[0].values; }

@@ -15,6 +15,18 @@ struct tcp_tuple {
     uint32_t ports; /* as they lie in a received segment: the remote one, then ours */
 };
 
+/* The two addresses of IPv6, from the stack's pool (tcp_pools.h). */
+struct tcp_v6 {
+    uint8_t addrs[32]; /* ours, then the peer's */
+    uint64_t sum;      /* of them */
+};
+
+/* The two addresses in what there are many of: those of IPv4 take no more than they need. tcp_flow.c. */
+union tcp_addrs {
+    uint8_t v4[8]; /* as they lie in what we send: ours, then the peer's */
+    struct tcp_v6 *v6;
+};
+
 static inline uint16_t tcp_tuple_local_port(uint32_t ports) { return rte_be_to_cpu_16((uint16_t)(ports >> 16)); }
 static inline uint16_t tcp_tuple_remote_port(uint32_t ports) { return rte_be_to_cpu_16((uint16_t)ports); }
 

@@ -66,5 +66,5 @@ void tcp_undo(struct net_stack *st, struct tcp_conn *c)
 void tcp_undo_rtt(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
 {
     uint32_t ticks = st->ts_now - s->ts_ecr;
-    tcp_rtt_sample(st, c, RTE_MIN((uint64_t)ticks << TCP_TS_SHIFT, 2 * c->rto));
+    tcp_rtt_sample(st, c, RTE_MIN((uint64_t)ticks << TCP_TS_SHIFT, 2 * tcp_fine_ns(c->rto)));
 }

@@ -15,7 +15,7 @@ static struct net_stack stack;
 static void conn_init(struct tcp_conn *c, enum net_tcp_cc cc, uint16_t mss)
 {
     memset(c, 0, sizeof *c);
-    c->stack = &stack;
+    c->stream.ops = &stack.stream_ops;
     c->mss = mss;
     c->cc = (uint8_t)cc;
     c->iss = c->snd_una = c->snd_nxt = c->snd_max = 0xffff0000;

@@ -15,9 +15,9 @@ static void conn_init(struct tcp_conn *c, uint64_t rtt)
 {
     memset(c, 0, sizeof *c);
     stack.now = 1000 * SECOND;
-    c->stack = &stack;
+    c->stream.ops = &stack.stream_ops;
     c->mss = MSS;
-    c->srtt = rtt;
+    c->srtt = (uint32_t)rtt;
     c->cc = NET_TCP_CUBIC;
     tcp_cc_init(c);
 }
@@ -35,7 +35,7 @@ static void round_trip(struct tcp_conn *c)
     uint64_t start = stack.now;
     uint32_t window = c->cwnd;
     for (uint32_t acked = 0; acked < window; acked += 2 * MSS) {
-        stack.now = start + c->srtt * acked / window;
+        stack.now = start + (uint64_t)c->srtt * acked / window;
         c->snd_una += 2 * MSS;
         c->snd_nxt = c->snd_una + window;
         tcp_cc_of(c)->on_ack(c, 2 * MSS, 0);

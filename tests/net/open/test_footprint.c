@@ -1,6 +1,7 @@
-/* What connections cost: nothing before they are opened, less than 480 bytes each while they idle. */
+/* What connections cost: nothing before they are opened, less than 400 bytes each while they idle. */
 #include <stdio.h>
 #include <unistd.h>
+#include "net/tcp/conn.h"
 #include "tests/net/sim/cmocka_all.h"
 #include "tests/net/sim/script.h"
 
@@ -51,8 +52,9 @@ static void test_idle_connections(void **state)
     uint64_t each = (resident() - some) / (OPENED - FIRST);
     print_message("%llu bytes a connection\n", (unsigned long long)each);
 #ifndef __SANITIZE_ADDRESS__
-    assert_in_range(each, 1, 480 + SLACK / (OPENED - FIRST));
+    assert_in_range(each, 1, 400 + SLACK / (OPENED - FIRST));
 #endif
+    assert_in_range(net_stack_metrics(s.stack)->tcp_memory / OPENED, TCP_CONN_BYTES, 400);
     assert_int_equal(net_stack_deadline(s.stack), UINT64_MAX); /* none of them has a timer */
     assert_int_equal(buf_pools_in_use(&s.pools), 0);           /* or a buffer */
     assert_int_equal(script_destroy(&s), 0);

@@ -54,7 +54,7 @@ static int64_t value_of(struct run *r, const char *name)
     if (strcmp(name, "ssthresh") == 0) return c->ssthresh;
     if (strcmp(name, "srtt") == 0) return (int64_t)c->srtt;
     if (strcmp(name, "rttvar") == 0) return (int64_t)c->rttvar;
-    if (strcmp(name, "rto") == 0) return (int64_t)c->rto;
+    if (strcmp(name, "rto") == 0) return (int64_t)tcp_fine_ns(c->rto);
     if (strcmp(name, "mss") == 0) return c->mss;
     if (strcmp(name, "snd-wnd") == 0) return c->snd_wnd;
     if (strcmp(name, "flight") == 0) return c->snd_max - c->snd_una;
