@@ -57,6 +57,7 @@ enum tcp_conn_flag {
     TCPF_FIN_SEEN = 1u << 16,     /* the peer's FIN came out of order; fin_seq is its number */
     TCPF_NAGLE = 1u << 17,        /* a small segment waits while something is in flight */
     TCPF_RX_FULL = 1u << 18,      /* received bytes hold all the memory that they may */
+    TCPF_PATH = 1u << 19,         /* segments are shorter than they may be: tcp_path.h */
     TCPF_ECN = 1u << 24,          /* see tcp_ecn.h */
     TCPF_ECE = 1u << 25,
     TCPF_CWR = 1u << 26,
