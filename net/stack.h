@@ -27,6 +27,13 @@ enum net_syn_cookies {
     NET_SYN_COOKIES_ALWAYS,
 };
 
+/* When longer packets are tried than a path is known to take (net/tcp/tcp_path.h). */
+enum net_mtu_probing {
+    NET_MTU_PROBE_LOWERED, /* after a message or a black hole has shortened them */
+    NET_MTU_PROBE_NEVER,
+    NET_MTU_PROBE_ALWAYS,  /* connections begin with short ones */
+};
+
 /* Sends frames; takes all of them. */
 typedef void net_tx_fn(void *arg, struct rte_mbuf **frames, uint16_t n);
 
@@ -88,6 +95,7 @@ struct net_stack_config {
     unsigned quick_acks; /* of a new connection, the first so many (at most 6) are not delayed: a slow starter grows by them */
     enum net_tcp_cc tcp_cc; /* congestion control */
     enum net_tcp_ecn tcp_ecn;
+    enum net_mtu_probing mtu_probing;
     struct buf_pools *pools;
     struct stream_loop *loop;
     /* Whether the answers to an active open from this port come to this core's queue. NULL: any does. */
@@ -145,6 +153,8 @@ int net_tcp_cc_find(const char *name);
 int net_tcp_ecn_find(const char *name);
 /* Of "full", "never", "always". */
 int net_syn_cookies_find(const char *name);
+/* enum value of "lowered", "never", "always". */
+int net_mtu_probing_find(const char *name);
 
 /* All off, cubic; two hours, 75 s, 9 probes; no user timeout. */
 void net_tcp_tuning_default(struct net_tcp_tuning *t);

@@ -10,6 +10,7 @@
 #include "net/tcp/conn.h"
 #include "net/tcp/tcp_cookie.h"
 #include "net/tcp/tcp_fast_open.h"
+#include "net/tcp/tcp_path.h"
 #include "net/tcp/tcp_pools.h"
 #include "net/tcp/tcp_syncache.h"
 #include "net/tcp/tcp_table.h"
@@ -79,6 +80,7 @@ struct net_stack {
     uint64_t rx_memory;     /* bytes of buffers that hold unread payload */
     uint64_t rx_memory_scarce;
     struct tcp_pools pools;
+    struct tcp_paths paths;
     struct tcp_listener listeners[STACK_LISTENERS];
     struct tcp_tuning_entry tunings[TCP_TUNINGS]; /* tcp_tuning.h */
     struct neighbours neighbours;

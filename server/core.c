@@ -184,6 +184,7 @@ int core_create_net(struct core *core, char *err_text, size_t err_cap)
     net.stack.rto_min_ns = config->rto_min;
     net.stack.tlp_min_ns = config->tlp_min;
     net.stack.tcp_cc = (enum net_tcp_cc)net_tcp_cc_find(config->tcp_congestion_control);
+    net.stack.mtu_probing = (enum net_mtu_probing)net_mtu_probing_find(config->mtu_probing);
     net.stack.tcp_ecn = (enum net_tcp_ecn)net_tcp_ecn_find(config->tcp_ecn);
     half_open_config(&net.stack, config);
     peer_config(&net.stack.tuning, config);

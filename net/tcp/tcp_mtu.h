@@ -1,6 +1,7 @@
 /*
  * The path's MTU as one connection knows it: its segments. It comes down when a validated message says so, or when full
- * segments vanish again and again while nobody says anything (a black hole). RFC 1191, 8201, 2923, 4821 7.7.
+ * segments vanish again and again while nobody says anything (a black hole); how it goes up: tcp_path.h. RFC 1191, 8201,
+ * 2923, 4821 7.7.
  */
 #ifndef POLAR_NET_TCP_TCP_MTU_H
 #define POLAR_NET_TCP_TCP_MTU_H
@@ -15,6 +16,8 @@
 
 struct net_stack;
 
+/* Bytes of IP and TCP headers with the options of c's data segments. */
+uint32_t tcp_mtu_headers(const struct tcp_conn *c);
 /* The next usual MTU below mtu. RFC 1191 7. */
 uint32_t tcp_mtu_below(uint32_t mtu);
 /* c's packets may have mtu bytes; what is in flight and longer is lost, and goes again in shorter ones. */

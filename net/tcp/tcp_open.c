@@ -126,6 +126,7 @@ static void handshake_apply(struct net_stack *st, struct tcp_conn *c, const stru
     }
     c->snd_wnd = c->snd_wnd_max = hs->wnd;
     c->snd_wl1 = hs->irs;
+    tcp_path_begin(st, c);
     tcp_cc_init(c);
 }
 

@@ -330,6 +330,22 @@ static bool ack_output(struct net_stack *st, struct tcp_conn *c)
     return true;
 }
 
+/* A segment longer than the path is known to take. False: no buffer. */
+static bool path_probe(struct net_stack *st, struct tcp_conn *c)
+{
+    uint32_t len = tcp_path_probe(st, c);
+    if (len == 0) return true;
+    uint16_t mss = c->mss;
+    c->mss = (uint16_t)len; /* the device is not to cut it */
+    bool sent = tcp_frame_send(st, c, c->snd_nxt, TCP_ACK, c->tx_m, c->tx_off, len);
+    c->mss = mss;
+    if (!sent) return false;
+    data_sent(st, c, len, false);
+    ack_carried(c);
+    tcp_path_probe_sent(st, c, len);
+    return true;
+}
+
 /* What goes before new data. False: no buffer. */
 static bool repair_output(struct net_stack *st, struct tcp_conn *c)
 {
@@ -339,6 +355,7 @@ static bool repair_output(struct net_stack *st, struct tcp_conn *c)
     else if (c->flags & TCPF_RESEND_HEAD) ok = resend_head(st, c);
     if (ok && c->flags & TCPF_PROBE_DUE) ok = probe(st, c);
     if (ok && c->flags & TCPF_TLP_DUE) ok = tail_probe(st, c);
+    if (ok && c->flags & TCPF_PATH) ok = path_probe(st, c);
     return ok;
 }
 
@@ -351,7 +368,9 @@ void tcp_output(struct net_stack *st, struct tcp_conn *c)
     }
     if (c->txq.len && c->snd_nxt == c->snd_una && tcp_fine_at(st->now) - c->sent_at > c->rto) tcp_cc_idle(c);
     bool ok = true;
-    if (unlikely(c->flags & (TCPF_RESEND_HEAD | TCPF_PROBE_DUE | TCPF_BOARD | TCPF_TLP_DUE | TCPF_SYN_DUE))) ok = repair_output(st, c);
+    const uint32_t first = TCPF_RESEND_HEAD | TCPF_PROBE_DUE | TCPF_BOARD | TCPF_TLP_DUE | TCPF_SYN_DUE |
+                           TCPF_PATH;
+    if (unlikely(c->flags & first)) ok = repair_output(st, c);
     if (c->txq.len || c->flags & TCPF_FIN_QUEUED) {
         ok = ok && data_output(st, c);
         if (c->snd_nxt != c->snd_una && (!c->rexmt_at || c->flags & TCPF_PERSIST)) tcp_rexmt_start(st, c);

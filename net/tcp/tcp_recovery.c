@@ -160,7 +160,7 @@ static void open_ack(struct net_stack *st, struct tcp_conn *c, const struct tcp_
         tcp_cc_of(c)->on_ack(c, e->acked, rtt);
     }
     if (b->sacked) detect(st, c);
-    if (b->lost == 0) return;
+    if (b->lost == 0 || tcp_path_probe_lost(st, c)) return;
     enter_recovery(st, c, e->flight);
     tcp_prr_ack(c, e->news.delivered, false);
 }
@@ -241,7 +241,7 @@ void tcp_loss_reo(struct net_stack *st, struct tcp_conn *c)
     struct tcp_board *b = c->board;
     tcp_rexmt_start(st, c);
     detect(st, c);
-    if (b->lost == 0 || b->state != TCP_BOARD_OPEN) return;
+    if (b->lost == 0 || b->state != TCP_BOARD_OPEN || tcp_path_probe_lost(st, c)) return;
     enter_recovery(st, c, c->snd_max - c->snd_una);
     tcp_prr_ack(c, 0, false);
 }

@@ -75,6 +75,10 @@ static bool set_special(struct run *r, const char *name, const char *value)
         int ecn = net_tcp_ecn_find(value);
         if (ecn < 0) return false;
         r->config.tcp_ecn = (enum net_tcp_ecn)ecn;
+    } else if (strcmp(name, "mtu-probing") == 0) {
+        int probing = net_mtu_probing_find(value);
+        if (probing < 0) return false;
+        r->config.mtu_probing = (enum net_mtu_probing)probing;
     } else if (strcmp(name, "address") == 0) {
         struct net_prefix prefix;
         if (net_prefix_parse(value, &prefix) != 0) return false;

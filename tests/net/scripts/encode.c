@@ -148,13 +148,13 @@ static void quote_encode(const struct peer *peer, const struct packet *p, struct
     word_ip(p->word[PACKET_W_TARGET], peer->ip, dst);
     if (peer->v6) {
         put32(&q, 0x60000000);
-        put16(&q, 20 + 1000);
+        put16(&q, packet_get(p, PACKET_QLEN, 40 + 20 + 1000) - 40);
         put8(&q, packet_get(p, PACKET_PROTO, 6));
         put8(&q, 63);
         put(&q, peer->stack_ip, 16);
         put(&q, dst, 16);
     } else {
-        put32(&q, 0x45000000 | (40 + 1000));
+        put32(&q, 0x45000000 | packet_get(p, PACKET_QLEN, 40 + 1000));
         put32(&q, 0x00004000);
         put8(&q, 63);
         put8(&q, packet_get(p, PACKET_PROTO, 6));

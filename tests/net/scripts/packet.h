@@ -46,6 +46,7 @@ enum packet_kind { PACKET_TCP, PACKET_UDP, PACKET_ICMP, PACKET_ICMP6, PACKET_ARP
     FIELD(QUOTE, "quote", 0)                                                                                           \
     FIELD(QPORT, "qport", 0)                                                                                           \
     FIELD(QBYTES, "qbytes", 0)                                                                                         \
+    FIELD(QLEN, "qlen", 0)                                                                                             \
     FIELD(LIFETIME, "lifetime", 0)                                                                                     \
     FIELD(NAFLAGS, "naflags", 0)                                                                                       \
     FIELD(PREFIXLEN, "prefixlen", 0)                                                                                   \
