@@ -337,7 +337,7 @@ static bool path_probe(struct net_stack *st, struct tcp_conn *c)
     if (len == 0) return true;
     uint16_t mss = c->mss;
     c->mss = (uint16_t)len; /* the device is not to cut it */
-    bool sent = tcp_frame_send(st, c, c->snd_nxt, TCP_ACK, c->tx_m, c->tx_off, len);
+    bool sent = tcp_frame_send(st, c, c->snd_nxt, TCP_ACK, c->tx_m, c->txq.off, len);
     c->mss = mss;
     if (!sent) return false;
     data_sent(st, c, len, false);

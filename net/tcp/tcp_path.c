@@ -54,7 +54,7 @@ static struct tcp_path *path_get(struct net_stack *st, const struct tcp_conn *c)
 /* A connection, and not a later one of the same ends. */
 static uint64_t prober_of(const struct tcp_conn *c)
 {
-    return c->key + c->iss;
+    return (uint64_t)c->ports << 32 | c->iss;
 }
 
 /* IP bytes that both ends take. */

@@ -36,7 +36,7 @@ static void side_restart(struct side *s)
 static uint16_t remote_port(struct stream *t)
 {
     struct tcp_tuple tuple;
-    tcp_header_tuple(&tcp_conn_of(t)->header, &tuple);
+    tcp_conn_tuple(tcp_conn_of(t), &tuple);
     return tcp_tuple_remote_port(tuple.ports);
 }
 

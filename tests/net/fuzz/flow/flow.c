@@ -24,7 +24,7 @@ void flow_require(bool holds)
 static struct flow_peer *peer_of_stream(struct flow *f, struct stream *s)
 {
     struct tcp_tuple t;
-    tcp_header_tuple(&tcp_conn_of(s)->header, &t);
+    tcp_conn_tuple(tcp_conn_of(s), &t);
     unsigned i = tcp_tuple_remote_port(t.ports) - FLOW_PEER_PORT;
     flow_require(i < FLOW_PEERS);
     return &f->peers[i];
