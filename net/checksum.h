@@ -1,6 +1,6 @@
 /*
  * The Internet checksum (RFC 1071). Sums are kept in 64 bits, in the byte order of memory, and folded once at the end;
- * a sum of longer words folds to the same 16 bits as one of 16-bit words.
+ * a sum of 32-bit words folds to the same 16 bits as one of 16-bit words.
  */
 #ifndef POLAR_NET_CHECKSUM_H
 #define POLAR_NET_CHECKSUM_H
@@ -10,31 +10,22 @@
 #include <string.h>
 #include <rte_mbuf.h>
 
-/* The sum of len bytes, the last one padded with zero. At most 2^32 bytes. Below 2^34, so that others can be added. */
+/* The sum of len bytes, the last one padded with zero. At most 2^32 bytes. */
 static inline uint64_t checksum_sum(const void *data, size_t len)
 {
     const uint8_t *p = data;
-    unsigned __int128 sum = 0;
-    for (; len >= sizeof(uint64_t); len -= sizeof(uint64_t), p += sizeof(uint64_t)) {
-        uint64_t word;
+    uint64_t sum = 0;
+    uint32_t word;
+    for (; len >= sizeof word; len -= sizeof word, p += sizeof word) {
         memcpy(&word, p, sizeof word);
         sum += word;
     }
-    if (len & 4) {
-        uint32_t word;
-        memcpy(&word, p, sizeof word);
+    if (len) {
+        word = 0;
+        memcpy(&word, p, len);
         sum += word;
-        p += sizeof word;
     }
-    if (len & 2) {
-        uint16_t word;
-        memcpy(&word, p, sizeof word);
-        sum += word;
-        p += sizeof word;
-    }
-    if (len & 1) sum += *p;
-    uint64_t low = (uint64_t)sum;
-    return (low & UINT32_MAX) + (low >> 32) + (uint64_t)(sum >> 64);
+    return sum;
 }
 
 static inline uint16_t checksum_fold(uint64_t sum)

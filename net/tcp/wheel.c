@@ -63,11 +63,22 @@ static void take_out(struct wheel *w, struct wheel_node *node, unsigned at)
     node->tick = 0;
 }
 
+static bool is_empty(const struct wheel *w)
+{
+    uint64_t bits = 0;
+    for (unsigned level = 0; level < WHEEL_LEVELS; level++) bits |= w->occupied[level];
+    return bits == 0;
+}
+
 void wheel_arm(struct wheel *w, uint32_t index, uint32_t tick, uint64_t now_ns)
 {
     uint64_t now = now_ns >> WHEEL_TICK_SHIFT;
     int64_t ahead = (int64_t)(now - w->now) + (int32_t)(tick - (uint32_t)now);
     wheel_disarm(w, index);
+    if (now > w->now && is_empty(w)) {
+        ahead -= (int64_t)(now - w->now);
+        w->now = now;
+    }
     if (ahead < 1) tick = (uint32_t)w->now + 1;
     else if (ahead > REACH) tick = (uint32_t)(w->now + (uint64_t)REACH);
     node_of(w, index + 1)->tick = tick ? tick : 1;

@@ -42,8 +42,8 @@ static inline uint32_t wheel_tick(uint64_t ns)
 
 /* nodes: the array's first; all of them zero. */
 void wheel_init(struct wheel *w, uint64_t now_ns, void *nodes, size_t stride);
-/* Arms a node for a tick within 9 hours of now, in place of what it was armed for. The wheel itself may be far behind:
- * it fires such a node early. */
+/* Arms a node for a tick within 9 hours of now, in place of what it was armed for. A wheel with armed nodes that nobody
+ * has turned for hours fires such a node early. */
 void wheel_arm(struct wheel *w, uint32_t index, uint32_t tick, uint64_t now_ns);
 void wheel_disarm(struct wheel *w, uint32_t index);
 /* Takes one node that is due, or WHEEL_NONE. To be called until it returns that. */
