@@ -108,5 +108,5 @@ void store_unpin(struct store *s, struct store_pin *pin)
     item_unhold(s, item);
     if (item_shape(region_at(s, item)) == ITEM_CHAIN) mark_fragments(s, item, false);
     pin_remove(s, pin);
-    if (doomed) item_free(s, item);
+    if (doomed) item_free_doomed(s, item);
 }

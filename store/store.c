@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include "store/evict.h"
+#include "store/ghost.h"
 #include "store/index.h"
 #include "store/pin.h"
 #include "store/region.h"
@@ -12,21 +14,23 @@
 #define REGION_BYTES_MAX ((uint64_t)UNIT_BYTES << 32)
 #define VALUE_BYTES_MAX (512u << 20)
 #define KEY_BYTES_MAX 65535u
-#define LOW_WATER_SHARE 128u /* of all pages */
-#define LOW_WATER_PAGES 8u
+#define LEAST_PAGES 8u /* beside the head */
 
 static size_t aligned16(size_t n)
 {
     return (n + 15) & ~(size_t)15;
 }
 
-/* Puts page descriptors, directory and pins into the head of the region, which is all zero. */
+/* Puts page descriptors, directories and pins into the head of the region, which is all zero. */
 static void head_init(struct store *s, uint32_t pins)
 {
     size_t pages = s->page_count * sizeof(struct page);
     size_t directory = aligned16(s->page_count * sizeof(uint32_t));
     s->page = (struct page *)s->base;
+    size_t ghosts = aligned16((s->page_count / GHOST_SHARE + 1) * sizeof(uint32_t));
     s->directory = (uint32_t *)(s->base + pages);
+    s->ghost = (uint32_t *)(s->base + pages + directory);
+    directory += ghosts;
     pin_table_init(s, s->base + pages + directory, pins);
     s->head_pages = (uint32_t)((pages + directory + pin_table_bytes(pins) + PAGE_BYTES - 1) / PAGE_BYTES);
 }
@@ -34,7 +38,8 @@ static void head_init(struct store *s, uint32_t pins)
 static bool config_valid(const struct store_config *c)
 {
     return c->memory_limit >= REGION_BYTES_MIN && c->memory_limit <= REGION_BYTES_MAX &&
-           c->max_value <= VALUE_BYTES_MAX && c->max_key >= 1 && c->max_key <= KEY_BYTES_MAX;
+           c->max_value <= VALUE_BYTES_MAX && c->max_key >= 1 && c->max_key <= KEY_BYTES_MAX &&
+           c->eviction <= STORE_EVICT_HYBRID;
 }
 
 static int store_init(struct store *s, const struct store_config *c)
@@ -47,13 +52,14 @@ static int store_init(struct store *s, const struct store_config *c)
     s->max_value = c->max_value;
     s->max_key = c->max_key;
     s->page_count = (uint32_t)(s->region_bytes / PAGE_BYTES);
-    s->low_water_pages = s->page_count / LOW_WATER_SHARE + LOW_WATER_PAGES;
     s->generation = 1;
     metric_set(&s->metrics.bytes_limit, s->region_bytes);
     head_init(s, pin_limit(c->pins_max, s->region_bytes));
+    metric_set(&s->metrics.bytes_head, (uint64_t)s->head_pages * PAGE_BYTES);
     rc = -EINVAL;
-    if (s->head_pages + LOW_WATER_PAGES > s->page_count) goto unmap;
+    if (s->head_pages + LEAST_PAGES > s->page_count) goto unmap;
     slab_init(s);
+    evict_init(s, c->eviction);
     s->sweep.page = s->head_pages;
     if ((rc = index_init(s)) != 0) goto unmap;
     if (!c->on_region) return 0;
@@ -124,10 +130,19 @@ void prefetch_look_again(struct store *s)
     if (++l->done == l->count) l->done = l->count = 0;
 }
 
+/* A hit, for the eviction and for who asks when the last one was. */
+static inline void item_read(struct store *s, uint32_t item)
+{
+    uint8_t *p = region_at(s, item);
+    item_hit(p);
+    if (item_is_tracked(p[0])) item_set_access(p, s->now_ms, true);
+}
+
 enum store_status store_get(struct store *s, const struct store_key *key, uint64_t now_ms, struct store_value *out)
 {
     uint32_t item = write_find(s, key, now_ms);
     if (!item) return STORE_NOT_FOUND;
+    item_read(s, item);
     item_view(s, item, out);
     return STORE_OK;
 }
@@ -145,8 +160,34 @@ enum store_status store_gets(struct store *s, const struct store_key *key, uint6
         write_supersede(s, key->hash, item, copy);
         item = copy;
     }
+    item_read(s, item);
     item_view(s, item, out);
     out->cas = item_cas(region_at(s, item));
+    return STORE_OK;
+}
+
+enum store_status store_get_access(struct store *s, const struct store_key *key, uint64_t now_ms,
+                                   struct store_value *out, struct store_access *access)
+{
+    write_begin(s);
+    uint32_t item = write_find(s, key, now_ms);
+    if (!item) return STORE_NOT_FOUND;
+    uint8_t *p = region_at(s, item);
+    *access = (struct store_access){.read_before = item_hits(p) > 0};
+    if (item_is_tracked(p[0])) {
+        uint32_t word = load32(item_access_at(p));
+        *access = (struct store_access){.read_before = word & ACCESS_READ,
+                                        .known = true,
+                                        .idle_s = ((uint32_t)(now_ms / 1000) - word) & ~ACCESS_READ};
+    } else {
+        uint32_t copy = write_copy(s, item, (p[0] & (ITEM_FLAGS | ITEM_CAS)) | ITEM_TRACKED);
+        if (!copy) return STORE_NO_MEMORY;
+        if (p[0] & ITEM_CAS) save64(item_cas_at(region_at(s, copy)), item_cas(p));
+        write_supersede(s, key->hash, item, copy);
+        item = copy;
+    }
+    item_read(s, item);
+    item_view(s, item, out);
     return STORE_OK;
 }
 
@@ -181,6 +222,7 @@ enum store_status store_touch(struct store *s, const struct store_key *key, uint
         write_supersede(s, key->hash, item, copy);
         return STORE_OK;
     }
+    item_read(s, item);
     item_set_expires(p, expires_ms);
     item_note_expiry(s, item, expires_ms);
     return STORE_OK;

@@ -22,6 +22,13 @@ enum store_status {
     STORE_TOO_LARGE,  /* value over max_value or key over max_key */
 };
 
+/* What goes when memory is wanting. No operation evicts more than 32 items or moves more than 4 KiB. */
+enum store_eviction {
+    STORE_EVICT_NONE,   /* nothing: the write is refused */
+    STORE_EVICT_FIFO,   /* what was stored first */
+    STORE_EVICT_HYBRID, /* new items that nobody reads, by age; else what the clock finds unused */
+};
+
 struct store_config {
     unsigned core;
     uint64_t memory_limit; /* bytes: one region for items, index and bookkeeping; 1 MiB to 32 GiB, rounded down */
@@ -31,6 +38,7 @@ struct store_config {
     /* Called once for each mapped region, after it is touched; registers it with devices. May be NULL. 0 or -errno. */
     int (*on_region)(void *arg, void *base, size_t bytes, size_t page_bytes);
     void *on_region_arg;
+    enum store_eviction eviction;
     uint32_t pins_max; /* items pinned at a time, rounded up to a power of two; 0: one for 4 KiB, at most 65536 */
 };
 
@@ -75,6 +83,18 @@ enum store_status store_get(struct store *store, const struct store_key *key, ui
 /* As store_get, and the item has a CAS unique from now on (it may be moved for it): also STORE_NO_MEMORY. */
 enum store_status store_gets(struct store *store, const struct store_key *key, uint64_t now_ms,
                              struct store_value *out);
+/* What memcached's meta commands ask of an item: its h and l. Its t is in the value's meta. */
+struct store_access {
+    bool read_before; /* since it was stored, by a get */
+    bool known;       /* idle_s is; else nobody had asked before, and read_before means lately */
+    uint32_t idle_s;  /* seconds since it was last stored, read or touched */
+};
+/*
+ * As store_get. From the first asking on the item keeps its last access, in 12 bytes more (8 if it has an expiry in
+ * seconds, 4 in milliseconds; it may be moved for it): no other item pays. Also STORE_NO_MEMORY.
+ */
+enum store_status store_get_access(struct store *store, const struct store_key *key, uint64_t now_ms,
+                                   struct store_value *out, struct store_access *access);
 /* Turns *v's data/data_len into the next fragment of a chained value; false at the end. */
 bool store_next_fragment(const struct store *store, struct store_value *v);
 
