@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <rte_cycles.h>
 #include "base/log.h"
 #include "server/inquiry.h"
 #include "server/session.h"
@@ -49,7 +50,10 @@ static unsigned housekeeping(void *arg, const struct tick *now)
         core->flush_at_ms = 0;
         store_flush(core->store);
     }
+    uint64_t start = rte_rdtsc();
     unsigned work = store_step(core->store, now->unix_ms);
+    uint64_t cycles = rte_rdtsc() - start;
+    if (cycles > core->metrics.cycles_step_most) metric_set(&core->metrics.cycles_step_most, cycles);
     core->next_step_ns = now->ns + (work ? STEP_BUSY_NS : STEP_IDLE_NS);
     if (now->ns >= core->next_gauge_ns) {
         core->next_gauge_ns = now->ns + GAUGE_NS;
@@ -130,13 +134,20 @@ static int register_region(void *arg, void *base, size_t bytes, size_t page_byte
     return core->server->port ? port_register_memory(core->server->port, base, bytes, page_bytes) : 0;
 }
 
+static enum store_eviction eviction_named(const char *word)
+{
+    if (strcmp(word, "none") == 0) return STORE_EVICT_NONE;
+    return strcmp(word, "fifo") == 0 ? STORE_EVICT_FIFO : STORE_EVICT_HYBRID;
+}
+
 int core_create_store(struct core *core)
 {
     const struct config *config = core->config;
     struct store_config store = {.core = core->index,
                                  .memory_limit = config->memory_limit / config->core_count,
-                                 .max_value = (uint32_t)config->max_value,
+                                 .max_value = (uint32_t)config->max_value_size,
                                  .max_key = UINT16_MAX,
+                                 .eviction = eviction_named(config->eviction),
                                  .huge_pages = config->huge_pages,
                                  .on_region = register_region,
                                  .on_region_arg = core};

@@ -198,7 +198,7 @@ class Effects(unittest.TestCase):
 
     def test_memory_limit_refuses_writes(self):
         """Full memory is said in the protocol's own words; what was acknowledged stays; freed memory serves again."""
-        server = self.server("--memory-limit", "16m")
+        server = self.server("--memory-limit", "16m", "--eviction", "none")
         value = b"v" * 10_000
         with server.memcache() as m, server.resp() as r:
             stored = []

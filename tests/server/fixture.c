@@ -19,7 +19,7 @@ static void load_config(struct config *config, unsigned cores, const char *optio
     char count[8];
     snprintf(count, sizeof count, "%u", cores);
     const char *args[] = {"test", "--cores",     count,  "--memory-limit", "32m", "--buffer-memory",
-                          "32m",  "--max-value", "256k", option,           value};
+                          "32m",  "--max-value-size", "256k", option,           value};
     CHECK(config_load(config, option ? 11 : 9, (char **)(uintptr_t)args) == CONFIG_RUN);
 }
 
