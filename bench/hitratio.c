@@ -1,7 +1,7 @@
 /*
  * Misses of the store's eviction beside those of textbook LRU, FIFO and CLOCK of as many items: the store itself, built
  * small, is asked for each key and given it when it is not there. Capacity is a tenth of the popular keys.
- * Usage: hitratio [requests in millions, 4 by default]
+ * Usage: hitratio [requests in millions, 8 by default]
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "bench/zipf.h"
 #include "store/store.h"
 
-#define REGION_BYTES (16u << 20)
+#define REGION_BYTES (8u << 20)
 #define VALUE_BYTES 100u
 #define THETA 0.99
 #define NOW_MS 1000000u
@@ -173,7 +173,7 @@ static double run_reference(struct workload w, enum reference reference, uint32_
 
 int main(int argc, char **argv)
 {
-    uint64_t requests = (argc > 1 ? strtoull(argv[1], NULL, 10) : 4) * 1000000;
+    uint64_t requests = (argc > 1 ? strtoull(argv[1], NULL, 10) : 8) * 1000000;
     uint32_t capacity = store_capacity();
     struct zipf *zipf = zipf_create(capacity * 10, THETA);
     if (!zipf || requests == 0) return 1;
