@@ -105,7 +105,7 @@ static void ring_prefetch(const struct store *s)
 /* The oldest entry leaves the ring; its item goes, unless it was read (hybrid), is held, or has gone already. */
 static unsigned ring_evict(struct store *s)
 {
-    uint64_t hash;
+    uint64_t hash = 0;
     ring_prefetch(s);
     uint32_t item = entry_find(s, ring_pop(s, &s->eviction.ring), &hash);
     if (!item || is_held(s, item)) return 0;
@@ -130,7 +130,7 @@ static unsigned ring_evict(struct store *s)
 static void ring_shorten(struct store *s)
 {
     struct ring *r = &s->eviction.ring;
-    uint64_t items = s->index.items, hash;
+    uint64_t items = s->index.items, hash = 0;
     if (s->eviction.policy == STORE_EVICT_HYBRID) {
         if (r->count > items / RING_SHARE * 5 / 4 + RING_SLACK) ring_pop(s, r);
         return;
