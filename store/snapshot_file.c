@@ -67,9 +67,12 @@ static int folder_sync(const char *path)
     char folder[PATH_MAX];
     const char *slash = strrchr(path, '/');
     size_t len = slash ? (size_t)(slash - path) : 0;
-    if (!slash) strcpy(folder, ".");
-    else if (len == 0) strcpy(folder, "/");
-    else snprintf(folder, sizeof(folder), "%.*s", (int)len, path);
+    if (!slash)
+        strcpy(folder, ".");
+    else if (len == 0)
+        strcpy(folder, "/");
+    else
+        snprintf(folder, sizeof(folder), "%.*s", (int)len, path);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return -errno;
     int rc = fsync(fd) == 0 || errno == EINVAL ? 0 : -errno; /* EINVAL: a file system that has nothing to sync there */

@@ -1,6 +1,7 @@
 /*
  * Writing a snapshot file: beside its place (PATH.tmp), and into its place by a rename when it is whole and on the
- * device. So what lies at PATH is always a complete snapshot, whenever the process ends. One thread; blocks on the file.
+ * device. So what lies at PATH is always a complete snapshot, whenever the process ends. One thread; blocks on the
+ * file.
  */
 #ifndef POLAR_STORE_SNAPSHOT_FILE_H
 #define POLAR_STORE_SNAPSHOT_FILE_H

@@ -133,7 +133,8 @@ uint32_t snapshot_record_decode(const uint8_t *src, size_t len, struct snapshot_
     uint8_t fields = src[0];
     uint32_t at = 8;
     if (fields & ~(FIELD_EXPIRES | FIELD_FLAGS | FIELD_CAS) || src[1]) return 0;
-    if (len < 8u + (fields & FIELD_EXPIRES ? 8u : 0u) + (fields & FIELD_FLAGS ? 4u : 0u) + (fields & FIELD_CAS ? 8u : 0u))
+    if (len <
+        8u + (fields & FIELD_EXPIRES ? 8u : 0u) + (fields & FIELD_FLAGS ? 4u : 0u) + (fields & FIELD_CAS ? 8u : 0u))
         return 0;
     r->key_len = load16(src + 2);
     r->value_len = load32(src + 4);

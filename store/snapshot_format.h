@@ -7,8 +7,8 @@
  *     FIRST    the beginning of a record longer than a block; MORE: how it goes on, `records` counting 1, 2, ...
  *     SHARD    the shard's totals: it has no block behind this one
  *     END      the file's totals
- *     record   8 bytes: fields, 0, key length 2, value length 4; then expiry 8 (ms since 1970), client flags 4, CAS 8, as
- *              far as the fields say so; then key, value
+ *     record   8 bytes: fields, 0, key length 2, value length 4; then expiry 8 (ms since 1970), client flags 4, CAS 8,
+ * as far as the fields say so; then key, value
  *
  * Every byte is under a checksum (XXH3, 64 bits): the header's own; of each block one of the head, one of the payload,
  * both with the file's id as their seed, so that a block of another file is not taken for one of this. A block's head
@@ -69,22 +69,22 @@ struct snapshot_record {
     uint32_t value_len;
 };
 
-void snapshot_header_encode(uint8_t dst[SNAPSHOT_HEADER_BYTES], const struct snapshot_header *h);
+/* dst and src have room for what is encoded: SNAPSHOT_HEADER_BYTES, _HEAD_BYTES, _END_BYTES, _RECORD_MAX. */
+void snapshot_header_encode(uint8_t *dst, const struct snapshot_header *h);
 /* NULL, or what is wrong with it. */
-const char *snapshot_header_decode(const uint8_t src[SNAPSHOT_HEADER_BYTES], struct snapshot_header *h);
+const char *snapshot_header_decode(const uint8_t *src, struct snapshot_header *h);
 
-void snapshot_head_encode(uint8_t dst[SNAPSHOT_HEAD_BYTES], const struct snapshot_head *h, uint64_t id);
+void snapshot_head_encode(uint8_t *dst, const struct snapshot_head *h, uint64_t id);
 /* NULL, or what is wrong with it: the checksum, a kind, shard or length that cannot be. */
-const char *snapshot_head_decode(const uint8_t src[SNAPSHOT_HEAD_BYTES], struct snapshot_head *h,
-                                 const struct snapshot_header *file);
+const char *snapshot_head_decode(const uint8_t *src, struct snapshot_head *h, const struct snapshot_header *file);
 uint64_t snapshot_sum(const void *payload, size_t len, uint64_t id);
 
-void snapshot_totals_encode(uint8_t dst[SNAPSHOT_END_BYTES], const struct snapshot_totals *t);
+void snapshot_totals_encode(uint8_t *dst, const struct snapshot_totals *t);
 /* len: SNAPSHOT_SHARD_BYTES or SNAPSHOT_END_BYTES; what is not there is 0. */
 void snapshot_totals_decode(const uint8_t *src, uint32_t len, struct snapshot_totals *t);
 
 /* Bytes written before the key. */
-uint32_t snapshot_record_encode(uint8_t dst[SNAPSHOT_RECORD_MAX], const struct snapshot_record *r);
+uint32_t snapshot_record_encode(uint8_t *dst, const struct snapshot_record *r);
 /* Bytes read before the key; 0: no record that could be. */
 uint32_t snapshot_record_decode(const uint8_t *src, size_t len, struct snapshot_record *r);
 

@@ -15,7 +15,7 @@ struct loading {
     const struct snapshot_in *in;
     struct snapshot_load *load;
     const struct snapshot_place *block;
-    uint64_t number; /* of the block */
+    uint64_t number;                /* of the block */
     unsigned slot_least, slot_most; /* of ours */
     /* a record that goes on in the next blocks */
     bool open;
@@ -72,9 +72,12 @@ static int record_wanted(struct loading *l, const struct snapshot_record *r, con
 
 static void count_status(struct snapshot_load *load, enum store_status status)
 {
-    if (status == STORE_OK) load->items++;
-    else if (status == STORE_TOO_LARGE) load->too_large++;
-    else load->no_memory++;
+    if (status == STORE_OK)
+        load->items++;
+    else if (status == STORE_TOO_LARGE)
+        load->too_large++;
+    else
+        load->no_memory++;
 }
 
 /* The CAS as it was: the item that has room for one gets it as it becomes visible, another when it is asked for it. */
@@ -95,8 +98,8 @@ static void keep_whole(struct snapshot_load *load, const struct snapshot_record 
 {
     struct store_key key = key_of(bytes, r->key_len);
     cas_before(load->store, r);
-    enum store_status status = store_set(load->store, &key, bytes + r->key_len, r->value_len, &r->meta, STORE_SET, 0,
-                                         load->now_ms);
+    enum store_status status =
+        store_set(load->store, &key, bytes + r->key_len, r->value_len, &r->meta, STORE_SET, 0, load->now_ms);
     cas_after(load, r, &key, status);
     count_status(load, status);
 }
@@ -108,7 +111,8 @@ static int take_whole(struct loading *l)
     for (; p < end; count++) {
         struct snapshot_record r;
         uint32_t n = snapshot_record_decode(p, (size_t)(end - p), &r);
-        if (!n || (uint64_t)r.key_len + r.value_len > (uint64_t)(end - p) - n) return fault(l, "a record that cannot be");
+        if (!n || (uint64_t)r.key_len + r.value_len > (uint64_t)(end - p) - n)
+            return fault(l, "a record that cannot be");
         p += n;
         int wanted = record_wanted(l, &r, p);
         if (wanted < 0) return wanted;
@@ -126,8 +130,7 @@ static void long_end(struct loading *l)
     l->keep = false;
     struct store_key key = key_of(l->key, l->record.key_len);
     cas_before(load->store, &l->record);
-    enum store_status status =
-        store_commit(load->store, &l->write, &key, STORE_SET, 0, &l->record.meta, load->now_ms);
+    enum store_status status = store_commit(load->store, &l->write, &key, STORE_SET, 0, &l->record.meta, load->now_ms);
     cas_after(load, &l->record, &key, status);
     count_status(load, status);
 }

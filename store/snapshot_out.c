@@ -8,10 +8,10 @@
 #include "store/shard.h"
 
 #define STEP_BYTES 16384u
-#define BUCKET_COST 256u             /* of looking at a bucket, in bytes */
-#define RECORD_COST 64u              /* of writing a record, beside its bytes */
+#define BUCKET_COST 256u               /* of looking at a bucket, in bytes */
+#define RECORD_COST 64u                /* of writing a record, beside its bytes */
 #define AT_ONCE_BYTES (2 * STEP_BYTES) /* a bucket with no more than this is written in one step, without pins */
-#define WHOLE_BYTES AT_ONCE_BYTES /* a longer record is written over several steps, in blocks of its own */
+#define WHOLE_BYTES AT_ONCE_BYTES      /* a longer record is written over several steps, in blocks of its own */
 #define PENDING_FIRST 64u
 
 /* An item of the bucket at hand. */
@@ -34,6 +34,7 @@ struct snapshot_out {
     uint32_t pending_count, pending_next, pending_room;
     uint64_t pending_bytes;
     struct snapshot_totals totals;
+    uint64_t blocks; /* put */
     uint8_t key[SNAPSHOT_KEY_MAX];
 };
 
@@ -63,6 +64,11 @@ void snapshot_out_destroy(struct snapshot_out **out)
 enum snapshot_out_state snapshot_out_state(const struct snapshot_out *o)
 {
     return o->state;
+}
+
+uint64_t snapshot_out_blocks(const struct snapshot_out *o)
+{
+    return o->blocks;
 }
 
 /* ---- blocks ---- */
@@ -100,6 +106,7 @@ static void block_put(struct snapshot_out *o)
     bool put = spsc_ring_push(o->c.full, o->block);
     assert(put);
     (void)put;
+    o->blocks++;
     o->block = o->spare;
     o->spare = NULL;
 }
@@ -165,7 +172,8 @@ static void pending_done(struct snapshot_out *o)
     p->pin = NULL;
 }
 
-/* The record's head and key at the beginning of a FIRST block, which has room for them; its value as the budget allows. */
+/* The record's head and key at the beginning of a FIRST block, which has room for them; its value as the budget allows.
+ */
 static bool long_begin(struct snapshot_out *o, const struct store_entry *e)
 {
     if (!block_free(o)) return false;

@@ -1,8 +1,8 @@
 /*
  * A shard's side of a snapshot: turns its items into blocks, a bounded piece of work at a time, while it goes on
  * serving. Each item that stands throughout is in the snapshot once, whole, as it was at some moment between begin and
- * end; one that comes, changes or goes meanwhile is there as it was before or after, or not at all. So a snapshot is not
- * the state of one moment, but of each key one of its states.
+ * end; one that comes, changes or goes meanwhile is there as it was before or after, or not at all. So a snapshot is
+ * not the state of one moment, but of each key one of its states.
  *
  * Blocks are lent by whoever writes them: empty ones come over one ring, full ones go over the other. Where there is no
  * empty one the shard waits; it never blocks.
@@ -42,6 +42,8 @@ void snapshot_out_destroy(struct snapshot_out **out);
 unsigned snapshot_out_step(struct snapshot_out *out, uint64_t now_ms);
 /* Shard's core. DONE: its SHARD block has been put. */
 enum snapshot_out_state snapshot_out_state(const struct snapshot_out *out);
+/* Shard's core: blocks put so far. */
+uint64_t snapshot_out_blocks(const struct snapshot_out *out);
 /* Shard's core, any time: gives back its pins, and does nothing more. */
 void snapshot_out_cancel(struct snapshot_out *out);
 
