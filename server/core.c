@@ -283,11 +283,13 @@ void core_close(struct core *core)
 void core_destroy_store(struct core *core)
 {
     struct region_piece piece;
+    const char *why;
     if (!core->store) return;
     store_region(core->store, &piece.base, &piece.bytes, &piece.page_bytes);
     if (core->has_region) regions_remove(core->server->regions, piece.base);
     core->has_region = false;
-    if (core->server->keep_regions) store_park(&core->store);
+    /* A start that fails leaves what it took up as it was. */
+    if (core->server->served || store_is_warm(core->store, &why)) store_park(&core->store);
     else store_destroy(&core->store);
 }
 

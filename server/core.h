@@ -38,7 +38,8 @@ struct server {
     struct exception *exception; /* NULL: the port's address is ours alone */
     struct regions *regions;     /* memory that devices know */
     struct snapshots *snapshots; /* NULL: none */
-    bool keep_regions;           /* at the end: what they hold is whole, for the next process */
+    bool warm;                   /* all shards were taken up as they were left */
+    bool served;                 /* it has run: what the shards hold is worth keeping */
     uint64_t start_unix_ms;
     uint64_t tsc_hz;
     uint64_t next_client_id; /* atomic, relaxed */

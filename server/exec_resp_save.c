@@ -58,6 +58,6 @@ void resp_bgsave(struct session *s, const struct slice *args, int count)
 void resp_lastsave(struct session *s)
 {
     const struct server *server = s->core->server;
-    uint64_t last = metrics_sum(server->metrics, "snapshot", "snapshot_last_unix_s");
+    uint64_t last = metrics_sum(server->metrics, "snapshot", "last_unix_s");
     resp_reply_integer(s, (int64_t)(last ? last : server->start_unix_ms / 1000));
 }

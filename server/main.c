@@ -149,7 +149,7 @@ static void take_up_regions(struct server *server)
         else if (!why) why = one;
         items += store_count(server->cores[i].store);
     }
-    server->keep_regions = warm == count;
+    server->warm = warm == count;
     if (warm == count) {
         log_info("regions in %s taken up: %llu items", server->config->region_file, (unsigned long long)items);
         return;
@@ -237,8 +237,7 @@ static void announce(const struct server *server)
              (unsigned long long)config->memcache_port, (unsigned long long)config->resp_port, where);
 }
 
-/* served: it has run, and what it holds is worth a snapshot. */
-static int destroy_server(struct server *server, bool served)
+static int destroy_server(struct server *server)
 {
     unsigned count = server->config->core_count;
     snapshots_stop(server->snapshots);
@@ -249,8 +248,7 @@ static int destroy_server(struct server *server, bool served)
         regions_remove_user(server->regions, server->port);
         port_close(&server->port);
     }
-    int rc = served ? snapshots_final(server->snapshots) : 0;
-    server->keep_regions |= served;
+    int rc = server->served ? snapshots_final(server->snapshots) : 0;
     for (unsigned i = 0; i < count; i++) core_destroy(&server->cores[i]);
     snapshots_destroy(&server->snapshots);
     regions_destroy(&server->regions);
@@ -272,18 +270,18 @@ static int serve(const struct config *config, struct exception *exception, sigse
     memset(server.cores, 0, sizeof *server.cores * config->core_count);
     int rc = create_cores(&server);
     if (rc == 0) rc = snapshots_create(&server.snapshots, &server);
-    if (rc == 0 && !server.keep_regions) rc = snapshots_load(server.snapshots);
+    if (rc == 0 && !server.warm) rc = snapshots_load(server.snapshots);
     if (rc == 0 && *config->admin_socket) rc = admin_create(&admin, &server, config->admin_socket);
     if (rc == 0) rc = start_cores(&server);
     if (rc == 0) rc = snapshots_start(server.snapshots);
-    bool served = rc == 0;
-    if (served) {
+    server.served = rc == 0;
+    if (server.served) {
         announce(&server);
         int signal_number = admin_serve(admin, signals);
         log_info("%s: stopping", strsignal(signal_number));
     }
     admin_destroy(&admin);
-    int ended = destroy_server(&server, served);
+    int ended = destroy_server(&server);
     if (rc == 0) rc = ended;
     return rc == 0 ? 0 : EXIT_MACHINE;
 }

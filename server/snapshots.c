@@ -103,7 +103,7 @@ static bool begin(struct snapshots *s, uint64_t *number)
 enum snapshots_answer snapshots_ask(struct snapshots *s, uint64_t *number)
 {
     uint64_t own;
-    if (!s || !s->started) return SNAPSHOTS_NO_FILE;
+    if (!s || !__atomic_load_n(&s->started, __ATOMIC_ACQUIRE)) return SNAPSHOTS_NO_FILE;
     if (!begin(s, number ? number : &own)) return SNAPSHOTS_RUNNING;
     sem_post(&s->news);
     return SNAPSHOTS_STARTED;
@@ -118,7 +118,7 @@ static unsigned answer_save(struct core *core)
     struct op *op = core->save;
     if (__atomic_load_n(&s->ended, __ATOMIC_ACQUIRE) < op->number) return 0;
     core->save = NULL;
-    op->fixed = metric_get(&s->metrics.snapshot_last_failed) == 0;
+    op->fixed = metric_get(&s->metrics.last_failed) == 0;
     session_op_done(core, op);
     return 1;
 }
@@ -186,7 +186,7 @@ static int share_write(struct snapshots *s, unsigned i)
         int rc = snapshot_file_append(&s->file, &b->head, b->bytes);
         if (rc != 0) return rc;
         share->ended |= b->head.kind == SNAPSHOT_SHARD;
-        metric_add(&s->metrics.snapshot_written_bytes, SNAPSHOT_HEAD_BYTES + b->head.length);
+        metric_add(&s->metrics.written_bytes, SNAPSHOT_HEAD_BYTES + b->head.length);
         spsc_ring_push(share->empty, b);
     }
     return count;
@@ -267,21 +267,21 @@ static void note_end(struct snapshots *s, int rc, uint64_t took_ms, uint64_t ite
 {
     struct snapshots_metrics *m = &s->metrics;
     const char *path = s->server->config->snapshot_file;
-    metric_set(&m->snapshot_last_duration_ms, took_ms);
-    metric_set(&m->snapshot_last_failed, rc != 0);
+    metric_set(&m->last_duration_ms, took_ms);
+    metric_set(&m->last_failed, rc != 0);
     if (rc != 0) {
-        metric_add(&m->snapshot_errors, 1);
+        metric_add(&m->errors, 1);
         if (rc == -ECANCELED)
             log_warn("snapshot %s given up: the server ends; the one before it stays", path);
         else
             log_error("snapshot %s given up: %s; the one before it stays", path, strerror(-rc));
         return;
     }
-    metric_add(&m->snapshots, 1);
-    metric_set(&m->snapshot_last_unix_s, snapshots_now_ms(CLOCK_REALTIME) / 1000);
-    metric_set(&m->snapshot_last_bytes, s->file.written);
-    metric_set(&m->snapshot_last_items, s->file.totals.items);
-    metric_set(&m->snapshot_items_total, items_total);
+    metric_add(&m->completed, 1);
+    metric_set(&m->last_unix_s, snapshots_now_ms(CLOCK_REALTIME) / 1000);
+    metric_set(&m->last_bytes, s->file.written);
+    metric_set(&m->last_items, s->file.totals.items);
+    metric_set(&m->items_total_then, items_total);
     log_info("snapshot %s: %llu items, %llu bytes in %llu ms", path, (unsigned long long)s->file.totals.items,
              (unsigned long long)s->file.written, (unsigned long long)took_ms);
 }
@@ -290,11 +290,11 @@ static int snapshot_take(struct snapshots *s, int (*serialise)(struct snapshots 
 {
     uint64_t begin = snapshots_now_ms(CLOCK_MONOTONIC),
              items_total = metrics_sum(s->server->metrics, "store", "items_total");
-    metric_set(&s->metrics.snapshot_last_begin_s, snapshots_now_ms(CLOCK_REALTIME) / 1000);
-    metric_set(&s->metrics.snapshot_running, 1);
+    metric_set(&s->metrics.last_begin_s, snapshots_now_ms(CLOCK_REALTIME) / 1000);
+    metric_set(&s->metrics.running, 1);
     int rc = file_take(s, serialise);
     note_end(s, rc, snapshots_now_ms(CLOCK_MONOTONIC) - begin, items_total);
-    metric_set(&s->metrics.snapshot_running, 0);
+    metric_set(&s->metrics.running, 0);
     return rc;
 }
 
@@ -342,7 +342,7 @@ int snapshots_start(struct snapshots *s)
 {
     if (!*s->server->config->snapshot_file) return 0;
     int rc = pthread_create(&s->thread, NULL, thread_main, s);
-    s->started = rc == 0;
+    __atomic_store_n(&s->started, rc == 0, __ATOMIC_RELEASE); /* the cores ask */
     return -rc;
 }
 
@@ -352,7 +352,7 @@ void snapshots_stop(struct snapshots *s)
     __atomic_store_n(&s->stopping, 1, __ATOMIC_RELEASE);
     sem_post(&s->news);
     pthread_join(s->thread, NULL);
-    s->started = false;
+    __atomic_store_n(&s->started, false, __ATOMIC_RELEASE);
 }
 
 int snapshots_final(struct snapshots *s)

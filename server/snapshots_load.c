@@ -94,9 +94,9 @@ static int load(struct snapshots *s, char *text, size_t cap)
     if (rc == 0) {
         log_info("snapshot %s: %llu items loaded, %llu expired, in %llu ms", path, PRIu(sum.items), PRIu(sum.expired),
                  PRIu(took));
-        metric_set(&s->metrics.snapshot_loaded_items, sum.items);
-        metric_set(&s->metrics.snapshot_load_ms, took);
-        metric_set(&s->metrics.snapshot_last_unix_s, snapshot_in_totals(l->in)->finished_ms / 1000);
+        metric_set(&s->metrics.loaded_items, sum.items);
+        metric_set(&s->metrics.load_ms, took);
+        metric_set(&s->metrics.last_unix_s, snapshot_in_totals(l->in)->finished_ms / 1000);
     }
     snapshot_in_close(&l->in);
     free(l);
