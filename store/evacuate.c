@@ -2,24 +2,25 @@
 
 #include "store/expiry.h"
 #include "store/index.h"
+#include "store/move.h"
 #include "store/reclaim.h"
 #include "store/slab.h"
 
-#define STEP_BYTES 4096u        /* earned by each step */
-#define CREDIT_BYTES_MAX 16384u /* holds the largest item that is moved */
+#define COST_OF_STEP 4096u /* effort */
 #define STEP_ITEMS 16u
 #define STEP_SLOTS 256u /* looked at */
-#define THIN_GROUP 5u   /* beside ordinary writes only pages less than three quarters full are worth it */
 #define LIST_TRIES 4u   /* pages of a list looked at for one without holds */
 #define BACKOFF_STEPS 256u
 
-/* The first page of the class's thinnest list that nobody holds. 0: none. */
+/* The first page that nobody holds, from the class's thinnest list on. 0: none. */
 static uint32_t thinnest_page(const struct store *s, const struct size_class *c, uint32_t *group)
 {
-    *group = (uint32_t)__builtin_ctz(c->nonempty);
-    uint32_t number = c->list[*group];
-    for (unsigned i = 0; i < LIST_TRIES && number; i++, number = s->page[number].next)
-        if (s->page[number].holds == 0) return number;
+    for (uint32_t lists = c->nonempty; lists; lists &= lists - 1) {
+        *group = (uint32_t)__builtin_ctz(lists);
+        uint32_t number = c->list[*group];
+        for (unsigned i = 0; i < LIST_TRIES && number; i++, number = s->page[number].next)
+            if (s->page[number].holds == 0) return number;
+    }
     return 0;
 }
 
@@ -47,6 +48,7 @@ static bool evacuation_begin(struct store *s, uint32_t group_most)
 {
     uint32_t number = choose_page(s, group_most);
     if (!number) return false;
+    move_drop(s);
     page_detach(s, number);
     s->evacuation.page = number;
     s->evacuation.unit = 0;
@@ -58,48 +60,13 @@ static void evacuation_abandon(struct store *s)
     uint32_t number = s->evacuation.page;
     s->evacuation.page = 0;
     page_attach(s, number);
-}
-
-static void move_fragment_links(struct store *s, const uint8_t *p, uint32_t to)
-{
-    uint32_t next = item_next(p);
-    if (item_shape(p) == ITEM_FRAGMENT) item_set_next(region_at(s, item_prev(p)), to);
-    if (next) item_set_prev(region_at(s, next), to);
-}
-
-/* False: no slot to move to. */
-static bool move_item(struct store *s, uint32_t item, uint64_t hash)
-{
-    uint8_t *p = region_at(s, item);
-    uint32_t to = slab_take(s, page_of(s, item)->cls);
-    if (!to) return false;
-    uint32_t bytes = item_bytes(p);
-    memcpy(region_at(s, to), p, bytes);
-    move_fragment_links(s, p, to);
-    if (item_shape(p) != ITEM_FRAGMENT) {
-        index_replace(s, hash, item, to);
-        item_note_expiry(s, to, item_expires_ms(p));
-    }
-    slab_free(s, item);
-    metric_add(&s->metrics.moves, 1);
-    metric_add(&s->metrics.moved_bytes, bytes);
-    return true;
-}
-
-static bool move_bucket(struct store *s, uint32_t offset)
-{
-    uint32_t to = slab_take(s, s->class_overflow);
-    if (!to) return false;
-    index_move_overflow(s, offset, to);
-    slab_free(s, offset);
-    return true;
+    move_drop(s);
 }
 
 struct batch {
     uint32_t item[STEP_ITEMS];
     uint64_t hash[STEP_ITEMS];
     unsigned count;
-    uint32_t bytes;
 };
 
 static bool slot_is_taken(const struct store *s, uint32_t cls, const uint8_t *slot)
@@ -107,22 +74,22 @@ static bool slot_is_taken(const struct store *s, uint32_t cls, const uint8_t *sl
     return cls == s->class_overflow ? slot[0] != 0 : item_state(slot) != ITEM_FREE;
 }
 
-/* The next items of the page that the credit covers, with their buckets on their way into the cache. */
+/* The next items of the page that the allowance covers, with their buckets on their way into the cache. */
 static void batch_gather(struct store *s, struct batch *b)
 {
     struct evacuation *e = &s->evacuation;
     const struct page *p = &s->page[e->page];
-    uint32_t units = s->cls[p->cls].units, slot_bytes = units * UNIT_BYTES;
+    bool buckets = p->cls == s->class_overflow;
+    uint32_t units = s->cls[p->cls].units, bytes = 0;
     b->count = 0;
-    b->bytes = 0;
     for (unsigned looked = 0; looked < STEP_SLOTS && b->count < STEP_ITEMS && e->unit < p->bump_unit; looked++) {
         uint32_t item = page_offset(e->page, e->unit);
         const uint8_t *slot = region_at(s, item);
         if (slot_is_taken(s, p->cls, slot)) {
-            if (b->bytes + slot_bytes > e->credit) return;
-            b->bytes += slot_bytes;
+            bytes += buckets ? (uint32_t)sizeof(struct bucket) : item_bytes(slot);
+            if (bytes > s->allowance) return;
             uint64_t hash = 0;
-            if (p->cls != s->class_overflow && item_shape(slot) != ITEM_FRAGMENT) {
+            if (!buckets && item_shape(slot) != ITEM_FRAGMENT) {
                 hash = item_hash(s, item);
                 store_prefetch_bucket(s, hash);
             }
@@ -133,27 +100,45 @@ static void batch_gather(struct store *s, struct batch *b)
     }
 }
 
-/* False: a slot was wanting. An item that goes by its time may take fragments, or the whole page, with it. */
+/* An item whose time has passed goes, and may take fragments, or the whole page, with it. */
+static bool drop_expired(struct store *s, uint32_t item)
+{
+    const uint8_t *p = region_at(s, item);
+    if (item_shape(p) == ITEM_FRAGMENT || !item_expired(p, s->now_ms)) return false;
+    expire_item(s, item, item_hash(s, item));
+    return true;
+}
+
+/* False: a slot was wanting. */
 static bool batch_move(struct store *s, const struct batch *b)
 {
     uint32_t number = s->evacuation.page;
-    bool buckets = s->page[number].cls == s->class_overflow;
+    uint32_t cls = s->page[number].cls;
     for (unsigned i = 0; i < b->count && s->evacuation.page == number; i++) {
         uint32_t item = b->item[i];
-        const uint8_t *p = region_at(s, item);
-        if (!slot_is_taken(s, s->page[number].cls, p)) continue;
-        if (buckets) {
+        if (!slot_is_taken(s, cls, region_at(s, item))) continue;
+        if (cls == s->class_overflow) {
             if (!move_bucket(s, item)) return false;
-        } else if (item_shape(p) != ITEM_FRAGMENT && item_expired(p, s->now_ms)) {
-            expire_item(s, item, b->hash[i]);
-        } else if (!move_item(s, item, b->hash[i])) {
+        } else if (!drop_expired(s, item) && !move_item(s, item, b->hash[i])) {
             return false;
         }
     }
     return true;
 }
 
-/* One batch. False: nothing more can be done with this page, or it is done with. */
+/* The item at e->unit, which the allowance does not cover, if no later operation's would either. */
+static bool large_move(struct store *s)
+{
+    const struct evacuation *e = &s->evacuation;
+    const struct page *p = &s->page[e->page];
+    uint32_t item = page_offset(e->page, e->unit);
+    const uint8_t *slot = region_at(s, item);
+    if (s->cls[p->cls].units * UNIT_BYTES <= MOVE_BYTES_MAX || e->unit >= p->bump_unit) return true;
+    if (!slot_is_taken(s, p->cls, slot) || item_bytes(slot) <= MOVE_BYTES_MAX) return true;
+    return drop_expired(s, item) || move_part(s, item);
+}
+
+/* What the allowance covers. False: nothing more can be done with this page, or it is done with. */
 static bool evacuation_go_on(struct store *s)
 {
     struct evacuation *e = &s->evacuation;
@@ -164,8 +149,7 @@ static bool evacuation_go_on(struct store *s)
     }
     struct batch b;
     batch_gather(s, &b);
-    e->credit -= b.bytes;
-    if (!batch_move(s, &b)) {
+    if (!(b.count ? batch_move(s, &b) : large_move(s))) {
         evacuation_abandon(s);
         return false;
     }
@@ -175,22 +159,36 @@ static bool evacuation_go_on(struct store *s)
     return false;
 }
 
-unsigned evacuate_step(struct store *s)
+/* The fullest pages that are worth moving: the lower the pool, the fuller. */
+static uint32_t groups_worth(const struct store *s)
+{
+    uint32_t pool = s->pool_count, low = s->low_water_pages;
+    return pool >= low ? 0 : pool >= low / 2 ? 5 : pool >= low / 4 ? 6 : GROUP_COUNT - 1;
+}
+
+/* Looking for a page in vain is not repeated at once, but when the pool has shrunk. */
+static bool evacuation_wanted(struct store *s)
 {
     struct evacuation *e = &s->evacuation;
-    if (!e->page) {
-        if (s->pool_count >= s->low_water_pages) return 0;
-        if (e->backoff > 0) {
-            e->backoff--;
-            return 0;
-        }
-        if (!evacuation_begin(s, THIN_GROUP)) {
-            e->backoff = BACKOFF_STEPS;
-            return 0;
-        }
+    uint32_t groups = groups_worth(s);
+    if (groups == 0) return false;
+    if (e->backoff > 0 && s->pool_count >= e->pool_seen) {
+        e->backoff--;
+        return false;
+    }
+    if (evacuation_begin(s, groups)) return true;
+    e->backoff = BACKOFF_STEPS;
+    e->pool_seen = s->pool_count;
+    return false;
+}
+
+unsigned evacuate_step(struct store *s)
+{
+    if (!s->evacuation.page) {
+        if (s->move.to) move_drop(s);
+        if (!evacuation_wanted(s)) return 0;
     }
     uint64_t moves = s->metrics.moves;
-    e->credit = e->credit + STEP_BYTES < CREDIT_BYTES_MAX ? e->credit + STEP_BYTES : CREDIT_BYTES_MAX;
     evacuation_go_on(s);
     return (unsigned)(s->metrics.moves - moves);
 }
@@ -200,9 +198,14 @@ bool evacuate_one_page(struct store *s)
     uint32_t free_before = s->pool_count;
     while (s->pool_count == free_before) {
         if (!s->evacuation.page && !evacuation_begin(s, GROUP_COUNT - 1)) return false;
-        if (!effort_spend(s, STEP_BYTES)) return false;
-        s->evacuation.credit = CREDIT_BYTES_MAX;
+        if (s->allowance == 0 || !effort_spend(s, COST_OF_STEP)) return false;
         evacuation_go_on(s);
     }
     return true;
+}
+
+void evacuate_stop(struct store *s)
+{
+    if (s->evacuation.page) evacuation_abandon(s);
+    move_drop(s);
 }

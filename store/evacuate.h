@@ -8,9 +8,11 @@
 
 #include "store/shard.h"
 
-/* A step beside a write or on idle, when the pool is low: at most 4 KiB an operation over time. Items moved. */
+/* A step beside a write or on idle, when the pool is low, within s->allowance. Items moved. */
 unsigned evacuate_step(struct store *s);
-/* Goes on until a page is free, as far as s->effort allows. */
+/* Goes on until a page is free, within s->allowance. */
 bool evacuate_one_page(struct store *s);
+/* Leaves the page that is being evacuated, and what was copied of an item, as if it had not begun. */
+void evacuate_stop(struct store *s);
 
 #endif

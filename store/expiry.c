@@ -4,6 +4,7 @@
 #include "store/flush.h"
 #include "store/index.h"
 #include "store/slab.h"
+#include "store/write.h"
 
 #define SWEEP_SLOTS 128u    /* a call */
 #define SWEEP_ITEMS 16u     /* removed a call */
@@ -93,6 +94,7 @@ unsigned store_step(struct store *s, uint64_t now_ms)
 {
     bool stepped_back = now_ms + 2 * SWEEP_ROUND_MS < s->sweep.next_ms;
     s->now_ms = now_ms;
+    write_begin(s);
     unsigned done = flush_reclaim(s, STEP_SCAN_PAGES, STEP_RECLAIM_PAGES);
     if (now_ms >= s->sweep.next_ms || stepped_back) done += sweep_some(s, STEP_SCAN_PAGES);
     done += index_adjust(s);

@@ -1,5 +1,6 @@
 #include "store/flush.h"
 
+#include "store/evacuate.h"
 #include "store/index.h"
 #include "store/item.h"
 #include "store/pin.h"
@@ -7,7 +8,7 @@
 
 void store_flush(struct store *s)
 {
-    s->evacuation = (struct evacuation){0};
+    evacuate_stop(s);
     s->sweep.walking = false;
     s->generation++;
     slab_forget(s);

@@ -7,10 +7,6 @@
 #include "store/reclaim.h"
 #include "store/slab.h"
 
-/* Work before a write is refused: so much, and as much as it writes, but no more than the second. */
-#define EFFORT_BYTES_MIN 65536u
-#define EFFORT_BYTES_MAX (4u << 20)
-
 uint64_t store_hash(const void *data, size_t len)
 {
     return XXH3_64bits(data, len);
@@ -112,7 +108,10 @@ uint32_t item_alloc(struct store *s, uint32_t fields, uint32_t key_len, uint32_t
 {
     uint32_t bits = fields | (key_len > ITEM_PLAIN_KEY_MAX ? ITEM_WIDE : ITEM_PLAIN);
     uint64_t bytes = (uint64_t)item_body_at(bits) + key_len + value_len;
-    s->effort = EFFORT_BYTES_MIN + (bytes < EFFORT_BYTES_MAX ? (uint32_t)bytes : EFFORT_BYTES_MAX);
+    if (bytes > MOVE_BYTES_MAX) {
+        s->effort += bytes < EFFORT_BYTES_MAX ? (uint32_t)bytes : EFFORT_BYTES_MAX;
+        s->allowance += (uint32_t)bytes;
+    }
     if (bytes > SLOT_BYTES_MAX) return chain_alloc(s, key_len, value_len);
     bool plain = (bits & ITEM_SHAPE) == ITEM_PLAIN;
     uint32_t item = piece_alloc(s, (uint32_t)bytes, plain ? bits | key_len << 8 | value_len << 16 : bits);

@@ -36,6 +36,12 @@
 #define NO_UNIT 0xffffu
 #define EXPIRES_NEVER UINT32_MAX
 
+/* An operation moves so many bytes of other items; one that stores a larger item moves as many more. */
+#define MOVE_BYTES_MAX 4096u
+/* Other work, in bytes looked at, before a write is refused: so much and what it stores, of which the second counts. */
+#define EFFORT_BYTES_MIN 65536u
+#define EFFORT_BYTES_MAX (4u << 20)
+
 /* The last pages are the index's alone: it must grow for an item to be found. */
 #define INDEX_RESERVE_PAGES 2u
 
@@ -71,10 +77,17 @@ struct index {
 };
 
 struct evacuation {
-    uint32_t page;    /* detached, being emptied; 0: none */
-    uint32_t unit;    /* next slot to look at */
-    uint32_t credit;  /* bytes that may be moved */
-    uint32_t backoff; /* calls until it is worth looking for a page again */
+    uint32_t page;      /* detached, being emptied; 0: none */
+    uint32_t unit;      /* next slot to look at */
+    uint32_t backoff;   /* calls until it is worth looking for a page again */
+    uint32_t pool_seen; /* pages that the pool had at that time */
+};
+
+/* An item larger than one operation may move, on its way. */
+struct move {
+    uint32_t from;
+    uint32_t to;     /* 0: none */
+    uint32_t copied; /* bytes */
 };
 
 struct sweep {
@@ -133,11 +146,14 @@ struct store {
     uint32_t pool_count;
     uint32_t reclaim_page; /* after a flush: next page to look at; 0: done */
     uint32_t effort;       /* bytes of work that this operation may still do before it is refused */
+    uint32_t allowance;    /* bytes that this operation may still move */
+    uint32_t moved;        /* bytes that it has moved */
     uint32_t pin_free;     /* first free pin */
     uint64_t now_ms;       /* the last time that was handed in */
     uint64_t cas;          /* last one given */
     struct look_again look_again;
     struct evacuation evacuation;
+    struct move move;
     struct sweep sweep;
     struct size_class cls[CLASS_COUNT_MAX];
 

@@ -13,7 +13,7 @@
 #define REGION_BYTES_MAX ((uint64_t)UNIT_BYTES << 32)
 #define VALUE_BYTES_MAX (512u << 20)
 #define KEY_BYTES_MAX 65535u
-#define LOW_WATER_SHARE 64u /* of all pages */
+#define LOW_WATER_SHARE 128u /* of all pages */
 #define LOW_WATER_PAGES 8u
 
 static size_t aligned16(size_t n)
@@ -187,6 +187,7 @@ enum store_status store_get(struct store *s, const struct store_key *key, uint64
 
 enum store_status store_gets(struct store *s, const struct store_key *key, uint64_t now_ms, struct store_value *out)
 {
+    write_begin(s);
     uint32_t item = write_find(s, key, now_ms);
     if (!item) return STORE_NOT_FOUND;
     uint32_t bits = *region_at(s, item);
@@ -204,6 +205,7 @@ enum store_status store_gets(struct store *s, const struct store_key *key, uint6
 
 enum store_status store_delete(struct store *s, const struct store_key *key, uint64_t now_ms)
 {
+    write_begin(s);
     uint32_t item = write_find(s, key, now_ms);
     if (!item) return STORE_NOT_FOUND;
     write_remove(s, key->hash, item);
@@ -213,6 +215,7 @@ enum store_status store_delete(struct store *s, const struct store_key *key, uin
 
 enum store_status store_touch(struct store *s, const struct store_key *key, uint64_t expires_ms, uint64_t now_ms)
 {
+    write_begin(s);
     uint32_t item = write_find(s, key, now_ms);
     if (!item) return STORE_NOT_FOUND;
     if (expires_ms && expires_ms <= now_ms) {
@@ -226,7 +229,6 @@ enum store_status store_touch(struct store *s, const struct store_key *key, uint
         uint32_t copy = write_copy(s, item, item_fields_for(&meta, false) | (bits & (ITEM_FLAGS | ITEM_CAS)));
         if (!copy) return STORE_NO_MEMORY;
         uint8_t *q = region_at(s, copy);
-        write_give_cas(s, copy);
         if (bits & ITEM_CAS) save64(item_cas_at(q), item_cas(p));
         item_set_expires(q, expires_ms);
         write_supersede(s, key->hash, item, copy);

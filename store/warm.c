@@ -6,6 +6,7 @@
 #include <xxhash.h>
 #include "store/index.h"
 #include "store/item.h"
+#include "store/move.h"
 #include "store/pin.h"
 #include "store/slab.h"
 
@@ -163,6 +164,7 @@ static void open_writes_drop(struct store *s, uint32_t number)
 void warm_park(struct store *s)
 {
     struct warm_header *h = header_of(s);
+    move_drop(s);
     pins_drop(s);
     for (uint32_t n = s->head_pages; n < s->page_count; n++)
         if (page_is_slab(s, &s->page[n])) open_writes_drop(s, n);

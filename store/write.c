@@ -2,6 +2,7 @@
 
 #include "store/evacuate.h"
 #include "store/index.h"
+#include "store/move.h"
 #include "store/pin.h"
 #include "store/reclaim.h"
 #include "store/slab.h"
@@ -65,6 +66,7 @@ enum store_status store_reserve(struct store *s, const struct store_key *key, ui
                                 const struct store_meta *meta, bool room_for_expiry, struct store_write *out)
 {
     if (too_large(s, key, value_len)) return STORE_TOO_LARGE;
+    write_begin(s);
     uint32_t fields = item_fields_for(meta ? meta : &no_meta, room_for_expiry) | cas_room(s, index_find(s, key));
     if (!item_begin(s, fields, key, value_len, out)) return refuse(s);
     metric_add(&s->metrics.writes_open, 1);
@@ -232,6 +234,7 @@ enum store_status store_commit(struct store *s, struct store_write *w, const str
                                enum store_mode mode, uint64_t cas, const struct store_meta *meta, uint64_t now_ms)
 {
     assert(w->filled == w->value_len);
+    write_begin(s);
     uint32_t item = w->item, old = write_find(s, key, now_ms);
     w->item = 0;
     metric_sub(&s->metrics.writes_open, 1);
@@ -259,6 +262,7 @@ static bool overwrite_in_place(struct store *s, uint32_t old, const struct store
     if (item_shape(p) != ITEM_PLAIN || bytes > (uint64_t)s->cls[page->cls].units * UNIT_BYTES) return false;
     if (!any_class && slab_class(s, (uint32_t)bytes) != page->cls) return false;
     if (page->holds && pin_find(s, old)) return false;
+    if (page->group == GROUP_DETACHED) move_restart(s, old);
     count_payload(s, old, false);
     save32(p, bits | ITEM_LIVE | key->len << 8 | value_len << 16);
     item_set_meta(p, meta);
@@ -282,6 +286,7 @@ enum store_status store_set(struct store *s, const struct store_key *key, const 
                             const struct store_meta *meta, enum store_mode mode, uint64_t cas, uint64_t now_ms)
 {
     if (too_large(s, key, value_len)) return STORE_TOO_LARGE;
+    write_begin(s);
     if (!meta) meta = &no_meta;
     uint32_t old = write_find(s, key, now_ms);
     enum store_status status = mode_allows(s, old, mode, cas);

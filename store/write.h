@@ -4,6 +4,13 @@
 
 #include "store/item.h"
 
+/* At the start of each operation that may allocate or move: what it may spend. An allocation adds what it is long. */
+static inline void write_begin(struct store *s)
+{
+    s->effort = EFFORT_BYTES_MIN;
+    s->allowance = MOVE_BYTES_MAX;
+    s->moved = 0;
+}
 /* The item of a key; one whose time has passed is removed. 0: none. */
 uint32_t write_find(struct store *s, const struct store_key *key, uint64_t now_ms);
 /* The last pass of a batch's prefetches: see struct look_again. */
