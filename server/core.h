@@ -39,6 +39,7 @@ struct server {
     struct regions *regions;     /* memory that devices know */
     struct snapshots *snapshots; /* NULL: none */
     bool warm;                   /* all shards were taken up as they were left */
+    struct map_ahead *map_ahead; /* NULL: it does not run */
     bool served;                 /* it has run: what the shards hold is worth keeping */
     uint64_t start_unix_ms;
     uint64_t tsc_hz;

@@ -11,6 +11,7 @@
 #include "server/config.h"
 #include "server/core.h"
 #include "server/crew.h"
+#include "server/map_ahead.h"
 #include "server/snapshots.h"
 
 #define EXIT_MACHINE 1 /* the machine refuses */
@@ -232,6 +233,7 @@ static int destroy_server(struct server *server)
 {
     unsigned count = server->config->core_count;
     snapshots_stop(server->snapshots);
+    map_ahead_stop(server);
     for (unsigned i = 0; i < count; i++) core_stop(&server->cores[i]);
     for (unsigned i = 0; i < count; i++) core_close(&server->cores[i]);
     spread_destroy(&server->spread);
@@ -265,6 +267,7 @@ static int serve(const struct config *config, struct exception *exception, sigse
     if (rc == 0 && *config->admin_socket) rc = admin_create(&admin, &server, config->admin_socket);
     if (rc == 0) rc = start_cores(&server);
     if (rc == 0) rc = snapshots_start(server.snapshots);
+    if (rc == 0 && server.warm) map_ahead_start(&server);
     server.served = rc == 0;
     if (server.served) {
         announce(&server);

@@ -139,13 +139,11 @@ int region_renew(struct region *r, uint64_t *touched)
     return touch_all(r, touched);
 }
 
-void region_touch(const struct region *r, uint64_t *touched)
+size_t region_map_ahead(const struct region *r, size_t at)
 {
-    for (size_t at = 0; at < r->bytes; at += TOUCH_BYTES) {
-        size_t n = r->bytes - at < TOUCH_BYTES ? r->bytes - at : TOUCH_BYTES;
-        madvise(r->base + at, n, MADV_POPULATE_READ); /* where it cannot, pages come one by one */
-        if (touched) __atomic_fetch_add(touched, n, __ATOMIC_RELAXED);
-    }
+    size_t n = r->bytes - at < TOUCH_BYTES ? r->bytes - at : TOUCH_BYTES;
+    madvise(r->base + at, n, MADV_POPULATE_READ); /* where it cannot, pages come one by one */
+    return n;
 }
 
 void region_unmap(struct region *r)

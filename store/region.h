@@ -27,8 +27,8 @@ int region_map(struct region *r, size_t bytes, enum store_huge huge, uint64_t *t
 int region_open(struct region *r, const char *path, size_t bytes, bool *there);
 /* Makes a file's region all zero and resident. 0 or -errno. */
 int region_renew(struct region *r, uint64_t *touched);
-/* Maps a file's resident pages. */
-void region_touch(const struct region *r, uint64_t *touched);
+/* Maps a file's resident pages from byte `at` on, some of them; returns how many bytes. */
+size_t region_map_ahead(const struct region *r, size_t at);
 void region_unmap(struct region *r);
 
 #endif

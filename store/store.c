@@ -74,7 +74,6 @@ static int store_open(struct store *s, const struct store_config *c)
     s->cold = there ? warm_check(s, c) : "there was none";
     if (!s->cold) {
         warm_take(s);
-        region_touch(&r, c->touched); /* what is there has been had once: a fault later would not fail either */
         return 0;
     }
     if ((rc = region_renew(&r, c->touched)) == 0) rc = contents_init(s);
@@ -131,6 +130,13 @@ bool store_is_warm(const struct store *s, const char **why)
 {
     *why = s->cold;
     return s->region_fd >= 0 && !s->cold;
+}
+
+bool store_map_ahead(const struct store *s, size_t *at)
+{
+    struct region r = {.base = s->base, .bytes = s->region_bytes};
+    *at += region_map_ahead(&r, *at);
+    return *at < s->region_bytes;
 }
 
 void store_region(const struct store *s, void **base, size_t *bytes, size_t *page_bytes)

@@ -51,6 +51,11 @@ void store_destroy(struct store **store);
 void store_park(struct store **store);
 /* Whether store_create took up what store_park had left; else why not, NULL without region_path. */
 bool store_is_warm(const struct store *store, const char **why);
+/*
+ * Maps the next 32 MiB of the region from byte *at on, which goes on: what store_create took up is resident, but each of
+ * its pages costs a fault when it is first used. False: that was the end. Any thread, beside the core.
+ */
+bool store_map_ahead(const struct store *store, size_t *at);
 /* Where the region lies, for devices that are to know it; page_bytes: of the pages that it is made of. */
 void store_region(const struct store *store, void **base, size_t *bytes, size_t *page_bytes);
 
