@@ -74,6 +74,8 @@ static int store_open(struct store *s, const struct store_config *c)
     s->cold = there ? warm_check(s, c) : "there was none";
     if (!s->cold) {
         warm_take(s);
+        geometry_init(s, c, &r);
+        warm_in_use(s);
         return 0;
     }
     if ((rc = region_renew(&r, c->touched)) == 0) rc = contents_init(s);

@@ -106,21 +106,16 @@ static void metrics_take(struct store_metrics *m)
 
 void warm_take(struct store *s)
 {
-    const struct store own = *s;
     memcpy(s, image_of(s), sizeof(*s));
-    s->base = own.base;
-    s->page = own.page;
-    s->directory = own.directory;
-    s->region_fd = own.region_fd;
     s->cold = NULL;
-    s->region_page_bytes = own.region_page_bytes;
-    s->max_value = own.max_value;
-    s->max_key = own.max_key;
-    pin_table_place(s, own.pin, own.pins_max);
-    pin_table_clear(s);
     s->look_again = (struct look_again){0};
     metrics_take(&s->metrics);
     metric_set(&s->metrics.pins, 0);
+}
+
+void warm_in_use(struct store *s)
+{
+    pin_table_clear(s);
     header_write(s, STATE_IN_USE);
 }
 

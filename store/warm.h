@@ -23,10 +23,11 @@ extern const uint64_t store_layout_id;
 /* NULL: the region that lies at base was parked by such a shard, and *s may take it up. Else why not. */
 const char *warm_check(const struct store *s, const struct store_config *config);
 /*
- * Takes up what warm_check has seen: all of *s but where it lies and what the options say. The pins are as new. From
- * here on the region is in use.
+ * Takes up what warm_check has seen: all of *s, also where it lay and what the options said; the caller puts that right,
+ * and then says that the region is in use. The pins are as new.
  */
 void warm_take(struct store *s);
+void warm_in_use(struct store *s);
 /* A region that is begun anew is in use from here on. */
 void warm_begin(struct store *s, const struct store_config *config);
 /* Leaves a clean region: no pin and no open write is left. */
