@@ -12,7 +12,7 @@
 #include "tests/store/fixture.h"
 
 #define NOW 1000000u
-#define KEYS 14000u
+#define KEYS 20000u
 #define VALUE_MAX 300000u
 #define REGION (24 * MIB)
 
@@ -108,7 +108,7 @@ static void test_again_and_again(void **state)
     struct store *s = open_region(&why);
     assert_string_equal(why, "there was none");
     for (unsigned turn = 0; turn < 12; turn++) {
-        for (unsigned i = 0; i < (turn ? 3000 : 24000); i++) change(s, random_below(&dice, KEYS));
+        for (unsigned i = 0; i < (turn ? 3000 : 30000); i++) change(s, random_below(&dice, KEYS));
         if (turn == 7) {
             struct store_value v;
             struct store_key k = fixture_key("pinned", 6);
@@ -220,7 +220,7 @@ static void test_damage(void **state)
     fill_and_park();
     int fd = open(path, O_RDWR);
     assert_int_equal(pread(fd, good, REGION, 0), REGION);
-    for (unsigned i = 0; i < 120; i++) {
+    for (unsigned i = 0; i < 60; i++) {
         static const struct {
             uint32_t from, len;
         } parts[] = {{0, 88}, {256, 9000}, {65536, REGION / 65536 * 36}};
