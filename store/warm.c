@@ -147,7 +147,8 @@ static void pins_drop(struct store *s)
 static void open_writes_drop(struct store *s, uint32_t number)
 {
     struct page *p = &s->page[number];
-    for (uint32_t unit = 0; p->holds > 0 && unit < p->bump_unit; unit += s->cls[p->cls].units) {
+    uint32_t units = s->cls[p->cls].units; /* the page goes with its last item */
+    for (uint32_t unit = 0; p->holds > 0 && unit < p->bump_unit; unit += units) {
         uint32_t item = page_offset(number, unit);
         const uint8_t *slot = region_at(s, item);
         if (item_state(slot) != ITEM_OPEN || item_shape(slot) == ITEM_FRAGMENT) continue;
