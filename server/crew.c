@@ -83,8 +83,9 @@ int crew_run(struct server *server, crew_fn *fn, void *arg, struct crew_progress
     for (unsigned i = 0; i < count; i++) {
         struct member *m = &members[i];
         *m = (struct member){.core = &server->cores[i], .fn = fn, .arg = arg, .done = &done};
-        m->rc = -pthread_create(&m->thread, NULL, member_main, m);
-        m->started = m->rc == 0;
+        int failed = pthread_create(&m->thread, NULL, member_main, m);
+        m->started = failed == 0;
+        if (failed) m->rc = -failed; /* else it is the thread's, which may have ended */
         started += m->started;
     }
     wait_all(&done, started, progress);

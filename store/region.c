@@ -129,7 +129,9 @@ int region_open(struct region *r, const char *path, size_t bytes, bool *there)
     *r = (struct region){.fd = -1};
     int rc = file_open(r, path, &st);
     if (rc == 0) rc = file_map(r, bytes, there, &st);
-    if (rc != 0 && r->fd >= 0) close(r->fd);
+    if (rc == 0 || r->fd < 0) return rc;
+    if (rc == -EMEDIUMTYPE && st.st_size == 0) unlink(path); /* made for nothing */
+    close(r->fd);
     return rc;
 }
 
