@@ -1,6 +1,7 @@
 #include "server/core.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "base/log.h"
 #include "server/inquiry.h"
 #include "server/session.h"
+#include "server/snapshots.h"
 
 #define STEP_BUSY_NS 100000u    /* between two steps of the store's background work while there is some */
 #define STEP_IDLE_NS 100000000u /* and while there is none */
@@ -44,7 +46,7 @@ static unsigned housekeeping(void *arg, const struct tick *now)
 {
     struct core *core = arg;
     core->now = now;
-    unsigned asked = inquiry_answer(core);
+    unsigned asked = inquiry_answer(core) + snapshots_turn(core, now);
     if (now->ns < core->next_step_ns) return asked;
     if (core->flush_at_ms && now->unix_ms >= core->flush_at_ms) {
         core->flush_at_ms = 0;
@@ -128,10 +130,10 @@ int core_create(struct core *core, struct server *server, unsigned index)
     return core->scratch.data ? 0 : -ENOMEM;
 }
 
-static int register_region(void *arg, void *base, size_t bytes, size_t page_bytes)
+static enum store_huge huge_pages(const struct config *config)
 {
-    struct core *core = arg;
-    return core->server->port ? port_register_memory(core->server->port, base, bytes, page_bytes) : 0;
+    if (strcmp(config->huge_pages, "no") == 0) return STORE_HUGE_NO;
+    return strcmp(config->huge_pages, "yes") == 0 ? STORE_HUGE_YES : STORE_HUGE_AUTO;
 }
 
 static enum store_eviction eviction_named(const char *word)
@@ -140,18 +142,36 @@ static enum store_eviction eviction_named(const char *word)
     return strcmp(word, "fifo") == 0 ? STORE_EVICT_FIFO : STORE_EVICT_HYBRID;
 }
 
-int core_create_store(struct core *core)
+int core_create_store(struct core *core, uint64_t *touched)
 {
     const struct config *config = core->config;
+    char path[PATH_MAX];
+    if ((size_t)snprintf(path, sizeof path, "%s/polarkv-region-%u", config->region_file, core->index) >= sizeof path)
+        return -ENAMETOOLONG;
     struct store_config store = {.core = core->index,
+                                 .cores = config->core_count,
+                                 .region_path = *config->region_file ? path : NULL,
                                  .memory_limit = config->memory_limit / config->core_count,
                                  .max_value = (uint32_t)config->max_value_size,
                                  .max_key = UINT16_MAX,
                                  .eviction = eviction_named(config->eviction),
-                                 .huge_pages = config->huge_pages,
-                                 .on_region = register_region,
-                                 .on_region_arg = core};
+                                 .huge_pages = huge_pages(config),
+                                 .touched = touched};
     return store_create(&core->store, &store);
+}
+
+int core_add_region(struct core *core)
+{
+    const char *failed;
+    struct region_piece piece;
+    if (!core->server->regions) return 0;
+    store_region(core->store, &piece.base, &piece.bytes, &piece.page_bytes);
+    int rc = regions_add(core->server->regions, &piece, &failed);
+    if (rc != 0)
+        log_error("%s does not take the memory of option 'memory-limit': %s", failed ? failed : "no device",
+                  strerror(-rc));
+    core->has_region = rc == 0;
+    return rc;
 }
 
 int core_create_net(struct core *core, char *err_text, size_t err_cap)
@@ -271,9 +291,22 @@ void core_close(struct core *core)
     core->net = NULL;
 }
 
+void core_destroy_store(struct core *core)
+{
+    struct region_piece piece;
+    const char *why;
+    if (!core->store) return;
+    store_region(core->store, &piece.base, &piece.bytes, &piece.page_bytes);
+    if (core->has_region) regions_remove(core->server->regions, piece.base);
+    core->has_region = false;
+    /* A start that fails leaves what it took up as it was. */
+    if (core->server->served || store_is_warm(core->store, &why)) store_park(&core->store);
+    else store_destroy(&core->store);
+}
+
 void core_destroy(struct core *core)
 {
-    if (core->store) store_destroy(&core->store);
+    core_destroy_store(core);
     mailbox_destroy(&core->mailbox);
     if (core->reactor) reactor_destroy(&core->reactor);
     for (struct chunk *chunk = core->chunks, *next; chunk; chunk = next) {

@@ -472,6 +472,9 @@ void resp_direct(struct session *s, enum resp_command id, const struct slice *ar
     case RESP_CMD_config: config(s, args, count); return;
     case RESP_CMD_info: info(s, args, count); return;
     case RESP_CMD_dbsize: dbsize(s); return;
+    case RESP_CMD_save: resp_save(s); return;
+    case RESP_CMD_bgsave: resp_bgsave(s, args, count); return;
+    case RESP_CMD_lastsave: resp_lastsave(s); return;
     case RESP_CMD_flushall:
     case RESP_CMD_flushdb: flush(s, args, count); return;
     default: resp_error(s, SLICE_LITERAL("ERR command without a function")); return;

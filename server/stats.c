@@ -164,10 +164,25 @@ static void info_memory(FILE *out, const struct snapshot *n)
             (unsigned long long)n->limit, stats_eviction_policy(n->server->config));
 }
 
+static unsigned long long snapshot_sum(const struct snapshot *n, const char *name)
+{
+    return sum(n, "snapshot", name);
+}
+
 static void info_persistence(FILE *out, const struct snapshot *n)
 {
-    (void)n;
-    fputs("loading:0\r\nrdb_changes_since_last_save:0\r\nrdb_bgsave_in_progress:0\r\naof_enabled:0\r\n", out);
+    bool running = snapshot_sum(n, "running");
+    uint64_t begun = snapshot_sum(n, "last_begin_s"), last = snapshot_sum(n, "last_unix_s");
+    fprintf(out,
+            "loading:0\r\nrdb_changes_since_last_save:%llu\r\nrdb_bgsave_in_progress:%d\r\nrdb_last_save_time:%llu\r\n"
+            "rdb_last_bgsave_status:%s\r\nrdb_last_bgsave_time_sec:%lld\r\nrdb_current_bgsave_time_sec:%lld\r\n"
+            "rdb_saves:%llu\r\nrdb_last_load_keys_loaded:%llu\r\naof_enabled:0\r\n",
+            (unsigned long long)sum(n, "store", "items_total") - snapshot_sum(n, "items_total_then"), running,
+            (unsigned long long)(last ? last : n->server->start_unix_ms / 1000),
+            snapshot_sum(n, "last_failed") ? "err" : "ok",
+            begun ? (long long)snapshot_sum(n, "last_duration_ms") / 1000 : -1,
+            running ? (long long)(n->now_ms / 1000 - begun) : -1, snapshot_sum(n, "completed"),
+            snapshot_sum(n, "loaded_items"));
 }
 
 static void info_stats(FILE *out, const struct snapshot *n)

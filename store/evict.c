@@ -23,10 +23,11 @@
 #define MORE_SHARE 64u
 #define SLOTS_SHARE 128u /* and so much free in slots */
 
-void evict_init(struct store *s, enum store_eviction policy)
+void evict_configure(struct store *s, enum store_eviction policy)
 {
     struct eviction *e = &s->eviction;
-    *e = (struct eviction){.policy = policy, .page_hand = s->head_pages, .class_hand = s->head_pages};
+    e->policy = policy;
+    e->free_bytes = e->more_bytes = 0;
     s->low_water_pages = s->page_count / NONE_SHARE + NONE_PAGES;
     if (policy == STORE_EVICT_NONE) return;
     uint32_t value_pages = s->max_value / PAGE_BYTES + 2, most = s->page_count / LOW_WATER_SHARE_MOST;
@@ -35,6 +36,11 @@ void evict_init(struct store *s, enum store_eviction policy)
     if (s->low_water_pages < value_pages) s->low_water_pages = value_pages;
     e->free_bytes = (uint64_t)s->low_water_pages * PAGE_BYTES + s->region_bytes / SLOTS_SHARE;
     e->more_bytes = s->region_bytes / MORE_SHARE;
+}
+
+void evict_init(struct store *s)
+{
+    s->eviction.page_hand = s->eviction.class_hand = s->head_pages;
 }
 
 void evict_forget(struct store *s)

@@ -15,7 +15,10 @@
 
 #include "store/slab.h"
 
-void evict_init(struct store *s, enum store_eviction policy);
+/* What the options say, which may be other than what a region taken up was run with. */
+void evict_configure(struct store *s, enum store_eviction policy);
+/* Of a store that is empty. */
+void evict_init(struct store *s);
 /* After a flush. */
 void evict_forget(struct store *s);
 /* A key that was not there has come. */

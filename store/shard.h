@@ -162,6 +162,9 @@ struct store {
     uint32_t class_overflow;
     uint32_t low_water_pages; /* below: evacuate thin pages */
     size_t region_bytes;
+    size_t region_page_bytes; /* of what it is mapped with */
+    int region_fd;            /* the file that it lies in; -1: none */
+    const char *cold;         /* why the file's region was not taken up; NULL: it was */
     uint8_t class_of[SLOT_UNITS_MAX + 1]; /* units -> class */
 
     alignas(64) struct index index;

@@ -8,6 +8,7 @@
 #include "store/pin.h"
 #include "store/region.h"
 #include "store/slab.h"
+#include "store/warm.h"
 #include "store/write.h"
 
 #define REGION_BYTES_MIN (1u << 20)
@@ -21,18 +22,18 @@ static size_t aligned16(size_t n)
     return (n + 15) & ~(size_t)15;
 }
 
-/* Puts page descriptors, directories and pins into the head of the region, which is all zero. */
-static void head_init(struct store *s, uint32_t pins)
+/* Where page descriptors, directories and pins lie: in the head of the region, from its byte `at` on. */
+static void head_place(struct store *s, size_t at, uint32_t pins)
 {
     size_t pages = s->page_count * sizeof(struct page);
     size_t directory = aligned16(s->page_count * sizeof(uint32_t));
-    s->page = (struct page *)s->base;
     size_t ghosts = aligned16((s->page_count / GHOST_SHARE + 1) * sizeof(uint32_t));
-    s->directory = (uint32_t *)(s->base + pages);
-    s->ghost = (uint32_t *)(s->base + pages + directory);
-    directory += ghosts;
-    pin_table_init(s, s->base + pages + directory, pins);
-    s->head_pages = (uint32_t)((pages + directory + pin_table_bytes(pins) + PAGE_BYTES - 1) / PAGE_BYTES);
+    uint8_t *from = s->base + at;
+    s->page = (struct page *)from;
+    s->directory = (uint32_t *)(from + pages);
+    s->ghost = (uint32_t *)(from + pages + directory);
+    pin_table_place(s, from + pages + directory + ghosts, pins);
+    s->head_pages = (uint32_t)((at + pages + directory + ghosts + pin_table_bytes(pins) + PAGE_BYTES - 1) / PAGE_BYTES);
 }
 
 static bool config_valid(const struct store_config *c)
@@ -42,31 +43,64 @@ static bool config_valid(const struct store_config *c)
            c->eviction <= STORE_EVICT_HYBRID;
 }
 
-static int store_init(struct store *s, const struct store_config *c)
+static void geometry_init(struct store *s, const struct store_config *c, const struct region *r)
 {
-    size_t step = c->huge_pages ? region_page_bytes(true) : PAGE_BYTES;
-    s->region_bytes = c->memory_limit / step * step;
-    if (s->region_bytes == 0) return -EINVAL;
-    int rc = region_map(&s->base, s->region_bytes, c->huge_pages);
-    if (rc != 0) return rc;
+    s->base = r->base;
+    s->region_bytes = r->bytes;
+    s->region_page_bytes = r->page_bytes;
+    s->region_fd = r->fd;
     s->max_value = c->max_value;
     s->max_key = c->max_key;
     s->page_count = (uint32_t)(s->region_bytes / PAGE_BYTES);
+    head_place(s, c->region_path ? WARM_BYTES : 0, pin_limit(c->pins_max, s->region_bytes));
+    evict_configure(s, c->eviction);
+}
+
+/* A store in a region that is all zero. */
+static int contents_init(struct store *s)
+{
     s->generation = 1;
     metric_set(&s->metrics.bytes_limit, s->region_bytes);
-    head_init(s, pin_limit(c->pins_max, s->region_bytes));
     metric_set(&s->metrics.bytes_head, (uint64_t)s->head_pages * PAGE_BYTES);
-    rc = -EINVAL;
-    if (s->head_pages + LEAST_PAGES > s->page_count) goto unmap;
+    if (s->head_pages + LEAST_PAGES > s->page_count) return -EINVAL;
+    pin_table_clear(s);
     slab_init(s);
-    evict_init(s, c->eviction);
+    evict_init(s);
     s->sweep.page = s->head_pages;
-    if ((rc = index_init(s)) != 0) goto unmap;
-    if (!c->on_region) return 0;
-    if ((rc = c->on_region(c->on_region_arg, s->base, s->region_bytes, region_page_bytes(c->huge_pages))) == 0)
+    return index_init(s);
+}
+
+/* In a file: what was left there, or a new one. */
+static int store_open(struct store *s, const struct store_config *c)
+{
+    struct region r;
+    bool there;
+    int rc = region_open(&r, c->region_path, c->memory_limit, &there);
+    if (rc != 0) return rc;
+    geometry_init(s, c, &r);
+    s->cold = there ? warm_check(s, c) : "there was none";
+    if (!s->cold) {
+        warm_take(s);
+        geometry_init(s, c, &r);
+        warm_in_use(s);
         return 0;
-unmap:
-    region_unmap(s->base, s->region_bytes);
+    }
+    if ((rc = region_renew(&r, c->touched)) == 0) rc = contents_init(s);
+    if (rc == 0)
+        warm_begin(s, c);
+    else
+        region_unmap(&r);
+    return rc;
+}
+
+static int store_init(struct store *s, const struct store_config *c)
+{
+    struct region r;
+    if (c->region_path) return store_open(s, c);
+    int rc = region_map(&r, c->memory_limit / PAGE_BYTES * PAGE_BYTES, c->huge_pages, c->touched);
+    if (rc != 0) return rc;
+    geometry_init(s, c, &r);
+    if ((rc = contents_init(s)) != 0) region_unmap(&r);
     return rc;
 }
 
@@ -87,10 +121,38 @@ int store_create(struct store **out, const struct store_config *config)
 
 void store_destroy(struct store **store)
 {
-    if (!*store) return;
-    region_unmap((*store)->base, (*store)->region_bytes);
-    free(*store);
+    struct store *s = *store;
+    if (!s) return;
+    struct region r = {.base = s->base, .bytes = s->region_bytes, .fd = s->region_fd};
+    region_unmap(&r);
+    free(s);
     *store = NULL;
+}
+
+void store_park(struct store **store)
+{
+    if (*store && (*store)->region_fd >= 0) warm_park(*store);
+    store_destroy(store);
+}
+
+bool store_is_warm(const struct store *s, const char **why)
+{
+    *why = s->cold;
+    return s->region_fd >= 0 && !s->cold;
+}
+
+bool store_map_ahead(const struct store *s, size_t *at)
+{
+    struct region r = {.base = s->base, .bytes = s->region_bytes};
+    *at += region_map_ahead(&r, *at);
+    return *at < s->region_bytes;
+}
+
+void store_region(const struct store *s, void **base, size_t *bytes, size_t *page_bytes)
+{
+    *base = s->base;
+    *bytes = s->region_bytes;
+    *page_bytes = s->region_page_bytes;
 }
 
 void store_prefetch_bucket(const struct store *s, uint64_t hash)

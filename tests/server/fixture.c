@@ -40,7 +40,7 @@ void fixture_init(struct fixture *x, unsigned cores, const char *option, const c
     x->server.cores = x->cores;
     for (unsigned i = 0; i < cores; i++) {
         CHECK(core_create(&x->cores[i], &x->server, i) == 0);
-        CHECK(core_create_store(&x->cores[i]) == 0);
+        CHECK(core_create_store(&x->cores[i], NULL) == 0);
         x->cores[i].now = &x->now;
         x->idle_buffers[i] = buf_pools_in_use(&x->cores[i].pools);
     }
