@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 #include "server/core.h"
 #include "server/session.h"
@@ -8,6 +9,7 @@ struct op *batch_slot(struct core *core)
     struct op *op = &core->batch.slots[core->batch.count];
     memset(op, 0, offsetof(struct op, value));
     op->pin = NULL;
+    op->key_heap = NULL;
     op->asker = (uint8_t)core->index;
     return op;
 }
@@ -52,6 +54,7 @@ void batch_run(struct core *core)
         op->session->batched--;
         session_reply(op->session, op);
         if (op->pin) store_unpin(core->store, op->pin);
+        if (op->key_heap) free(op->key_heap);
     }
     batch->count = 0;
     core->scratch.used = core->scratch.keep;

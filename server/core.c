@@ -1,12 +1,15 @@
 #include "server/core.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <rte_cycles.h>
 #include "base/log.h"
 #include "server/inquiry.h"
 #include "server/session.h"
+#include "server/snapshots.h"
 
 #define STEP_BUSY_NS 100000u    /* between two steps of the store's background work while there is some */
 #define STEP_IDLE_NS 100000000u /* and while there is none */
@@ -43,13 +46,16 @@ static unsigned housekeeping(void *arg, const struct tick *now)
 {
     struct core *core = arg;
     core->now = now;
-    unsigned asked = inquiry_answer(core);
+    unsigned asked = inquiry_answer(core) + snapshots_turn(core, now);
     if (now->ns < core->next_step_ns) return asked;
     if (core->flush_at_ms && now->unix_ms >= core->flush_at_ms) {
         core->flush_at_ms = 0;
         store_flush(core->store);
     }
+    uint64_t start = rte_rdtsc();
     unsigned work = store_step(core->store, now->unix_ms);
+    uint64_t cycles = rte_rdtsc() - start;
+    if (cycles > core->metrics.cycles_step_most) metric_set(&core->metrics.cycles_step_most, cycles);
     core->next_step_ns = now->ns + (work ? STEP_BUSY_NS : STEP_IDLE_NS);
     if (now->ns >= core->next_gauge_ns) {
         core->next_gauge_ns = now->ns + GAUGE_NS;
@@ -128,22 +134,33 @@ int core_create(struct core *core, struct server *server, unsigned index)
     return core->scratch.data ? 0 : -ENOMEM;
 }
 
-static int register_region(void *arg, void *base, size_t bytes, size_t page_bytes)
+static enum store_huge huge_pages(const struct config *config)
 {
-    struct core *core = arg;
-    return core->server->port ? port_register_memory(core->server->port, base, bytes, page_bytes) : 0;
+    if (strcmp(config->huge_pages, "no") == 0) return STORE_HUGE_NO;
+    return strcmp(config->huge_pages, "yes") == 0 ? STORE_HUGE_YES : STORE_HUGE_AUTO;
 }
 
-int core_create_store(struct core *core)
+static enum store_eviction eviction_named(const char *word)
+{
+    if (strcmp(word, "none") == 0) return STORE_EVICT_NONE;
+    return strcmp(word, "fifo") == 0 ? STORE_EVICT_FIFO : STORE_EVICT_HYBRID;
+}
+
+int core_create_store(struct core *core, uint64_t *touched)
 {
     const struct config *config = core->config;
+    char path[PATH_MAX];
+    if ((size_t)snprintf(path, sizeof path, "%s/polarkv-region-%u", config->region_file, core->index) >= sizeof path)
+        return -ENAMETOOLONG;
     struct store_config store = {.core = core->index,
+                                 .cores = config->core_count,
+                                 .region_path = *config->region_file ? path : NULL,
                                  .memory_limit = config->memory_limit / config->core_count,
-                                 .max_value = (uint32_t)config->max_value,
+                                 .max_value = (uint32_t)config->max_value_size,
                                  .max_key = UINT16_MAX,
-                                 .huge_pages = config->huge_pages,
-                                 .on_region = register_region,
-                                 .on_region_arg = core};
+                                 .eviction = eviction_named(config->eviction),
+                                 .huge_pages = huge_pages(config),
+                                 .touched = touched};
     return store_create(&core->store, &store);
 }
 
@@ -164,6 +181,20 @@ static void peer_config(struct net_tcp_tuning *t, const struct config *config)
     t->keep_interval_ns = config->keepalive_interval;
     t->keep_count = (uint32_t)config->keepalive_count;
     t->user_timeout_ns = config->user_timeout;
+}
+
+int core_add_region(struct core *core)
+{
+    const char *failed;
+    struct region_piece piece;
+    if (!core->server->regions) return 0;
+    store_region(core->store, &piece.base, &piece.bytes, &piece.page_bytes);
+    int rc = regions_add(core->server->regions, &piece, &failed);
+    if (rc != 0)
+        log_error("%s does not take the memory of option 'memory-limit': %s", failed ? failed : "no device",
+                  strerror(-rc));
+    core->has_region = rc == 0;
+    return rc;
 }
 
 int core_create_net(struct core *core, char *err_text, size_t err_cap)
@@ -286,9 +317,22 @@ void core_close(struct core *core)
     core->net = NULL;
 }
 
+void core_destroy_store(struct core *core)
+{
+    struct region_piece piece;
+    const char *why;
+    if (!core->store) return;
+    store_region(core->store, &piece.base, &piece.bytes, &piece.page_bytes);
+    if (core->has_region) regions_remove(core->server->regions, piece.base);
+    core->has_region = false;
+    /* A start that fails leaves what it took up as it was. */
+    if (core->server->served || store_is_warm(core->store, &why)) store_park(&core->store);
+    else store_destroy(&core->store);
+}
+
 void core_destroy(struct core *core)
 {
-    if (core->store) store_destroy(&core->store);
+    core_destroy_store(core);
     mailbox_destroy(&core->mailbox);
     if (core->reactor) reactor_destroy(&core->reactor);
     for (struct chunk *chunk = core->chunks, *next; chunk; chunk = next) {

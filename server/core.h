@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "base/reactor.h"
+#include "base/regions.h"
 #include "base/slot.h"
 #include "base/stream.h"
 #include "net/ksock.h"
@@ -35,6 +36,11 @@ struct server {
     struct port *port;  /* NULL: none */
     struct spread *spread; /* of the port between the cores; NULL: one core */
     struct exception *exception; /* NULL: the port's address is ours alone */
+    struct regions *regions;     /* memory that devices know */
+    struct snapshots *snapshots; /* NULL: none */
+    bool warm;                   /* all shards were taken up as they were left */
+    struct map_ahead *map_ahead; /* NULL: it does not run */
+    bool served;                 /* it has run: what the shards hold is worth keeping */
     uint64_t start_unix_ms;
     uint64_t tsc_hz;
     uint64_t next_client_id; /* atomic, relaxed */
@@ -56,6 +62,7 @@ struct scratch {
 };
 
 struct inquiry; /* server/inquiry.h */
+struct snapshot_out; /* store/snapshot_out.h */
 struct lease;   /* server/lease.h */
 struct chunk;
 
@@ -73,6 +80,8 @@ struct core {
     struct netcore *net; /* NULL: no port */
     struct mailbox mailbox;
     struct inquiry *inquiry; /* atomic: what the control thread asks; NULL: nothing */
+    struct snapshot_out *snapshot; /* atomic: our share of the snapshot that is being written; NULL: none is */
+    struct op *save;               /* a client's SAVE that waits for its snapshot */
     struct batch batch;
     struct scratch scratch;
     struct server_metrics metrics;
@@ -90,21 +99,26 @@ struct core {
     unsigned poller_count;
     pthread_t thread;
     bool running;
+    bool has_region; /* devices know the shard's memory */
 };
 
 /*
- * Control thread, in this order: create all cores, open the port, create_store and create_net, listen, start (metrics and
- * pollers), run. Then: stop all, close all (connections give back buffers and pins, also to each other), destroy all.
+ * Control thread, in this order: create all cores, create_store (each on a thread of its own, if one likes), open the port,
+ * add_region and create_net, listen, start (metrics and pollers), run. Then: stop all, close all (connections give back
+ * buffers and pins, also to each other), destroy all.
  * 0 or -errno.
  */
 int core_create(struct core *core, struct server *server, unsigned index);
-int core_create_store(struct core *core);
+/* touched: counts bytes of memory as they become resident, atomically; may be NULL. */
+int core_create_store(struct core *core, uint64_t *touched);
+int core_add_region(struct core *core); /* to the devices; logs what failed */
 int core_create_net(struct core *core, char *err_text, size_t err_cap);
 int core_listen(struct core *core); /* logs what failed */
 int core_start(struct core *core);
 int core_run(struct core *core);
 void core_stop(struct core *core);
 void core_close(struct core *core);
+void core_destroy_store(struct core *core); /* also part of core_destroy */
 void core_destroy(struct core *core);
 
 /* Cuts `count` objects of `size` bytes (a multiple of 16) from one zeroed heap block owned by the core; NULL: out of memory. */

@@ -7,6 +7,7 @@
 #include "base/decimal.h"
 #include "protocol/resp/reply.h"
 #include "server/reply.h"
+#include "server/scan.h"
 #include "server/session.h"
 
 bool resp_word(struct slice word, const char *text)
@@ -50,7 +51,7 @@ static bool reply_failure(struct session *s, const struct op *op)
     }
     if (op->status == STORE_TOO_LARGE) {
         metric_add(&s->core->metrics.store_too_large, 1);
-        REPLY_LITERAL(s, "-ERR string exceeds maximum allowed size (max-value)\r\n");
+        REPLY_LITERAL(s, "-ERR string exceeds maximum allowed size (max-value-size)\r\n");
         return true;
     }
     return false;
@@ -376,6 +377,7 @@ bool resp_run(struct session *s, enum resp_command command, const struct slice *
                      command == RESP_CMD_decrby || command == RESP_CMD_incrbyfloat;
     bool expire = command == RESP_CMD_expire || command == RESP_CMD_pexpire || command == RESP_CMD_expireat ||
                   command == RESP_CMD_pexpireat;
+    if (command == RESP_CMD_scan) return scan_run(s, args, count);
     if (!increment && !expire) {
         if (!session_barrier(s)) return false;
         if (command == RESP_CMD_UNKNOWN) unknown_command(s, args, count);

@@ -30,6 +30,10 @@ void resp_reply_null(struct session *s);
 
 /* exec_resp_direct.c: commands about the connection and the server. Everything earlier is answered. */
 void resp_direct(struct session *s, enum resp_command command, const struct slice *args, int count);
+/* exec_resp_save.c: SAVE, BGSAVE, LASTSAVE. */
+void resp_save(struct session *s);
+void resp_bgsave(struct session *s, const struct slice *args, int count);
+void resp_lastsave(struct session *s);
 /* Appends a client's text to an error line, where a line end would end the reply early: at most 128 bytes of it. */
 void resp_error_text(struct session *s, struct slice text, size_t most);
 /* Whether a word equals text (lower case), in any case. */

@@ -226,7 +226,7 @@ static void client_info(struct session *s, const struct slice *args)
     reply_bulk(s, (struct slice){(const uint8_t *)text, (size_t)n});
 }
 
-/* Accepted, and true already: nothing is evicted, and no access time is kept. */
+/* Accepted without effect: eviction concerns items, not connections, and each read counts. */
 static void client_ok(struct session *s, const struct slice *args)
 {
     (void)args;
@@ -330,7 +330,7 @@ static void command(struct session *s, const struct slice *args, int count)
 /* Names that redis' tools ask for and that have another name, or none, here. */
 static const struct {
     const char *name, *value;
-} redis_settings[] = {{"save", ""}, {"appendonly", "no"}, {"databases", "1"}, {"maxmemory-policy", "noeviction"}};
+} redis_settings[] = {{"save", ""}, {"appendonly", "no"}, {"databases", "1"}};
 
 struct config_pairs {
     struct session *session;
@@ -380,6 +380,7 @@ static void config_pairs_each(struct config_pairs *pairs)
         config_pair(pairs, redis_settings[i].name, redis_settings[i].value);
     snprintf(value, sizeof value, "%llu", (unsigned long long)config->memory_limit);
     config_pair(pairs, "maxmemory", value);
+    config_pair(pairs, "maxmemory-policy", stats_eviction_policy(config));
     for (size_t i = 0; i < config_row_count; i++) {
         if (strcmp(config_rows[i].name, "password") == 0) continue;
         snprintf(name, sizeof name, "%s", config_rows[i].name);
@@ -471,6 +472,9 @@ void resp_direct(struct session *s, enum resp_command id, const struct slice *ar
     case RESP_CMD_config: config(s, args, count); return;
     case RESP_CMD_info: info(s, args, count); return;
     case RESP_CMD_dbsize: dbsize(s); return;
+    case RESP_CMD_save: resp_save(s); return;
+    case RESP_CMD_bgsave: resp_bgsave(s, args, count); return;
+    case RESP_CMD_lastsave: resp_lastsave(s); return;
     case RESP_CMD_flushall:
     case RESP_CMD_flushdb: flush(s, args, count); return;
     default: resp_error(s, SLICE_LITERAL("ERR command without a function")); return;

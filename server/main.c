@@ -10,6 +10,9 @@
 #include "server/admin.h"
 #include "server/config.h"
 #include "server/core.h"
+#include "server/crew.h"
+#include "server/map_ahead.h"
+#include "server/snapshots.h"
 
 #define EXIT_MACHINE 1 /* the machine refuses */
 #define EXIT_USAGE 2
@@ -48,7 +51,7 @@ static int start_eal(const struct config *config, const struct exception *except
     bool pci = *config->port && strchr(config->port, ':');
     struct eal_config eal = {.program = program,
                              .memory_mib = (uint32_t)(config->buffer_memory / 4 * 5 >> 20) + 32, /* pools pay for alignment and rings beside */
-                             .huge_pages = config->huge_pages,
+                             .huge_pages = strcmp(config->huge_pages, "yes") == 0,
                              .pci = pci,
                              .vdevs = vdevs,
                              .vdev_count = config->vdev.count,
@@ -115,6 +118,63 @@ static int create_stacks(struct server *server)
     return 0;
 }
 
+static int create_store(struct core *core, void *arg)
+{
+    struct crew_progress *progress = arg;
+    return core_create_store(core, &progress->done);
+}
+
+static int port_add_region(void *arg, const struct region_piece *piece)
+{
+    return port_register_memory(arg, piece->base, piece->bytes, piece->page_bytes);
+}
+
+/* All shards are taken up as they were left, or none: half of the keys would be worth less than a snapshot. */
+static void take_up_regions(struct server *server)
+{
+    unsigned count = server->config->core_count, warm = 0;
+    const char *why = NULL, *one;
+    uint64_t items = 0;
+    if (!*server->config->region_file) return;
+    for (unsigned i = 0; i < count; i++) {
+        if (store_is_warm(server->cores[i].store, &one)) warm++;
+        else if (!why) why = one;
+        items += store_count(server->cores[i].store);
+    }
+    server->warm = warm == count;
+    if (warm == count) {
+        log_info("regions in %s taken up: %llu items", server->config->region_file, (unsigned long long)items);
+        return;
+    }
+    log_info("regions in %s not taken up: %s", server->config->region_file, why);
+    for (unsigned i = 0; i < count; i++)
+        if (store_is_warm(server->cores[i].store, &one)) store_flush(server->cores[i].store);
+}
+
+/* The shards' memory, and the port that is to know it. */
+static int create_stores(struct server *server)
+{
+    const struct config *config = server->config;
+    struct crew_progress progress = {.what = "of memory touched", .total = config->memory_limit};
+    int rc = crew_run(server, create_store, &progress, &progress);
+    if (rc != 0 && *config->region_file) {
+        log_error("option 'region-file': got %s, takes a folder on tmpfs or hugetlbfs with room for memory-limit: %s",
+                  config->region_file, strerror(-rc));
+        return rc;
+    }
+    if (rc != 0) {
+        log_error("cannot take option 'memory-limit' %llu MiB for items: %s%s",
+                  (unsigned long long)config->memory_limit >> 20, strerror(-rc),
+                  strcmp(config->huge_pages, "yes") == 0 ? "; reserve huge pages with sysctl vm.nr_hugepages" : "");
+        return rc;
+    }
+    take_up_regions(server);
+    const struct region_user port = {.name = config->port, .add = port_add_region, .arg = server->port};
+    if (server->port) rc = regions_add_user(server->regions, &port);
+    for (unsigned i = 0; i < config->core_count && rc == 0; i++) rc = core_add_region(&server->cores[i]);
+    return rc;
+}
+
 static int create_cores(struct server *server)
 {
     const struct config *config = server->config;
@@ -126,13 +186,7 @@ static int create_cores(struct server *server)
         return rc;
     }
     if ((rc = create_port(server)) != 0) return rc;
-    for (unsigned i = 0; i < config->core_count && rc == 0; i++) rc = core_create_store(&server->cores[i]);
-    if (rc != 0) {
-        log_error("cannot take option 'memory-limit' %llu MiB for items: %s%s",
-                  (unsigned long long)config->memory_limit >> 20, strerror(-rc),
-                  config->huge_pages ? "; reserve huge pages with sysctl vm.nr_hugepages" : "");
-        return rc;
-    }
+    if ((rc = create_stores(server)) != 0) return rc;
     return create_stacks(server);
 }
 
@@ -175,16 +229,25 @@ static void announce(const struct server *server)
              (unsigned long long)config->memcache_port, (unsigned long long)config->resp_port, where);
 }
 
-static void destroy_server(struct server *server)
+static int destroy_server(struct server *server)
 {
     unsigned count = server->config->core_count;
+    snapshots_stop(server->snapshots);
+    map_ahead_stop(server);
     for (unsigned i = 0; i < count; i++) core_stop(&server->cores[i]);
     for (unsigned i = 0; i < count; i++) core_close(&server->cores[i]);
     spread_destroy(&server->spread);
-    if (server->port) port_close(&server->port);
+    if (server->port) {
+        regions_remove_user(server->regions, server->port);
+        port_close(&server->port);
+    }
+    int rc = server->served ? snapshots_final(server->snapshots) : 0;
     for (unsigned i = 0; i < count; i++) core_destroy(&server->cores[i]);
+    snapshots_destroy(&server->snapshots);
+    regions_destroy(&server->regions);
     free(server->cores);
     metrics_destroy(&server->metrics);
+    return rc;
 }
 
 static int serve(const struct config *config, struct exception *exception, sigset_t *signals)
@@ -195,18 +258,25 @@ static int serve(const struct config *config, struct exception *exception, sigse
     slot_map_init(&server.slots, config->core_count);
     server.metrics = metrics_create();
     server.cores = aligned_alloc(64, (sizeof *server.cores * config->core_count + 63) & ~(size_t)63);
-    if (!server.metrics || !server.cores) return EXIT_MACHINE;
+    server.regions = regions_create();
+    if (!server.metrics || !server.cores || !server.regions) return EXIT_MACHINE;
     memset(server.cores, 0, sizeof *server.cores * config->core_count);
     int rc = create_cores(&server);
+    if (rc == 0) rc = snapshots_create(&server.snapshots, &server);
+    if (rc == 0 && !server.warm) rc = snapshots_load(server.snapshots);
     if (rc == 0 && *config->admin_socket) rc = admin_create(&admin, &server, config->admin_socket);
     if (rc == 0) rc = start_cores(&server);
-    if (rc == 0) {
+    if (rc == 0) rc = snapshots_start(server.snapshots);
+    if (rc == 0 && server.warm) map_ahead_start(&server);
+    server.served = rc == 0;
+    if (server.served) {
         announce(&server);
         int signal_number = admin_serve(admin, signals);
         log_info("%s: stopping", strsignal(signal_number));
     }
     admin_destroy(&admin);
-    destroy_server(&server);
+    int ended = destroy_server(&server);
+    if (rc == 0) rc = ended;
     return rc == 0 ? 0 : EXIT_MACHINE;
 }
 
@@ -220,7 +290,13 @@ int main(int argc, char **argv)
         return loaded == CONFIG_EXIT_OK ? 0 : EXIT_USAGE;
     }
     set_log_level(config.log_level);
+    if (*config.check_snapshot) {
+        int status = snapshots_check(config.check_snapshot);
+        config_free(&config);
+        return status;
+    }
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file over a limit is an error of its write */
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);

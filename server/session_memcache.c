@@ -169,7 +169,7 @@ static bool memcache_parse(struct session *s)
     if (found == SESSION_LINE_TOO_LONG)
         return memcache_error(s, SLICE_LITERAL("CLIENT_ERROR line too long\r\n"), session_available(s), 0, true);
     struct mc_request r;
-    enum mc_status status = mc_parse(line, len, (uint32_t)s->core->config->max_value, &r);
+    enum mc_status status = mc_parse(line, len, (uint32_t)s->core->config->max_value_size, &r);
     if (status == MC_NEED_MORE) return false;
     if (status == MC_ERROR) {
         if (!memcache_error(s, r.error, r.line_len ? r.line_len : len, r.swallow, r.close)) return false;

@@ -16,6 +16,7 @@ struct snapshot {
     struct rusage usage;
     uint64_t now_ms, uptime_s;
     uint64_t items, used, limit;
+    uint64_t evictions, expired;
     uint64_t busy_tsc, idle_tsc;
     uint64_t bytes_read, bytes_written;
 };
@@ -33,7 +34,10 @@ static void snapshot_take(struct snapshot *n, const struct session *s)
     n->uptime_s = (n->now_ms - n->server->start_unix_ms) / 1000;
     getrusage(RUSAGE_SELF, &n->usage);
     n->items = sum(n, "store", "items");
-    n->used = sum(n, "store", "bytes_used") + sum(n, "store", "bytes_index");
+    n->used = sum(n, "store", "bytes_used") + sum(n, "store", "bytes_index") + sum(n, "store", "bytes_eviction");
+    n->evictions = sum(n, "store", "evicted_new") + sum(n, "store", "evicted_cold") +
+                   sum(n, "store", "evicted_page") + sum(n, "store", "evicted_class");
+    n->expired = sum(n, "store", "expired");
     n->limit = sum(n, "store", "bytes_limit");
     n->bytes_read = sum(n, "ksock", "rx_bytes") + sum(n, "net", "rx_bytes");
     n->bytes_written = sum(n, "ksock", "tx_bytes") + sum(n, "net", "tx_bytes");
@@ -80,8 +84,10 @@ static void stats_memcache_write(FILE *out, const struct snapshot *n)
     stat_u64(out, "bytes", n->used);
     stat_u64(out, "curr_items", n->items);
     stat_u64(out, "total_items", sum(n, "store", "items_total"));
-    stat_u64(out, "evictions", 0);
-    stat_u64(out, "reclaimed", sum(n, "store", "expired"));
+    stat_u64(out, "evictions", n->evictions);
+    stat_u64(out, "evicted_unfetched", sum(n, "store", "evicted_new"));
+    stat_u64(out, "expired_unfetched", sum(n, "store", "expired_unfetched"));
+    stat_u64(out, "reclaimed", n->expired);
     stat_u64(out, "writes_open", sum(n, "store", "writes_open"));
     stat_u64(out, "pins", sum(n, "store", "pins"));
     stat_u64(out, "reactor_busy_tsc", n->busy_tsc);
@@ -115,8 +121,9 @@ void stats_memcache_settings(struct session *s)
     reply_format(s, "STAT maxbytes %llu\r\n", (unsigned long long)config->memory_limit);
     reply_format(s, "STAT maxconns %llu\r\n", (unsigned long long)config->max_connections * config->core_count);
     reply_format(s, "STAT tcpport %llu\r\n", (unsigned long long)config->memcache_port);
-    reply_format(s, "STAT evictions off\r\nSTAT num_threads %u\r\n", config->core_count);
-    reply_format(s, "STAT item_size_max %llu\r\n", (unsigned long long)config->max_value);
+    reply_format(s, "STAT evictions %s\r\nSTAT num_threads %u\r\n",
+                 strcmp(config->eviction, "none") == 0 ? "off" : "on", config->core_count);
+    reply_format(s, "STAT item_size_max %llu\r\n", (unsigned long long)config->max_value_size);
     for (size_t i = 0; i < config_row_count; i++) {
         if (strcmp(config_rows[i].name, "password") == 0) continue;
         if (options_get_text(config_rows, config_row_count, config, config_rows[i].name, value, sizeof value))
@@ -143,30 +150,50 @@ static void info_clients(FILE *out, const struct snapshot *n)
             (unsigned long long)n->server->config->max_connections * n->server->config->core_count);
 }
 
+const char *stats_eviction_policy(const struct config *config)
+{
+    return strcmp(config->eviction, "none") == 0 ? "noeviction" : config->eviction;
+}
+
 static void info_memory(FILE *out, const struct snapshot *n)
 {
     fprintf(out,
             "used_memory:%llu\r\nused_memory_peak:%llu\r\nused_memory_rss:%llu\r\nmaxmemory:%llu\r\n"
-            "maxmemory_policy:noeviction\r\n",
+            "maxmemory_policy:%s\r\n",
             (unsigned long long)n->used, (unsigned long long)n->used, (unsigned long long)n->usage.ru_maxrss * 1024,
-            (unsigned long long)n->limit);
+            (unsigned long long)n->limit, stats_eviction_policy(n->server->config));
+}
+
+static unsigned long long snapshot_sum(const struct snapshot *n, const char *name)
+{
+    return sum(n, "snapshot", name);
 }
 
 static void info_persistence(FILE *out, const struct snapshot *n)
 {
-    (void)n;
-    fputs("loading:0\r\nrdb_changes_since_last_save:0\r\nrdb_bgsave_in_progress:0\r\naof_enabled:0\r\n", out);
+    bool running = snapshot_sum(n, "running");
+    uint64_t begun = snapshot_sum(n, "last_begin_s"), last = snapshot_sum(n, "last_unix_s");
+    fprintf(out,
+            "loading:0\r\nrdb_changes_since_last_save:%llu\r\nrdb_bgsave_in_progress:%d\r\nrdb_last_save_time:%llu\r\n"
+            "rdb_last_bgsave_status:%s\r\nrdb_last_bgsave_time_sec:%lld\r\nrdb_current_bgsave_time_sec:%lld\r\n"
+            "rdb_saves:%llu\r\nrdb_last_load_keys_loaded:%llu\r\naof_enabled:0\r\n",
+            (unsigned long long)sum(n, "store", "items_total") - snapshot_sum(n, "items_total_then"), running,
+            (unsigned long long)(last ? last : n->server->start_unix_ms / 1000),
+            snapshot_sum(n, "last_failed") ? "err" : "ok",
+            begun ? (long long)snapshot_sum(n, "last_duration_ms") / 1000 : -1,
+            running ? (long long)(n->now_ms / 1000 - begun) : -1, snapshot_sum(n, "completed"),
+            snapshot_sum(n, "loaded_items"));
 }
 
 static void info_stats(FILE *out, const struct snapshot *n)
 {
     fprintf(out,
             "total_connections_received:%llu\r\ntotal_commands_processed:%llu\r\ntotal_net_input_bytes:%llu\r\n"
-            "total_net_output_bytes:%llu\r\nrejected_connections:%llu\r\nexpired_keys:%llu\r\nevicted_keys:0\r\n"
+            "total_net_output_bytes:%llu\r\nrejected_connections:%llu\r\nexpired_keys:%llu\r\nevicted_keys:%llu\r\n"
             "keyspace_hits:%llu\r\nkeyspace_misses:%llu\r\n",
             (unsigned long long)sum(n, "server", "total_connections"), (unsigned long long)sum(n, "server", "requests"),
             (unsigned long long)n->bytes_read, (unsigned long long)n->bytes_written,
-            (unsigned long long)sum(n, "ksock", "refused"), (unsigned long long)sum(n, "store", "expired"),
+            (unsigned long long)sum(n, "ksock", "refused"), (unsigned long long)n->expired, (unsigned long long)n->evictions,
             (unsigned long long)sum(n, "server", "get_hits"), (unsigned long long)sum(n, "server", "get_misses"));
 }
 

@@ -6,9 +6,12 @@
 
 struct session;
 struct server;
+struct config;
 
 void stats_memcache(struct session *s);          /* STAT lines with memcached's names, then every metric, END */
 void stats_memcache_settings(struct session *s); /* STAT lines of the options */
+/* The option eviction in redis' words, where it has one. */
+const char *stats_eviction_policy(const struct config *config);
 /* The INFO text; section: lower case, empty or "all", "default", "everything" for all. Written as one bulk (or verbatim) string. */
 void stats_info(struct session *s, struct slice section);
 

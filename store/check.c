@@ -1,6 +1,7 @@
 /* Every invariant of the store, checked from the ground: for tests. */
 #include <stdio.h>
 #include <stdlib.h>
+#include "store/ghost.h"
 #include "store/index.h"
 #include "store/pin.h"
 #include "store/slab.h"
@@ -17,7 +18,7 @@ static void check_failed(int line, const char *condition)
 }
 
 struct census {
-    uint64_t items, payload, bytes_used, bytes_index, overflow, opens, pins;
+    uint64_t items, payload, headers, pinned, bytes_used, bytes_index, bytes_eviction, slot_bytes, overflow, opens, pins;
     uint64_t live_heads;
     uint32_t *holds;      /* a page */
     uint64_t *free_slots; /* a class, in listed pages */
@@ -55,6 +56,7 @@ static void check_index(const struct store *s, struct census *c)
                 check_value_lengths(s, b->item[count]);
                 c->items++;
                 c->payload += (uint64_t)item_key_len(p) + item_value_len(p);
+                c->headers += item_body_at(p[0]);
             }
             for (unsigned i = count; i < BUCKET_SLOTS; i++) CHECK(b->tag[i] == 0);
             CHECK(!b->link || count == BUCKET_SLOTS);
@@ -62,6 +64,7 @@ static void check_index(const struct store *s, struct census *c)
         }
     CHECK(c->items == x->items && c->items == metric_get(&s->metrics.items));
     CHECK(c->payload == metric_get(&s->metrics.bytes_payload));
+    CHECK(c->headers == metric_get(&s->metrics.bytes_headers));
 }
 
 static void check_slot(const struct store *s, struct census *c, uint32_t item)
@@ -122,8 +125,12 @@ static uint32_t check_pages(const struct store *s, struct census *c)
             free_pages++;
         } else if (p->cls == CLASS_INDEX) {
             c->bytes_index += PAGE_BYTES;
+        } else if (p->cls == CLASS_EVICTION) {
+            c->bytes_eviction += PAGE_BYTES;
         } else {
+            const struct size_class *k = &s->cls[p->cls];
             CHECK(page_is_slab(s, p));
+            if (p->cls != s->class_overflow) c->slot_bytes += (uint64_t)k->slots * k->units * UNIT_BYTES;
             check_slab_page(s, c, n);
         }
     }
@@ -152,10 +159,36 @@ static void check_pins(const struct store *s, struct census *c)
         for (uint32_t i = s->pin_head[h]; i; i = s->pin[i].next) {
             CHECK(s->pin[i].count > 0);
             CHECK(item_state(region_at(s, s->pin[i].item)) == (s->pin[i].doomed ? ITEM_DOOMED : ITEM_LIVE));
-            for (uint32_t at = s->pin[i].item; at; at = item_next(region_at(s, at))) c->holds[page_number(at)]++;
+            for (uint32_t at = s->pin[i].item; at; at = item_next(region_at(s, at))) {
+                c->holds[page_number(at)]++;
+                if (s->pin[i].doomed) c->pinned += s->cls[page_of(s, at)->cls].units * UNIT_BYTES;
+            }
             c->pins++;
         }
     CHECK(c->pins == metric_get(&s->metrics.pins));
+    CHECK(c->pinned == metric_get(&s->metrics.bytes_pinned));
+}
+
+/* Every page of ring and ghosts is found from where it is used: the others are of before a flush. */
+static void check_eviction(const struct store *s, const struct census *c)
+{
+    const struct ring *r = &s->eviction.ring;
+    const uint32_t entries = PAGE_BYTES / sizeof(uint32_t), ghosts = PAGE_BYTES / 8;
+    uint64_t count = 0, bytes = 0;
+    for (uint32_t n = r->head_page; n; n = s->page[n].next, bytes += PAGE_BYTES) {
+        CHECK(s->page[n].cls == CLASS_EVICTION && s->page[n].generation == s->generation);
+        CHECK((n == r->tail_page) == (s->page[n].next == 0));
+        count += (n == r->tail_page ? r->tail : entries) - (n == r->head_page ? r->head : 0);
+    }
+    CHECK(count == r->count && (r->head_page != 0) == (r->tail_page != 0));
+    for (uint32_t i = 0; i < s->page_count / GHOST_SHARE + 1; i++) {
+        if (!s->ghost[i]) continue;
+        CHECK(s->page[s->ghost[i]].cls == CLASS_EVICTION && s->page[s->ghost[i]].generation == s->generation);
+        CHECK(i * ghosts < s->index.buckets);
+        bytes += PAGE_BYTES;
+    }
+    CHECK(s->reclaim_page ? bytes <= c->bytes_eviction : bytes == c->bytes_eviction);
+    CHECK(c->bytes_eviction == metric_get(&s->metrics.bytes_eviction) && c->slot_bytes == s->slot_bytes);
 }
 
 void store_check(const struct store *s)
@@ -167,6 +200,7 @@ void store_check(const struct store *s)
     uint32_t free_pages = check_pages(s, &c);
     check_lists(s, &c);
     check_pins(s, &c);
+    check_eviction(s, &c);
     for (uint32_t n = s->head_pages; n < s->page_count; n++)
         if (s->page[n].cls != CLASS_FREE) CHECK(c.holds[n] == s->page[n].holds);
     uint32_t pool = 0;

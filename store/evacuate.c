@@ -1,5 +1,6 @@
 #include "store/evacuate.h"
 
+#include "store/evict.h"
 #include "store/expiry.h"
 #include "store/index.h"
 #include "store/move.h"
@@ -44,14 +45,14 @@ static uint32_t choose_page(const struct store *s, uint32_t group_most)
     return best;
 }
 
-static bool evacuation_begin(struct store *s, uint32_t group_most)
+static bool evacuation_begin(struct store *s, uint32_t number, bool evicts)
 {
-    uint32_t number = choose_page(s, group_most);
     if (!number) return false;
     move_drop(s);
     page_detach(s, number);
     s->evacuation.page = number;
     s->evacuation.unit = 0;
+    s->evacuation.evicts = evicts;
     return true;
 }
 
@@ -138,6 +139,15 @@ static bool large_move(struct store *s)
     return drop_expired(s, item) || move_part(s, item);
 }
 
+/* The same where eviction helps. */
+static bool evacuation_clear(struct store *s)
+{
+    enum clearing clearing = evict_clear(s);
+    if (clearing == CLEAR_DONE) metric_add(&s->metrics.evacuations, 1);
+    if (clearing == CLEAR_STUCK) evacuation_abandon(s);
+    return clearing == CLEAR_MORE;
+}
+
 /* What the allowance covers. False: nothing more can be done with this page, or it is done with. */
 static bool evacuation_go_on(struct store *s)
 {
@@ -147,6 +157,7 @@ static bool evacuation_go_on(struct store *s)
         evacuation_abandon(s);
         return false;
     }
+    if (e->evicts) return evacuation_clear(s);
     struct batch b;
     batch_gather(s, &b);
     if (!(b.count ? batch_move(s, &b) : large_move(s))) {
@@ -166,6 +177,19 @@ static uint32_t groups_worth(const struct store *s)
     return pool >= low ? 0 : pool >= low / 2 ? 5 : pool >= low / 4 ? 6 : GROUP_COUNT - 1;
 }
 
+/* Memory is so short that moving alone is too slow. */
+static bool eviction_helps(const struct store *s)
+{
+    return s->eviction.policy != STORE_EVICT_NONE && s->pool_count < s->low_water_pages / 4 + INDEX_RESERVE_PAGES;
+}
+
+/* Of buckets nothing can be evicted. */
+static void evacuation_hurry(struct store *s)
+{
+    struct evacuation *e = &s->evacuation;
+    if (s->page[e->page].cls != s->class_overflow) e->evicts = true;
+}
+
 /* Looking for a page in vain is not repeated at once, but when the pool has shrunk. */
 static bool evacuation_wanted(struct store *s)
 {
@@ -174,12 +198,12 @@ static bool evacuation_wanted(struct store *s)
     if (groups == 0) return false;
     if (e->backoff > 0 && s->pool_count >= e->pool_seen) {
         e->backoff--;
-        return false;
+    } else {
+        if (evacuation_begin(s, choose_page(s, groups), false)) return true;
+        e->backoff = BACKOFF_STEPS;
+        e->pool_seen = s->pool_count;
     }
-    if (evacuation_begin(s, groups)) return true;
-    e->backoff = BACKOFF_STEPS;
-    e->pool_seen = s->pool_count;
-    return false;
+    return eviction_helps(s) && evacuation_begin(s, evict_choose_page(s, false), true);
 }
 
 unsigned evacuate_step(struct store *s)
@@ -188,17 +212,23 @@ unsigned evacuate_step(struct store *s)
         if (s->move.to) move_drop(s);
         if (!evacuation_wanted(s)) return 0;
     }
+    if (eviction_helps(s)) evacuation_hurry(s);
     uint64_t moves = s->metrics.moves;
-    evacuation_go_on(s);
+    bool more = evacuation_go_on(s);
+    while (more && s->evacuation.evicts && s->evictions > 0) more = evacuation_go_on(s);
     return (unsigned)(s->metrics.moves - moves);
 }
 
 bool evacuate_one_page(struct store *s)
 {
     uint32_t free_before = s->pool_count;
-    while (s->pool_count == free_before) {
-        if (!s->evacuation.page && !evacuation_begin(s, GROUP_COUNT - 1)) return false;
-        if (s->allowance == 0 || !effort_spend(s, COST_OF_STEP)) return false;
+    bool evicts = s->eviction.policy != STORE_EVICT_NONE;
+    while (s->pool_count <= free_before) {
+        uint32_t number = s->evacuation.page;
+        if (!number) number = evicts ? evict_choose_page(s, true) : choose_page(s, GROUP_COUNT - 1);
+        if (!s->evacuation.page && !evacuation_begin(s, number, evicts)) return false;
+        if ((evicts ? s->evictions : s->allowance) == 0 || !effort_spend(s, COST_OF_STEP)) return false;
+        if (evicts) evacuation_hurry(s);
         evacuation_go_on(s);
     }
     return true;

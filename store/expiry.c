@@ -1,25 +1,22 @@
 #include "store/expiry.h"
 
 #include "store/evacuate.h"
+#include "store/evict.h"
 #include "store/flush.h"
 #include "store/index.h"
 #include "store/slab.h"
 #include "store/write.h"
 
-#define SWEEP_SLOTS 128u    /* a call */
-#define SWEEP_ITEMS 16u     /* removed a call */
+#define SWEEP_SLOTS 256u    /* a call */
+#define SWEEP_ITEMS 32u     /* removed a call */
 #define SWEEP_ROUND_MS 100u /* rounds begin no more often */
-#define STEP_SCAN_PAGES 64u
+#define STEP_SCAN_PAGES 1024u
 #define STEP_RECLAIM_PAGES 16u
 
 void expire_item(struct store *s, uint32_t item, uint64_t hash)
 {
-    const uint8_t *p = region_at(s, item);
-    metric_sub(&s->metrics.bytes_payload, (uint64_t)item_key_len(p) + item_value_len(p));
-    metric_sub(&s->metrics.items, 1);
-    metric_add(&s->metrics.expired, 1);
-    index_remove(s, hash, item);
-    item_release(s, item);
+    metric_add(&s->metrics.expired_swept, 1);
+    write_expire(s, hash, item);
 }
 
 /* The page is walked to its end: when it is next due is what was seen, or what has come since. */
@@ -39,33 +36,42 @@ static void walk_begin(struct store *s)
     s->page[s->sweep.page].expires_s = EXPIRES_NEVER;
 }
 
-static unsigned walk_page(struct store *s)
+/* Slots of the page being walked, as many as one call looks at: those whose time has passed, with their buckets on the
+ * way. */
+static unsigned walk_gather(struct store *s, uint32_t *due, uint64_t *hash)
 {
     struct sweep *w = &s->sweep;
-    uint32_t number = w->page;
-    const struct page *p = &s->page[number];
+    const struct page *p = &s->page[w->page];
     uint32_t units = s->cls[p->cls].units;
-    unsigned removed = 0;
-    for (unsigned looked = 0; looked < SWEEP_SLOTS && removed < SWEEP_ITEMS; looked++) {
-        if (w->unit >= p->bump_unit) {
-            walk_end(s);
-            break;
-        }
-        uint32_t item = page_offset(number, w->unit);
+    unsigned count = 0;
+    for (unsigned looked = 0; looked < SWEEP_SLOTS && count < SWEEP_ITEMS && w->unit < p->bump_unit; looked++) {
+        uint32_t item = page_offset(w->page, w->unit);
         const uint8_t *slot = region_at(s, item);
         w->unit += units;
         if (item_state(slot) != ITEM_LIVE || item_shape(slot) == ITEM_FRAGMENT) continue;
         uint64_t expires_ms = item_expires_ms(slot);
         if (!expires_ms) continue;
         if (expires_ms <= s->now_ms) {
-            removed++;
-            expire_item(s, item, item_hash(s, item));
-            if (!w->walking) break; /* that was the page's last item: the page has gone */
+            due[count] = item;
+            hash[count] = item_hash(s, item);
+            store_prefetch_bucket(s, hash[count++]);
         } else if (expires_ms / 1000 < w->expires_s) {
             w->expires_s = (uint32_t)(expires_ms / 1000);
         }
     }
-    return removed;
+    return count;
+}
+
+static unsigned walk_page(struct store *s)
+{
+    struct sweep *w = &s->sweep;
+    const struct page *p = &s->page[w->page];
+    uint32_t due[SWEEP_ITEMS];
+    uint64_t hash[SWEEP_ITEMS];
+    unsigned count = walk_gather(s, due, hash);
+    for (unsigned i = 0; i < count; i++) expire_item(s, due[i], hash[i]);
+    if (w->walking && w->unit >= p->bump_unit) walk_end(s); /* not walking: with its last item the page has gone */
+    return count + 1;
 }
 
 static bool page_due(const struct store *s, const struct page *p)
@@ -79,7 +85,7 @@ unsigned sweep_some(struct store *s, uint32_t scan)
     struct sweep *w = &s->sweep;
     if (!w->walking) {
         for (; w->page < s->page_count && !page_due(s, &s->page[w->page]); w->page++)
-            if (scan-- == 0) return 0;
+            if (scan-- == 0) return 1;
         if (w->page == s->page_count) {
             w->page = s->head_pages;
             w->next_ms = s->now_ms + SWEEP_ROUND_MS;
@@ -90,6 +96,15 @@ unsigned sweep_some(struct store *s, uint32_t scan)
     return walk_page(s);
 }
 
+/* What item pages hold of nothing that is counted elsewhere. */
+static void note_slack(struct store *s)
+{
+    struct store_metrics *m = &s->metrics;
+    uint64_t elsewhere = m->bytes_head + m->bytes_free + m->bytes_index + m->bytes_eviction;
+    uint64_t counted = m->bytes_payload + m->bytes_headers + m->bytes_pinned;
+    metric_set(&m->bytes_slack, m->bytes_limit - elsewhere - counted);
+}
+
 unsigned store_step(struct store *s, uint64_t now_ms)
 {
     bool stepped_back = now_ms + 2 * SWEEP_ROUND_MS < s->sweep.next_ms;
@@ -98,5 +113,8 @@ unsigned store_step(struct store *s, uint64_t now_ms)
     unsigned done = flush_reclaim(s, STEP_SCAN_PAGES, STEP_RECLAIM_PAGES);
     if (now_ms >= s->sweep.next_ms || stepped_back) done += sweep_some(s, STEP_SCAN_PAGES);
     done += index_adjust(s);
-    return done + evacuate_step(s);
+    done += evacuate_step(s);
+    done += evict_step(s);
+    note_slack(s);
+    return done;
 }

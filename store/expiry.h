@@ -8,7 +8,7 @@
 void expire_item(struct store *s, uint32_t item, uint64_t hash);
 /*
  * Goes on with the sweep: page by page, past those that are not due; in one that is, slot by slot. Looks at up to scan
- * descriptors and a bounded number of slots. Returns the items removed.
+ * descriptors and a bounded number of slots. Returns 0 when nothing is due any more: the round is over.
  */
 unsigned sweep_some(struct store *s, uint32_t scan);
 

@@ -1,6 +1,7 @@
 #include "store/flush.h"
 
 #include "store/evacuate.h"
+#include "store/evict.h"
 #include "store/index.h"
 #include "store/item.h"
 #include "store/pin.h"
@@ -12,10 +13,12 @@ void store_flush(struct store *s)
     s->sweep.walking = false;
     s->generation++;
     slab_forget(s);
+    evict_forget(s);
     index_reset(s);
     s->reclaim_page = s->head_pages;
     metric_set(&s->metrics.items, 0);
     metric_set(&s->metrics.bytes_payload, 0);
+    metric_set(&s->metrics.bytes_headers, 0);
     metric_add(&s->metrics.flushes, 1);
 }
 
@@ -25,8 +28,7 @@ static bool keep_for_pin(struct store *s, uint32_t item, uint8_t *p)
     if (item_shape(p) == ITEM_FRAGMENT) return p[0] & ITEM_HELD;
     struct store_pin *pin = pin_find(s, item);
     if (!pin) return false;
-    pin->doomed = true;
-    item_set_state(p, ITEM_DOOMED);
+    item_doom(s, item, pin);
     return true;
 }
 

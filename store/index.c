@@ -1,6 +1,7 @@
 #include "store/index.h"
 
 #include <errno.h>
+#include "store/ghost.h"
 #include "store/slab.h"
 
 /* Items a main bucket, in tenths: above the first one is split, below the second one is merged. */
@@ -189,6 +190,7 @@ static unsigned index_split(struct store *s)
     }
     struct bucket *to = memset(bucket_at(s, added), 0, sizeof(struct bucket));
     chain_split(s, from, to, level);
+    ghost_split(s, added - level, added);
     x->buckets++;
     if (x->buckets == level * 2) {
         x->mask = x->mask_wide;
@@ -214,6 +216,7 @@ static unsigned index_merge(struct store *s)
         for (unsigned i = 0; i < BUCKET_SLOTS && b->tag[i]; i++) to = chain_append(s, to, b->tag[i], b->item[i]);
     overflow_free(s, from);
     if (removed % BUCKETS_A_PAGE == 0) page_release(s, s->directory[removed / BUCKETS_A_PAGE]);
+    ghost_merge(s, removed);
     metric_add(&s->metrics.merges, 1);
     return 1;
 }

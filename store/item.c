@@ -77,7 +77,8 @@ static void chain_abandon(struct store *s, uint32_t item)
 static uint32_t chain_alloc(struct store *s, uint32_t key_len, uint32_t value_len)
 {
     uint64_t left = (uint64_t)key_len + value_len;
-    uint32_t reclaimable = s->reclaim_page ? s->page_count : EFFORT_BYTES_MAX / PAGE_BYTES;
+    bool any = s->reclaim_page || s->eviction.policy != STORE_EVICT_NONE;
+    uint32_t reclaimable = any ? s->page_count : EFFORT_BYTES_MAX / PAGE_BYTES;
     if (left / PAGE_BYTES > s->pool_count + reclaimable) return 0;
     uint32_t first = 0, last = 0;
     while (left > 0 || !first) {
@@ -96,6 +97,7 @@ static uint32_t chain_alloc(struct store *s, uint32_t key_len, uint32_t value_le
         } else {
             save32(p + 4, value_len);
             save32(p + 8, key_len);
+            item_set_access(p, s->now_ms, false);
             first = item;
         }
         last = item;
@@ -119,6 +121,7 @@ uint32_t item_alloc(struct store *s, uint32_t fields, uint32_t key_len, uint32_t
         save32(region_at(s, item) + 4, value_len);
         save32(region_at(s, item) + 8, key_len);
     }
+    if (item && item_is_tracked(bits)) item_set_access(region_at(s, item), s->now_ms, false);
     return item;
 }
 
@@ -138,8 +141,27 @@ void item_release(struct store *s, uint32_t item)
         item_free(s, item);
         return;
     }
+    item_doom(s, item, pin);
+}
+
+static uint64_t item_slot_bytes(const struct store *s, uint32_t item)
+{
+    uint64_t bytes = 0;
+    for (; item; item = item_next(region_at(s, item))) bytes += s->cls[page_of(s, item)->cls].units * UNIT_BYTES;
+    return bytes;
+}
+
+void item_doom(struct store *s, uint32_t item, struct store_pin *pin)
+{
     pin->doomed = true;
     item_set_state(region_at(s, item), ITEM_DOOMED);
+    metric_add(&s->metrics.bytes_pinned, item_slot_bytes(s, item));
+}
+
+void item_free_doomed(struct store *s, uint32_t item)
+{
+    metric_sub(&s->metrics.bytes_pinned, item_slot_bytes(s, item));
+    item_free(s, item);
 }
 
 void item_hold(struct store *s, uint32_t item)

@@ -3,15 +3,19 @@
  *
  *     bits 0..7   state, shape, fields    bits 8..31   by shape, below
  *
- *     PLAIN     key length (8 bits), value length (16 bits)
- *     WIDE      nothing; then value length 4, key length 2, two unused
- *     CHAIN     body bytes in this slot; then value length 4, key length 2, two unused, next piece 4
+ *     PLAIN     key length (8 bits), value length (14 bits), hits (2 bits)
+ *     WIDE      hits in bits 30..31; then value length 4, key length 2, two unused
+ *     CHAIN     body bytes in this slot (22 bits), hits (2 bits); then value length 4, key length 2, two unused, next
+ *               piece 4
  *     FRAGMENT  body bytes in this slot; then previous piece 4, next piece 4
  *     free      in bits 16..31 the next free slot of the page
  *
- * then the fields that the item has, in this order: expiry (4 bytes seconds, or 8 bytes milliseconds), client flags 4,
- * CAS 8; then the body: key, value. The body of a CHAIN goes on in its fragments. A CHAIN has all fields, so that it is
- * never copied for the sake of one.
+ * Hits count up to 3 and are taken back by the clock of the eviction: see evict.h.
+ *
+ * then the fields that the item has, in this order: expiry (4 bytes seconds, or 8 bytes milliseconds, or these and 4
+ * bytes of last access: bit 31 whether it was read since it was stored, below it seconds), client flags 4, CAS 8; then
+ * the body: key, value. The body of a CHAIN goes on in its fragments. A CHAIN has all fields, so that it is never
+ * copied for the sake of one.
  */
 #ifndef POLAR_STORE_ITEM_H
 #define POLAR_STORE_ITEM_H
@@ -35,14 +39,16 @@ enum {
     ITEM_EXPIRES = 3 << 4,
     ITEM_EXPIRES_S = 1 << 4,
     ITEM_EXPIRES_MS = 2 << 4,
-    ITEM_HELD = 1 << 4, /* of a fragment, which has no expiry: its item is pinned */
+    ITEM_TRACKED = 3 << 4, /* as ITEM_EXPIRES_MS, and the last access */
+    ITEM_HELD = 1 << 4,    /* of a fragment, which has no expiry: its item is pinned */
 
     ITEM_FLAGS = 1 << 6,
     ITEM_CAS = 1 << 7,
 };
 
-#define ITEM_CHAIN_FIELDS (ITEM_EXPIRES_MS | ITEM_FLAGS | ITEM_CAS)
+#define ITEM_CHAIN_FIELDS (ITEM_TRACKED | ITEM_FLAGS | ITEM_CAS)
 #define ITEM_PLAIN_KEY_MAX 255u
+_Static_assert(SLOT_BYTES_MAX < 1u << 14, "the value length of a PLAIN item");
 
 static inline uint32_t load32(const uint8_t *p)
 {
@@ -112,7 +118,21 @@ static inline uint32_t item_key_len(const uint8_t *p)
 }
 static inline uint32_t item_value_len(const uint8_t *p)
 {
-    return item_shape(p) == ITEM_PLAIN ? load16(p + 2) : load32(p + 4);
+    return item_shape(p) == ITEM_PLAIN ? load16(p + 2) & 0x3fffu : load32(p + 4);
+}
+
+static inline uint32_t item_hits(const uint8_t *p)
+{
+    return p[3] >> 6;
+}
+/* A look-up has found it: at most a store into the line that was just read. */
+static inline void item_hit(uint8_t *p)
+{
+    if (p[3] < 3u << 6) p[3] = (uint8_t)(p[3] + (1u << 6));
+}
+static inline void item_set_hits(uint8_t *p, uint32_t hits)
+{
+    p[3] = (uint8_t)((p[3] & 0x3fu) | hits << 6);
 }
 
 /* Body bytes in this slot. */
@@ -120,9 +140,9 @@ static inline uint32_t item_piece_len(const uint8_t *p)
 {
     uint32_t header = load32(p);
     switch (header & ITEM_SHAPE) {
-    case ITEM_PLAIN: return (header >> 8 & 255u) + (header >> 16);
+    case ITEM_PLAIN: return (header >> 8 & 255u) + (header >> 16 & 0x3fffu);
     case ITEM_WIDE: return load16(p + 8) + load32(p + 4);
-    default: return header >> 8;
+    default: return header >> 8 & 0x3fffffu;
     }
 }
 
@@ -160,6 +180,7 @@ static inline uint64_t item_expires_ms(const uint8_t *p)
     const uint8_t *field = p + item_fields_at(p[0]);
     switch (p[0] & ITEM_EXPIRES) {
     case ITEM_EXPIRES_S: return (uint64_t)load32(field) * 1000u;
+    case ITEM_TRACKED:
     case ITEM_EXPIRES_MS: return load64(field);
     default: return 0;
     }
@@ -202,7 +223,7 @@ static inline uint32_t item_fields_for(const struct store_meta *meta, bool room_
 /* Whether an item that has these fields can hold the meta. */
 static inline bool item_expiry_fits(uint32_t bits, uint64_t expires_ms)
 {
-    if (!expires_ms || (bits & ITEM_EXPIRES) == ITEM_EXPIRES_MS) return true;
+    if (!expires_ms || (bits & ITEM_EXPIRES_MS)) return true;
     return (bits & ITEM_EXPIRES) == ITEM_EXPIRES_S && expires_whole_s(expires_ms);
 }
 static inline bool item_meta_fits(uint32_t bits, const struct store_meta *meta)
@@ -213,9 +234,23 @@ static inline bool item_meta_fits(uint32_t bits, const struct store_meta *meta)
 static inline void item_set_expires(uint8_t *p, uint64_t expires_ms)
 {
     uint8_t *field = p + item_fields_at(p[0]);
-    if ((p[0] & ITEM_EXPIRES) == ITEM_EXPIRES_MS) save64(field, expires_ms);
+    if (p[0] & ITEM_EXPIRES_MS) save64(field, expires_ms);
     if ((p[0] & ITEM_EXPIRES) == ITEM_EXPIRES_S) save32(field, (uint32_t)(expires_ms / 1000));
 }
+static inline bool item_is_tracked(uint32_t bits)
+{
+    return (bits & ITEM_EXPIRES) == ITEM_TRACKED;
+}
+static inline uint8_t *item_access_at(uint8_t *p)
+{
+    return p + item_fields_at(p[0]) + 8;
+}
+#define ACCESS_READ (1u << 31)
+static inline void item_set_access(uint8_t *p, uint64_t now_ms, bool read)
+{
+    save32(item_access_at(p), ((uint32_t)(now_ms / 1000) & ~ACCESS_READ) | (read ? ACCESS_READ : 0));
+}
+
 static inline void item_set_meta(uint8_t *p, const struct store_meta *meta)
 {
     item_set_expires(p, meta->expires_ms);
@@ -247,6 +282,9 @@ uint32_t item_alloc(struct store *s, uint32_t fields, uint32_t key_len, uint32_t
 void item_free(struct store *s, uint32_t item);
 /* Frees an item that is out of the index, now or, if it is pinned, at its last unpin. */
 void item_release(struct store *s, uint32_t item);
+/* Of an item out of the index: its pin frees it, by item_free_doomed. */
+void item_doom(struct store *s, uint32_t item, struct store_pin *pin);
+void item_free_doomed(struct store *s, uint32_t item);
 /* Holds keep an item where it is; each is undone once. */
 void item_hold(struct store *s, uint32_t item);
 void item_unhold(struct store *s, uint32_t item);

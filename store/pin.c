@@ -27,13 +27,18 @@ size_t pin_table_bytes(uint32_t max)
     return (max + 1) * sizeof(struct store_pin) + max * sizeof(uint32_t);
 }
 
-void pin_table_init(struct store *s, void *mem, uint32_t max)
+void pin_table_place(struct store *s, void *mem, uint32_t max)
 {
     s->pin = mem;
     s->pin_head = (uint32_t *)(s->pin + max + 1);
     s->pins_max = max;
     s->pin_mask = max - 1;
-    for (uint32_t i = 1; i < max; i++) s->pin[i].next = i + 1;
+}
+
+void pin_table_clear(struct store *s)
+{
+    memset(s->pin, 0, pin_table_bytes(s->pins_max));
+    for (uint32_t i = 1; i < s->pins_max; i++) s->pin[i].next = i + 1;
     s->pin_free = 1;
 }
 
@@ -108,5 +113,5 @@ void store_unpin(struct store *s, struct store_pin *pin)
     item_unhold(s, item);
     if (item_shape(region_at(s, item)) == ITEM_CHAIN) mark_fragments(s, item, false);
     pin_remove(s, pin);
-    if (doomed) item_free(s, item);
+    if (doomed) item_free_doomed(s, item);
 }

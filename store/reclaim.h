@@ -5,8 +5,8 @@
 #include "store/shard.h"
 
 /*
- * A slot of the class; or of a somewhat larger one when memory is short. 0: refused. Spends s->effort: pages of before
- * a flush, then pages emptied by evacuation, then expired items.
+ * A slot of the class; or of a somewhat larger one when memory is short. 0: refused. Spends s->effort and s->evictions:
+ * pages of before a flush, an evicted item's slot, then pages emptied by evacuation, then expired items.
  */
 uint32_t reclaim_slot(struct store *s, uint32_t cls);
 /* Work of the same kind until a page is free. False: there was nothing to be had for the effort. */

@@ -1,8 +1,9 @@
 /*
  * The inside of one shard's store. The region is cut into pages of 64 KiB:
  *
- *     page 0..h-1   the head: page descriptors, the index directory, the pins
- *     the others    free (in the pool), a page of index buckets, or cut into equal slots of one size class
+ *     page 0..h-1   the head: page descriptors, the directories of index and ghosts, the pins
+ *     the others    free (in the pool), a page of index buckets, of the ring, of ghosts, or cut into equal slots of one
+ *                   size class
  *
  * A place in the region is a 32-bit offset in units of 8 bytes. 0 is nowhere, for the head lies there.
  */
@@ -28,6 +29,7 @@
 #define CLASS_FREE 255u
 #define CLASS_INDEX 254u
 #define CLASS_HEAD 253u
+#define CLASS_EVICTION 252u /* a page of the ring or of ghosts */
 
 /* page.group beyond the lists */
 #define GROUP_FULL 8u
@@ -41,6 +43,9 @@
 /* Other work, in bytes looked at, before a write is refused: so much and what it stores, of which the second counts. */
 #define EFFORT_BYTES_MIN 65536u
 #define EFFORT_BYTES_MAX (4u << 20)
+/* Items that one operation evicts, and what it looks at for them. */
+#define EVICTIONS_MAX 32u
+#define LOOKS_MAX 256u
 
 /* The last pages are the index's alone: it must grow for an item to be found. */
 #define INDEX_RESERVE_PAGES 2u
@@ -81,6 +86,7 @@ struct evacuation {
     uint32_t unit;      /* next slot to look at */
     uint32_t backoff;   /* calls until it is worth looking for a page again */
     uint32_t pool_seen; /* pages that the pool had at that time */
+    bool evicts;        /* what is not in use, or finds no room elsewhere, is evicted from the page */
 };
 
 /* An item larger than one operation may move, on its way. */
@@ -88,6 +94,26 @@ struct move {
     uint32_t from;
     uint32_t to;     /* 0: none */
     uint32_t copied; /* bytes */
+};
+
+/* A queue of 32-bit hashes in pages of its own, chained by page.next. */
+struct ring {
+    uint32_t head_page; /* 0: no page */
+    uint32_t tail_page;
+    uint32_t head; /* next entry to leave, in head_page */
+    uint32_t tail; /* next free place, in tail_page */
+    uint64_t count;
+};
+
+struct eviction {
+    uint32_t policy;     /* enum store_eviction */
+    uint32_t hand;       /* bucket that the clock looks at */
+    uint32_t hand_entry; /* entry of its chain */
+    uint32_t page_hand;  /* page that is looked at next for one to empty */
+    uint32_t class_hand; /* and for one of a certain class */
+    uint64_t free_bytes; /* that are kept free, in pool and slots */
+    uint64_t more_bytes; /* beside them, while the pool is low: free slots of the wrong sizes do not help */
+    struct ring ring;
 };
 
 struct sweep {
@@ -122,6 +148,7 @@ struct store {
     uint8_t *base;
     struct page *page;
     uint32_t *directory;   /* page number of each 1024 buckets */
+    uint32_t *ghost;       /* page number of the ghosts of each 8192 buckets; 0: none yet */
     struct store_pin *pin; /* [0] unused */
     uint32_t *pin_head;
     uint32_t page_count;
@@ -135,6 +162,9 @@ struct store {
     uint32_t class_overflow;
     uint32_t low_water_pages; /* below: evacuate thin pages */
     size_t region_bytes;
+    size_t region_page_bytes; /* of what it is mapped with */
+    int region_fd;            /* the file that it lies in; -1: none */
+    const char *cold;         /* why the file's region was not taken up; NULL: it was */
     uint8_t class_of[SLOT_UNITS_MAX + 1]; /* units -> class */
 
     alignas(64) struct index index;
@@ -145,12 +175,16 @@ struct store {
     uint32_t effort;       /* bytes of work that this operation may still do before it is refused */
     uint32_t allowance;    /* bytes that this operation may still move */
     uint32_t moved;        /* bytes that it has moved */
+    uint32_t evictions;    /* items that it may still evict */
+    uint32_t looks;        /* entries of ring and buckets, page descriptors, that it may still look at to evict */
     uint32_t pin_free;     /* first free pin */
     uint64_t now_ms;       /* the last time that was handed in */
     uint64_t cas;          /* last one given */
+    uint64_t slot_bytes;   /* of all pages of items: what their slots hold when full */
     struct look_again look_again;
     struct evacuation evacuation;
     struct move move;
+    struct eviction eviction;
     struct sweep sweep;
     struct size_class cls[CLASS_COUNT_MAX];
 

@@ -58,6 +58,11 @@ static bool class_is_index(const struct store *s, uint32_t cls)
     return cls == CLASS_INDEX || cls == s->class_overflow;
 }
 
+static uint64_t page_slot_bytes(const struct size_class *c)
+{
+    return (uint64_t)c->slots * c->units * UNIT_BYTES;
+}
+
 uint32_t page_acquire(struct store *s, uint32_t cls, uint32_t reserve)
 {
     if (s->pool_count <= reserve) return 0;
@@ -66,6 +71,8 @@ uint32_t page_acquire(struct store *s, uint32_t cls, uint32_t reserve)
     s->pool = p->next;
     s->pool_count--;
     metric_sub(&s->metrics.bytes_free, PAGE_BYTES);
+    if (cls < s->class_overflow) s->slot_bytes += page_slot_bytes(&s->cls[cls]);
+    if (cls == CLASS_EVICTION) metric_add(&s->metrics.bytes_eviction, PAGE_BYTES);
     *p = (struct page){.generation = s->generation,
                        .expires_s = EXPIRES_NEVER,
                        .free_unit = NO_UNIT,
@@ -82,7 +89,10 @@ void page_release(struct store *s, uint32_t number)
     if (class_is_index(s, p->cls)) {
         metric_sub(&s->metrics.bytes_index, PAGE_BYTES);
         if (p->cls == s->class_overflow) metric_sub(&s->metrics.overflow_buckets, p->used);
+    } else if (p->cls == CLASS_EVICTION) {
+        metric_sub(&s->metrics.bytes_eviction, PAGE_BYTES);
     } else {
+        s->slot_bytes -= page_slot_bytes(&s->cls[p->cls]);
         metric_sub(&s->metrics.bytes_used, (uint64_t)p->used * s->cls[p->cls].units * UNIT_BYTES);
     }
     if (s->evacuation.page == number) s->evacuation.page = 0;

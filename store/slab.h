@@ -19,7 +19,7 @@ uint32_t slab_alloc(struct store *s, uint32_t cls, uint32_t reserve);
 /* The page goes back to the pool with its last slot. */
 void slab_free(struct store *s, uint32_t offset);
 
-/* A page from the pool, for slots or, when cls is CLASS_INDEX, for buckets; not in any list. 0: none. */
+/* A page from the pool, for slots or for what CLASS_INDEX, CLASS_EVICTION name; not in any list. 0: none. */
 uint32_t page_acquire(struct store *s, uint32_t cls, uint32_t reserve);
 /* Back to the pool with all that is in it. The page is in no list. */
 void page_release(struct store *s, uint32_t number);
@@ -30,6 +30,11 @@ void page_detach(struct store *s, uint32_t number);
 static inline bool page_is_slab(const struct store *s, const struct page *p)
 {
     return p->cls < s->class_count;
+}
+/* Free bytes of pool and slots, wherever they are. */
+static inline uint64_t slab_free_bytes(const struct store *s)
+{
+    return (uint64_t)s->pool_count * PAGE_BYTES + s->slot_bytes - s->metrics.bytes_used;
 }
 static inline uint32_t slab_class(const struct store *s, uint32_t bytes)
 {

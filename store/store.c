@@ -2,65 +2,105 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include "store/evict.h"
+#include "store/ghost.h"
 #include "store/index.h"
 #include "store/pin.h"
 #include "store/region.h"
 #include "store/slab.h"
+#include "store/warm.h"
 #include "store/write.h"
 
 #define REGION_BYTES_MIN (1u << 20)
 #define REGION_BYTES_MAX ((uint64_t)UNIT_BYTES << 32)
 #define VALUE_BYTES_MAX (512u << 20)
 #define KEY_BYTES_MAX 65535u
-#define LOW_WATER_SHARE 128u /* of all pages */
-#define LOW_WATER_PAGES 8u
+#define LEAST_PAGES 8u /* beside the head */
 
 static size_t aligned16(size_t n)
 {
     return (n + 15) & ~(size_t)15;
 }
 
-/* Puts page descriptors, directory and pins into the head of the region, which is all zero. */
-static void head_init(struct store *s, uint32_t pins)
+/* Where page descriptors, directories and pins lie: in the head of the region, from its byte `at` on. */
+static void head_place(struct store *s, size_t at, uint32_t pins)
 {
     size_t pages = s->page_count * sizeof(struct page);
     size_t directory = aligned16(s->page_count * sizeof(uint32_t));
-    s->page = (struct page *)s->base;
-    s->directory = (uint32_t *)(s->base + pages);
-    pin_table_init(s, s->base + pages + directory, pins);
-    s->head_pages = (uint32_t)((pages + directory + pin_table_bytes(pins) + PAGE_BYTES - 1) / PAGE_BYTES);
+    size_t ghosts = aligned16((s->page_count / GHOST_SHARE + 1) * sizeof(uint32_t));
+    uint8_t *from = s->base + at;
+    s->page = (struct page *)from;
+    s->directory = (uint32_t *)(from + pages);
+    s->ghost = (uint32_t *)(from + pages + directory);
+    pin_table_place(s, from + pages + directory + ghosts, pins);
+    s->head_pages = (uint32_t)((at + pages + directory + ghosts + pin_table_bytes(pins) + PAGE_BYTES - 1) / PAGE_BYTES);
 }
 
 static bool config_valid(const struct store_config *c)
 {
     return c->memory_limit >= REGION_BYTES_MIN && c->memory_limit <= REGION_BYTES_MAX &&
-           c->max_value <= VALUE_BYTES_MAX && c->max_key >= 1 && c->max_key <= KEY_BYTES_MAX;
+           c->max_value <= VALUE_BYTES_MAX && c->max_key >= 1 && c->max_key <= KEY_BYTES_MAX &&
+           c->eviction <= STORE_EVICT_HYBRID;
+}
+
+static void geometry_init(struct store *s, const struct store_config *c, const struct region *r)
+{
+    s->base = r->base;
+    s->region_bytes = r->bytes;
+    s->region_page_bytes = r->page_bytes;
+    s->region_fd = r->fd;
+    s->max_value = c->max_value;
+    s->max_key = c->max_key;
+    s->page_count = (uint32_t)(s->region_bytes / PAGE_BYTES);
+    head_place(s, c->region_path ? WARM_BYTES : 0, pin_limit(c->pins_max, s->region_bytes));
+    evict_configure(s, c->eviction);
+}
+
+/* A store in a region that is all zero. */
+static int contents_init(struct store *s)
+{
+    s->generation = 1;
+    metric_set(&s->metrics.bytes_limit, s->region_bytes);
+    metric_set(&s->metrics.bytes_head, (uint64_t)s->head_pages * PAGE_BYTES);
+    if (s->head_pages + LEAST_PAGES > s->page_count) return -EINVAL;
+    pin_table_clear(s);
+    slab_init(s);
+    evict_init(s);
+    s->sweep.page = s->head_pages;
+    return index_init(s);
+}
+
+/* In a file: what was left there, or a new one. */
+static int store_open(struct store *s, const struct store_config *c)
+{
+    struct region r;
+    bool there;
+    int rc = region_open(&r, c->region_path, c->memory_limit, &there);
+    if (rc != 0) return rc;
+    geometry_init(s, c, &r);
+    s->cold = there ? warm_check(s, c) : "there was none";
+    if (!s->cold) {
+        warm_take(s);
+        geometry_init(s, c, &r);
+        warm_in_use(s);
+        return 0;
+    }
+    if ((rc = region_renew(&r, c->touched)) == 0) rc = contents_init(s);
+    if (rc == 0)
+        warm_begin(s, c);
+    else
+        region_unmap(&r);
+    return rc;
 }
 
 static int store_init(struct store *s, const struct store_config *c)
 {
-    size_t step = c->huge_pages ? region_page_bytes(true) : PAGE_BYTES;
-    s->region_bytes = c->memory_limit / step * step;
-    if (s->region_bytes == 0) return -EINVAL;
-    int rc = region_map(&s->base, s->region_bytes, c->huge_pages);
+    struct region r;
+    if (c->region_path) return store_open(s, c);
+    int rc = region_map(&r, c->memory_limit / PAGE_BYTES * PAGE_BYTES, c->huge_pages, c->touched);
     if (rc != 0) return rc;
-    s->max_value = c->max_value;
-    s->max_key = c->max_key;
-    s->page_count = (uint32_t)(s->region_bytes / PAGE_BYTES);
-    s->low_water_pages = s->page_count / LOW_WATER_SHARE + LOW_WATER_PAGES;
-    s->generation = 1;
-    metric_set(&s->metrics.bytes_limit, s->region_bytes);
-    head_init(s, pin_limit(c->pins_max, s->region_bytes));
-    rc = -EINVAL;
-    if (s->head_pages + LOW_WATER_PAGES > s->page_count) goto unmap;
-    slab_init(s);
-    s->sweep.page = s->head_pages;
-    if ((rc = index_init(s)) != 0) goto unmap;
-    if (!c->on_region) return 0;
-    if ((rc = c->on_region(c->on_region_arg, s->base, s->region_bytes, region_page_bytes(c->huge_pages))) == 0)
-        return 0;
-unmap:
-    region_unmap(s->base, s->region_bytes);
+    geometry_init(s, c, &r);
+    if ((rc = contents_init(s)) != 0) region_unmap(&r);
     return rc;
 }
 
@@ -81,10 +121,38 @@ int store_create(struct store **out, const struct store_config *config)
 
 void store_destroy(struct store **store)
 {
-    if (!*store) return;
-    region_unmap((*store)->base, (*store)->region_bytes);
-    free(*store);
+    struct store *s = *store;
+    if (!s) return;
+    struct region r = {.base = s->base, .bytes = s->region_bytes, .fd = s->region_fd};
+    region_unmap(&r);
+    free(s);
     *store = NULL;
+}
+
+void store_park(struct store **store)
+{
+    if (*store && (*store)->region_fd >= 0) warm_park(*store);
+    store_destroy(store);
+}
+
+bool store_is_warm(const struct store *s, const char **why)
+{
+    *why = s->cold;
+    return s->region_fd >= 0 && !s->cold;
+}
+
+bool store_map_ahead(const struct store *s, size_t *at)
+{
+    struct region r = {.base = s->base, .bytes = s->region_bytes};
+    *at += region_map_ahead(&r, *at);
+    return *at < s->region_bytes;
+}
+
+void store_region(const struct store *s, void **base, size_t *bytes, size_t *page_bytes)
+{
+    *base = s->base;
+    *bytes = s->region_bytes;
+    *page_bytes = s->region_page_bytes;
 }
 
 void store_prefetch_bucket(const struct store *s, uint64_t hash)
@@ -124,10 +192,19 @@ void prefetch_look_again(struct store *s)
     if (++l->done == l->count) l->done = l->count = 0;
 }
 
+/* A hit, for the eviction and for who asks when the last one was. */
+static inline void item_read(struct store *s, uint32_t item)
+{
+    uint8_t *p = region_at(s, item);
+    item_hit(p);
+    if (item_is_tracked(p[0])) item_set_access(p, s->now_ms, true);
+}
+
 enum store_status store_get(struct store *s, const struct store_key *key, uint64_t now_ms, struct store_value *out)
 {
     uint32_t item = write_find(s, key, now_ms);
     if (!item) return STORE_NOT_FOUND;
+    item_read(s, item);
     item_view(s, item, out);
     return STORE_OK;
 }
@@ -145,8 +222,34 @@ enum store_status store_gets(struct store *s, const struct store_key *key, uint6
         write_supersede(s, key->hash, item, copy);
         item = copy;
     }
+    item_read(s, item);
     item_view(s, item, out);
     out->cas = item_cas(region_at(s, item));
+    return STORE_OK;
+}
+
+enum store_status store_get_access(struct store *s, const struct store_key *key, uint64_t now_ms,
+                                   struct store_value *out, struct store_access *access)
+{
+    write_begin(s);
+    uint32_t item = write_find(s, key, now_ms);
+    if (!item) return STORE_NOT_FOUND;
+    uint8_t *p = region_at(s, item);
+    *access = (struct store_access){.read_before = item_hits(p) > 0};
+    if (item_is_tracked(p[0])) {
+        uint32_t word = load32(item_access_at(p));
+        *access = (struct store_access){.read_before = word & ACCESS_READ,
+                                        .known = true,
+                                        .idle_s = ((uint32_t)(now_ms / 1000) - word) & ~ACCESS_READ};
+    } else {
+        uint32_t copy = write_copy(s, item, (p[0] & (ITEM_FLAGS | ITEM_CAS)) | ITEM_TRACKED);
+        if (!copy) return STORE_NO_MEMORY;
+        if (p[0] & ITEM_CAS) save64(item_cas_at(region_at(s, copy)), item_cas(p));
+        write_supersede(s, key->hash, item, copy);
+        item = copy;
+    }
+    item_read(s, item);
+    item_view(s, item, out);
     return STORE_OK;
 }
 
@@ -181,6 +284,7 @@ enum store_status store_touch(struct store *s, const struct store_key *key, uint
         write_supersede(s, key->hash, item, copy);
         return STORE_OK;
     }
+    item_read(s, item);
     item_set_expires(p, expires_ms);
     item_note_expiry(s, item, expires_ms);
     return STORE_OK;

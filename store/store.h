@@ -22,21 +22,50 @@ enum store_status {
     STORE_TOO_LARGE,  /* value over max_value or key over max_key */
 };
 
+/* What goes when memory is wanting. No operation evicts more than 32 items or moves more than 4 KiB. */
+enum store_eviction {
+    STORE_EVICT_NONE,   /* nothing: the write is refused */
+    STORE_EVICT_FIFO,   /* what was stored first */
+    STORE_EVICT_HYBRID, /* new items that nobody reads, by age; else what the clock finds unused */
+};
+
+/* Reserved huge pages for the region: never, as a condition, where enough are free. */
+enum store_huge { STORE_HUGE_NO, STORE_HUGE_YES, STORE_HUGE_AUTO };
+
 struct store_config {
     unsigned core;
+    unsigned cores;        /* between which the keys are divided; counts where region_path is given */
+    const char *region_path; /* file of the region, on tmpfs or hugetlbfs, whose pages it has then; NULL: none */
     uint64_t memory_limit; /* bytes: one region for items, index and bookkeeping; 1 MiB to 32 GiB, rounded down */
     uint32_t max_value;    /* bytes, at most 512 MiB */
     uint32_t max_key;      /* bytes, at most 65535 */
-    bool huge_pages;       /* map the region with MAP_HUGETLB; fails when there are too few */
-    /* Called once for each mapped region, after it is touched; registers it with devices. May be NULL. 0 or -errno. */
-    int (*on_region)(void *arg, void *base, size_t bytes, size_t page_bytes);
-    void *on_region_arg;
+    enum store_eviction eviction;
+    enum store_huge huge_pages;
+    uint64_t *touched;     /* counts bytes of the region as they become resident, atomically; may be NULL */
     uint32_t pins_max; /* items pinned at a time, rounded up to a power of two; 0: one for 4 KiB, at most 65536 */
 };
 
-/* 0, -ENOMEM, -EINVAL. Maps and touches the region. Control thread. */
+/*
+ * 0, -ENOMEM, -EINVAL. Maps and touches the region: a thread that runs on the core's processor gets memory of its node.
+ * With region_path also -EBUSY (another server has the file), -EMEDIUMTYPE (of another kind of file system), -EPERM (it
+ * is not ours), or -errno. Control path.
+ */
 int store_create(struct store **out, const struct store_config *config);
 void store_destroy(struct store **store);
+/*
+ * As store_destroy, and the file of the region keeps everything for a store_create to come, with the same config. No
+ * pin that is still there counts any more, and no write that is not committed.
+ */
+void store_park(struct store **store);
+/* Whether store_create took up what store_park had left; else why not, NULL without region_path. */
+bool store_is_warm(const struct store *store, const char **why);
+/*
+ * Maps the next 32 MiB of the region from byte *at on, which goes on: what store_create took up is resident, but each of
+ * its pages costs a fault when it is first used. False: that was the end. Any thread, beside the core.
+ */
+bool store_map_ahead(const struct store *store, size_t *at);
+/* Where the region lies, for devices that are to know it; page_bytes: of the pages that it is made of. */
+void store_region(const struct store *store, void **base, size_t *bytes, size_t *page_bytes);
 
 struct store_key {
     const uint8_t *data;
@@ -75,6 +104,18 @@ enum store_status store_get(struct store *store, const struct store_key *key, ui
 /* As store_get, and the item has a CAS unique from now on (it may be moved for it): also STORE_NO_MEMORY. */
 enum store_status store_gets(struct store *store, const struct store_key *key, uint64_t now_ms,
                              struct store_value *out);
+/* What memcached's meta commands ask of an item: its h and l. Its t is in the value's meta. */
+struct store_access {
+    bool read_before; /* since it was stored, by a get */
+    bool known;       /* idle_s is; else nobody had asked before, and read_before means lately */
+    uint32_t idle_s;  /* seconds since it was last stored, read or touched */
+};
+/*
+ * As store_get. From the first asking on the item keeps its last access, in 12 bytes more (8 if it has an expiry in
+ * seconds, 4 in milliseconds; it may be moved for it): no other item pays. Also STORE_NO_MEMORY.
+ */
+enum store_status store_get_access(struct store *store, const struct store_key *key, uint64_t now_ms,
+                                   struct store_value *out, struct store_access *access);
 /* Turns *v's data/data_len into the next fragment of a chained value; false at the end. */
 bool store_next_fragment(const struct store *store, struct store_value *v);
 

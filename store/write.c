@@ -1,6 +1,8 @@
 #include "store/write.h"
 
 #include "store/evacuate.h"
+#include "store/evict.h"
+#include "store/ghost.h"
 #include "store/index.h"
 #include "store/move.h"
 #include "store/pin.h"
@@ -40,10 +42,16 @@ void store_write_fill(struct store_write *w, const void *src, uint32_t n)
     w->filled += n;
 }
 
-/* An old item that has a CAS is likely to be asked for one again: its successor gets the room at once. */
-static uint32_t cas_room(const struct store *s, uint32_t old)
+/* An old item that has been asked for its CAS or last access is likely to be again: its successor has the room at once.
+ */
+static uint32_t fields_asked_for(uint32_t bits)
 {
-    return old ? *region_at(s, old) & ITEM_CAS : 0;
+    return (bits & ITEM_CAS) | (item_is_tracked(bits) ? ITEM_TRACKED : 0);
+}
+
+static uint32_t successor_fields(const struct store *s, uint32_t old)
+{
+    return old ? fields_asked_for(*region_at(s, old)) : 0;
 }
 
 /* A new OPEN item with its key written; w stands at the value. 0: no memory. */
@@ -67,7 +75,8 @@ enum store_status store_reserve(struct store *s, const struct store_key *key, ui
 {
     if (too_large(s, key, value_len)) return STORE_TOO_LARGE;
     write_begin(s);
-    uint32_t fields = item_fields_for(meta ? meta : &no_meta, room_for_expiry) | cas_room(s, index_find(s, key));
+    uint32_t fields =
+        item_fields_for(meta ? meta : &no_meta, room_for_expiry) | successor_fields(s, index_find(s, key));
     if (!item_begin(s, fields, key, value_len, out)) return refuse(s);
     metric_add(&s->metrics.writes_open, 1);
     return STORE_OK;
@@ -88,7 +97,7 @@ void store_abort(struct store *s, struct store_write *w)
 
 uint32_t write_copy(struct store *s, uint32_t item, uint32_t fields)
 {
-    const uint8_t *p = region_at(s, item);
+    uint8_t *p = region_at(s, item);
     item_hold(s, item);
     uint32_t copy = item_alloc(s, fields, item_key_len(p), item_value_len(p));
     item_unhold(s, item);
@@ -96,7 +105,9 @@ uint32_t write_copy(struct store *s, uint32_t item, uint32_t fields)
     struct store_write w;
     item_writer(s, copy, item_key_len(p) + item_value_len(p), &w);
     item_copy_body(s, item, 0, &w);
-    item_set_meta(region_at(s, copy), &(struct store_meta){item_client_flags(p), item_expires_ms(p)});
+    uint8_t *q = region_at(s, copy);
+    item_set_meta(q, &(struct store_meta){item_client_flags(p), item_expires_ms(p)});
+    if (item_is_tracked(p[0]) && item_is_tracked(q[0])) save32(item_access_at(q), load32(item_access_at(p)));
     return copy;
 }
 
@@ -110,7 +121,9 @@ static void count_payload(struct store *s, uint32_t item, bool visible)
 {
     const uint8_t *p = region_at(s, item);
     uint64_t n = (uint64_t)item_key_len(p) + item_value_len(p);
+    uint64_t header = item_body_at(p[0]);
     metric_add(&s->metrics.bytes_payload, visible ? n : (uint64_t)0 - n);
+    metric_add(&s->metrics.bytes_headers, visible ? header : (uint64_t)0 - header);
 }
 
 void write_remove(struct store *s, uint64_t hash, uint32_t item)
@@ -121,10 +134,19 @@ void write_remove(struct store *s, uint64_t hash, uint32_t item)
     item_release(s, item);
 }
 
+void write_expire(struct store *s, uint64_t hash, uint32_t item)
+{
+    metric_add(&s->metrics.expired, 1);
+    if (item_hits(region_at(s, item)) == 0) metric_add(&s->metrics.expired_unfetched, 1);
+    write_remove(s, hash, item);
+}
+
 void write_supersede(struct store *s, uint64_t hash, uint32_t old, uint32_t item)
 {
     count_payload(s, old, false);
     count_payload(s, item, true);
+    item_set_hits(region_at(s, item), item_hits(region_at(s, old)));
+    item_hit(region_at(s, item));
     index_replace(s, hash, old, item);
     item_make_live(s, item);
     item_note_expiry(s, item, item_expires_ms(region_at(s, item)));
@@ -139,6 +161,7 @@ static bool insert_new(struct store *s, uint64_t hash, uint32_t item)
     item_note_expiry(s, item, item_expires_ms(region_at(s, item)));
     count_payload(s, item, true);
     metric_add(&s->metrics.items, 1);
+    evict_on_insert(s, hash);
     return true;
 }
 
@@ -163,7 +186,8 @@ static enum store_status publish(struct store *s, uint64_t hash, uint32_t old, u
 void write_background(struct store *s)
 {
     index_adjust(s);
-    evacuate_step(s);
+    evacuate_step(s); /* first: where pages are wanting, one that is emptied helps more than as many free slots */
+    evict_step(s);
 }
 
 uint32_t write_find(struct store *s, const struct store_key *key, uint64_t now_ms)
@@ -172,8 +196,7 @@ uint32_t write_find(struct store *s, const struct store_key *key, uint64_t now_m
     if (s->look_again.count) prefetch_look_again(s);
     uint32_t item = index_find(s, key);
     if (!item || !item_expired(region_at(s, item), now_ms)) return item;
-    metric_add(&s->metrics.expired, 1);
-    write_remove(s, key->hash, item);
+    write_expire(s, key->hash, item);
     return 0;
 }
 
@@ -198,7 +221,7 @@ static enum store_status fit_meta(struct store *s, uint32_t old, uint32_t *item,
     uint8_t *p = region_at(s, *item);
     if (!item_meta_fits(p[0], meta)) {
         if (old) item_hold(s, old);
-        uint32_t copy = write_copy(s, *item, item_fields_for(meta, false) | (p[0] & ITEM_CAS));
+        uint32_t copy = write_copy(s, *item, item_fields_for(meta, false) | fields_asked_for(p[0]));
         if (old) item_unhold(s, old);
         if (!copy) return refuse(s);
         item_drop_open(s, *item);
@@ -257,15 +280,18 @@ static bool overwrite_in_place(struct store *s, uint32_t old, const struct store
 {
     uint8_t *p = region_at(s, old);
     struct page *page = page_of(s, old);
-    uint32_t bits = item_fields_for(meta, false) | (p[0] & ITEM_CAS);
+    uint32_t bits = item_fields_for(meta, false) | fields_asked_for(p[0]);
     uint64_t bytes = (uint64_t)item_body_at(bits) + key->len + value_len;
     if (item_shape(p) != ITEM_PLAIN || bytes > (uint64_t)s->cls[page->cls].units * UNIT_BYTES) return false;
     if (!any_class && slab_class(s, (uint32_t)bytes) != page->cls) return false;
     if (page->holds && pin_find(s, old)) return false;
     if (page->group == GROUP_DETACHED) move_restart(s, old);
     count_payload(s, old, false);
-    save32(p, bits | ITEM_LIVE | key->len << 8 | value_len << 16);
+    uint32_t hits = item_hits(p);
+    save32(p, bits | ITEM_LIVE | key->len << 8 | value_len << 16 | hits << 30);
+    item_hit(p);
     item_set_meta(p, meta);
+    if (item_is_tracked(bits)) item_set_access(p, s->now_ms, false);
     memcpy(p + item_body_at(bits), key->data, key->len);
     if (value_len) memcpy(p + item_body_at(bits) + key->len, value, value_len);
     count_payload(s, old, true);
@@ -291,13 +317,15 @@ enum store_status store_set(struct store *s, const struct store_key *key, const 
     uint32_t old = write_find(s, key, now_ms);
     enum store_status status = mode_allows(s, old, mode, cas);
     if (status != STORE_OK) return status;
+    if (!old) ghost_prefetch(s, key->hash);
     bool in_place = old && may_go_in_place(mode, meta, now_ms);
     if (in_place && overwrite_in_place(s, old, key, value, value_len, meta, false)) return STORE_OK;
 
     struct store_write w;
-    uint32_t fields = item_fields_for(meta, false) | cas_room(s, old);
+    uint32_t fields = item_fields_for(meta, false) | successor_fields(s, old);
+    if (old) item_hold(s, old); /* or the allocation may move or evict it */
     uint32_t item = item_begin(s, fields, key, value_len, &w);
-    if (old) old = index_find(s, key); /* the allocation may have moved it */
+    if (old) item_unhold(s, old);
     if (!item) {
         if (in_place && overwrite_in_place(s, old, key, value, value_len, meta, true)) return STORE_OK;
         return refuse(s);

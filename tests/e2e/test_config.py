@@ -8,9 +8,9 @@ import unittest
 from harness import POLARKV, Polarkv, Process, Raw, free_ports, main, resp, run, wait_for
 
 OPTIONS = ["config", "listen", "memcache-port", "resp-port", "protected", "password", "cores", "poll", "memory-limit",
-           "max-value", "max-connections", "huge-pages", "vdev", "port", "ip", "mtu", "log-level", "print-config",
-           "syn-cookies", "max-half-open", "rx-memory", "keepalive", "keepalive-interval", "keepalive-count",
-           "user-timeout", "tcp-congestion-control", "fast-open",
+           "eviction", "max-value-size", "max-connections", "huge-pages", "vdev", "port", "ip", "mtu", "log-level",
+           "print-config", "syn-cookies", "max-half-open", "rx-memory", "keepalive", "keepalive-interval",
+           "keepalive-count", "user-timeout", "tcp-congestion-control", "fast-open",
            "version", "help"]
 
 def polarkv(*options, limit=30):
@@ -42,7 +42,7 @@ class BadInput(unittest.TestCase):
             (["--memory-limit", "12q"], ["memory-limit", "12q"]),
             (["--memory-limit", "99999999999999999999"], ["memory-limit", "99999999999999999999"]),
             (["--memory-limit", "-5m"], ["memory-limit", "-5m"]),
-            (["--max-value", "1"], ["max-value", "1"]),
+            (["--max-value-size", "1"], ["max-value-size", "1"]),
             (["--poll", "sometimes"], ["poll", "sometimes", "adaptive", "busy"]),
             (["--nap", "5x"], ["nap", "5x"]),
             (["--syn-cookies", "sometimes"], ["syn-cookies", "sometimes", "never"]),
@@ -208,7 +208,7 @@ class Answers(unittest.TestCase):
 
     def test_options_from_a_file_take_effect(self):
         with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
-            file.write("max-value = 2k\n")
+            file.write("max-value-size = 2k\n")
             file.flush()
             server = Polarkv("--config", file.name)
             try:
@@ -227,7 +227,7 @@ class Effects(unittest.TestCase):
 
     def test_memory_limit_refuses_writes(self):
         """Full memory is said in the protocol's own words; what was acknowledged stays; freed memory serves again."""
-        server = self.server("--memory-limit", "16m")
+        server = self.server("--memory-limit", "16m", "--eviction", "none")
         value = b"v" * 10_000
         with server.memcache() as m, server.resp() as r:
             stored = []

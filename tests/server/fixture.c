@@ -19,7 +19,7 @@ static void load_config(struct config *config, unsigned cores, const char *optio
     char count[8];
     snprintf(count, sizeof count, "%u", cores);
     const char *args[] = {"test", "--cores",     count,  "--memory-limit", "32m", "--buffer-memory",
-                          "32m",  "--max-value", "256k", option,           value};
+                          "32m",  "--max-value-size", "256k", option,           value};
     CHECK(config_load(config, option ? 11 : 9, (char **)(uintptr_t)args) == CONFIG_RUN);
 }
 
@@ -40,7 +40,7 @@ void fixture_init(struct fixture *x, unsigned cores, const char *option, const c
     x->server.cores = x->cores;
     for (unsigned i = 0; i < cores; i++) {
         CHECK(core_create(&x->cores[i], &x->server, i) == 0);
-        CHECK(core_create_store(&x->cores[i]) == 0);
+        CHECK(core_create_store(&x->cores[i], NULL) == 0);
         x->cores[i].now = &x->now;
         x->idle_buffers[i] = buf_pools_in_use(&x->cores[i].pools);
     }

@@ -440,7 +440,7 @@ static void test_too_large_drops_stale(void **state)
     (void)state;
     struct text t = {0};
     fixture_fini(&x);
-    fixture_init(&x, 2, "--max-value", "2k");
+    fixture_init(&x, 2, "--max-value-size", "2k");
     for (unsigned core = 0; core < 2; core++) {
         t.len = 0;
         const char *key = key_of(core, 4);

@@ -269,45 +269,28 @@ static void test_all_memory_comes_back(void **state)
     }
 }
 
-struct region {
-    unsigned calls;
-    const uint8_t *base;
-    size_t bytes, page_bytes;
-    int rc;
-};
-
-static int on_region(void *arg, void *base, size_t bytes, size_t page_bytes)
-{
-    struct region *r = arg;
-    *r = (struct region){r->calls + 1, base, bytes, page_bytes, r->rc};
-    return r->rc;
-}
-
 static void test_region(void **state)
 {
     (void)state;
-    struct region region = {0};
-    struct store_config config = {.memory_limit = 8 * MIB,
-                                  .max_value = 4 * MIB,
-                                  .max_key = 250,
-                                  .on_region = on_region,
-                                  .on_region_arg = &region};
+    uint64_t touched = 0;
+    struct store_config config = {.memory_limit = 8 * MIB, .max_value = 4 * MIB, .max_key = 250, .touched = &touched};
     struct store *other = NULL;
+    void *base;
+    size_t bytes, page_bytes;
     assert_int_equal(store_create(&other, &config), 0);
-    assert_int_equal(region.calls, 1);
-    assert_int_equal(region.bytes, 8 * MIB);
-    assert_int_equal(region.page_bytes, 4096);
+    store_region(other, &base, &bytes, &page_bytes);
+    assert_int_equal(bytes, 8 * MIB);
+    assert_int_equal(page_bytes, 4096);
+    assert_int_equal(touched, bytes);
     uint8_t *value = calloc(1, 4 * MIB);
     struct store_key k = fixture_key("a", 1);
     struct store_value v;
     assert_int_equal(store_set(other, &k, value, 4 * MIB, NULL, STORE_SET, 0, NOW), STORE_OK);
     assert_int_equal(store_get(other, &k, NOW, &v), STORE_OK);
-    do assert_true(v.data >= region.base && v.data + v.data_len <= region.base + region.bytes);
+    do assert_true(v.data >= (uint8_t *)base && v.data + v.data_len <= (uint8_t *)base + bytes);
     while (store_next_fragment(other, &v));
     free(value);
     store_destroy(&other);
-    region.rc = -EIO;
-    assert_int_equal(store_create(&other, &config), -EIO);
     config.memory_limit = 1000;
     assert_int_equal(store_create(&other, &config), -EINVAL);
     config.memory_limit = UINT64_C(64) << 30;

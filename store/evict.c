@@ -1,0 +1,233 @@
+#include "store/evict.h"
+
+#include "store/expiry.h"
+#include "store/flush.h"
+#include "store/ghost.h"
+#include "store/index.h"
+#include "store/ring.h"
+#include "store/write.h"
+
+#define RING_SHARE 10u   /* of all items, in the ring */
+#define RING_SLACK 1024u /* entries more, and a quarter of the share, before the oldest are let go unseen */
+#define HAND_ITEMS 36u   /* of a chain of buckets looked at together */
+#define AHEAD_BUCKET 8u  /* entries of the ring whose bucket, and then whose item, is asked for */
+#define AHEAD_ITEM 4u
+#define RECLAIM_PAGES 4u
+
+/* Pages kept free, so that sizes may change and the index may grow: of all pages one in so many, and a few. */
+#define LOW_WATER_SHARE 128u
+#define LOW_WATER_PAGES 4u
+#define LOW_WATER_SHARE_MOST 32u /* for the sake of one large value */
+#define NONE_SHARE 128u          /* without eviction they are only what compaction aims at */
+#define NONE_PAGES 8u
+#define MORE_SHARE 64u
+#define SLOTS_SHARE 128u /* and so much free in slots */
+
+void evict_configure(struct store *s, enum store_eviction policy)
+{
+    struct eviction *e = &s->eviction;
+    e->policy = policy;
+    e->free_bytes = e->more_bytes = 0;
+    s->low_water_pages = s->page_count / NONE_SHARE + NONE_PAGES;
+    if (policy == STORE_EVICT_NONE) return;
+    uint32_t value_pages = s->max_value / PAGE_BYTES + 2, most = s->page_count / LOW_WATER_SHARE_MOST;
+    s->low_water_pages = s->page_count / LOW_WATER_SHARE + LOW_WATER_PAGES;
+    if (value_pages > most) value_pages = most;
+    if (s->low_water_pages < value_pages) s->low_water_pages = value_pages;
+    e->free_bytes = (uint64_t)s->low_water_pages * PAGE_BYTES + s->region_bytes / SLOTS_SHARE;
+    e->more_bytes = s->region_bytes / MORE_SHARE;
+}
+
+void evict_init(struct store *s)
+{
+    s->eviction.page_hand = s->eviction.class_hand = s->head_pages;
+}
+
+void evict_forget(struct store *s)
+{
+    struct eviction *e = &s->eviction;
+    e->ring = (struct ring){0};
+    e->hand = e->hand_entry = 0;
+    ghost_forget(s, s->index.buckets);
+}
+
+void evict_item(struct store *s, uint32_t item, uint64_t hash, uint64_t *reason)
+{
+    const uint8_t *p = region_at(s, item);
+    assert(s->evictions > 0);
+    s->evictions--;
+    metric_add(reason, 1);
+    metric_add(&s->metrics.evicted_bytes, (uint64_t)item_key_len(p) + item_value_len(p));
+    write_remove(s, hash, item);
+}
+
+static inline bool is_held(const struct store *s, uint32_t item)
+{
+    return page_of(s, item)->holds > 0;
+}
+
+/* ---- the ring ---- */
+
+/* Items of the bucket that may be the entry's: found by five bits of their tag. */
+static uint32_t entry_candidate(const struct store *s, const struct bucket **b, unsigned *slot, uint32_t entry)
+{
+    for (; *b; *b = bucket_linked(s, *b), *slot = 0)
+        while (*slot < BUCKET_SLOTS) {
+            unsigned i = (*slot)++;
+            if ((*b)->tag[i] && (*b)->tag[i] >> 3 == entry >> RING_LOW_BITS) return (*b)->item[i];
+        }
+    return 0;
+}
+
+static const struct bucket *entry_bucket(const struct store *s, uint32_t entry)
+{
+    return bucket_at(s, bucket_number(s, entry & ((1u << RING_LOW_BITS) - 1)));
+}
+
+static uint32_t entry_find(const struct store *s, uint32_t entry, uint64_t *hash)
+{
+    const struct bucket *b = entry_bucket(s, entry);
+    unsigned slot = 0;
+    for (uint32_t item; (item = entry_candidate(s, &b, &slot, entry)) != 0;) {
+        *hash = item_hash(s, item);
+        if (ring_entry(*hash) == entry) return item;
+    }
+    return 0;
+}
+
+/* Asks for what the next pops will look at. */
+static void ring_prefetch(const struct store *s)
+{
+    const struct ring *r = &s->eviction.ring;
+    uint32_t entry;
+    if (ring_peek(s, r, AHEAD_BUCKET, &entry)) __builtin_prefetch(entry_bucket(s, entry));
+    if (!ring_peek(s, r, AHEAD_ITEM, &entry)) return;
+    const struct bucket *b = entry_bucket(s, entry);
+    unsigned slot = 0;
+    uint32_t item = entry_candidate(s, &b, &slot, entry);
+    if (item) __builtin_prefetch(region_at(s, item));
+}
+
+/* The oldest entry leaves the ring; its item goes, unless it was read (hybrid), is held, or has gone already. */
+static unsigned ring_evict(struct store *s)
+{
+    uint64_t hash = 0;
+    ring_prefetch(s);
+    uint32_t item = entry_find(s, ring_pop(s, &s->eviction.ring), &hash);
+    if (!item || is_held(s, item)) return 0;
+    uint8_t *p = region_at(s, item);
+    bool fifo = s->eviction.policy == STORE_EVICT_FIFO;
+    if (item_expired(p, s->now_ms)) {
+        expire_item(s, item, hash);
+    } else if (fifo) {
+        evict_item(s, item, hash, &s->metrics.evicted_cold);
+        return 1;
+    } else if (item_hits(p) > 0) {
+        item_set_hits(p, 0);
+    } else {
+        evict_item(s, item, hash, &s->metrics.evicted_new);
+        ghost_add(s, hash);
+        return 1;
+    }
+    return 0;
+}
+
+/* Without eviction for a while the ring would outgrow its share: the oldest become as all others are. */
+static void ring_shorten(struct store *s)
+{
+    struct ring *r = &s->eviction.ring;
+    uint64_t items = s->index.items, hash = 0;
+    if (s->eviction.policy == STORE_EVICT_HYBRID) {
+        if (r->count > items / RING_SHARE * 5 / 4 + RING_SLACK) ring_pop(s, r);
+        return;
+    }
+    /* fifo: there are stale entries; who is still there goes to the end rather than out of sight. */
+    if (r->count <= items + items / 4 + RING_SLACK) return;
+    uint32_t entry = ring_pop(s, r);
+    if (entry_find(s, entry, &hash)) ring_append(s, r, entry);
+}
+
+void evict_on_insert(struct store *s, uint64_t hash)
+{
+    struct eviction *e = &s->eviction;
+    if (e->policy == STORE_EVICT_NONE) return;
+    if (e->policy == STORE_EVICT_HYBRID && ghost_take(s, hash)) {
+        metric_add(&s->metrics.ghost_hits, 1);
+        return;
+    }
+    ring_append(s, &e->ring, ring_entry(hash));
+    ring_shorten(s);
+}
+
+/* ---- the clock ---- */
+
+static void prefetch_chain(const struct store *s, uint32_t number)
+{
+    const struct bucket *b = bucket_at(s, number);
+    for (unsigned i = 0; i < BUCKET_SLOTS && b->tag[i]; i++) __builtin_prefetch(region_at(s, b->item[i]));
+}
+
+static void hand_advance(struct store *s)
+{
+    struct eviction *e = &s->eviction;
+    e->hand_entry = 0;
+    if (++e->hand >= s->index.buckets) e->hand = 0;
+    if (e->hand + 2 >= s->index.buckets) return;
+    __builtin_prefetch(bucket_at(s, e->hand + 2));
+    prefetch_chain(s, e->hand + 1);
+}
+
+/* True: it was evicted. */
+static bool hand_pass(struct store *s, uint32_t item)
+{
+    uint8_t *p = region_at(s, item);
+    uint32_t hits = item_hits(p);
+    if (is_held(s, item)) return false;
+    if (item_expired(p, s->now_ms)) {
+        expire_item(s, item, item_hash(s, item));
+        return false;
+    }
+    if (hits > 0 && s->eviction.policy == STORE_EVICT_HYBRID) {
+        item_set_hits(p, hits - 1);
+        return false;
+    }
+    evict_item(s, item, item_hash(s, item), &s->metrics.evicted_cold);
+    return true;
+}
+
+/* Goes over the rest of the hand's bucket until an item has gone. */
+static unsigned hand_evict(struct store *s)
+{
+    struct eviction *e = &s->eviction;
+    uint32_t item[HAND_ITEMS];
+    unsigned count = 0;
+    if (e->hand >= s->index.buckets) e->hand = e->hand_entry = 0;
+    for (const struct bucket *b = bucket_at(s, e->hand); b && count < HAND_ITEMS; b = bucket_linked(s, b))
+        for (unsigned i = 0; i < BUCKET_SLOTS && b->tag[i] && count < HAND_ITEMS; i++) item[count++] = b->item[i];
+    for (unsigned i = e->hand_entry; i < count; i++) {
+        uint64_t items = s->index.items;
+        bool evicted = look(s) && hand_pass(s, item[i]);
+        if (s->index.items == items) e->hand_entry++; /* else the chain's last one stands in its place */
+        if (evicted || s->looks == 0) return evicted;
+    }
+    hand_advance(s);
+    look(s);
+    return 0;
+}
+
+unsigned evict_some(struct store *s, uint64_t enough)
+{
+    struct eviction *e = &s->eviction;
+    unsigned done = 0;
+    if (s->reclaim_page) return flush_reclaim(s, LOOKS_MAX, RECLAIM_PAGES);
+    while (slab_free_bytes(s) < enough && s->evictions > 0 && s->looks > 0 && s->index.items > 0) {
+        uint64_t share = e->policy == STORE_EVICT_FIFO ? 0 : s->index.items / RING_SHARE;
+        if (e->ring.count > share) {
+            look(s);
+            done += ring_evict(s);
+        } else {
+            done += hand_evict(s);
+        }
+    }
+    return done;
+}

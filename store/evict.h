@@ -1,0 +1,65 @@
+/*
+ * Eviction. Free bytes are kept at a small share of the region, so that a write rarely waits for any. What goes:
+ *
+ * hybrid  New items stand in a ring of hashes, a tenth of all items. Who leaves it unread is evicted and remembered as
+ * a ghost; who was read stays, and so does at once who comes back while remembered. For all others a clock walks the
+ *         index: it takes one hit (of up to 3) back from each item that it passes and evicts those that have none.
+ * fifo    The ring holds every item: the oldest goes, whether it is read or not.
+ *
+ * The ring holds hashes, so items may move; an entry whose item has gone is passed over. Evicted slots lie where they
+ * lie: a page that another size needs is emptied by evacuation, which in need evicts what it finds unused (evacuate.h).
+ * Items in held pages stay. Where an item is read is noted in its own header (item_hit).
+ */
+#ifndef POLAR_STORE_EVICT_H
+#define POLAR_STORE_EVICT_H
+
+#include "store/slab.h"
+
+/* What the options say, which may be other than what a region taken up was run with. */
+void evict_configure(struct store *s, enum store_eviction policy);
+/* Of a store that is empty. */
+void evict_init(struct store *s);
+/* After a flush. */
+void evict_forget(struct store *s);
+/* A key that was not there has come. */
+void evict_on_insert(struct store *s, uint64_t hash);
+/* Evicts until enough bytes are free, as far as s->evictions and s->looks go. Returns the items evicted. */
+unsigned evict_some(struct store *s, uint64_t enough);
+/* Evicts one item; `reason` is its counter. Takes one off s->evictions, which must have one. */
+void evict_item(struct store *s, uint32_t item, uint64_t hash, uint64_t *reason);
+/* evict_page.c: */
+
+/* Evicts one item from a page of this class, so that it has a free slot. False: none was found. */
+bool evict_from_class(struct store *s, uint32_t cls);
+/* The same from a page of any larger class that shares its pages: that slot. 0: none was found. */
+uint32_t evict_larger(struct store *s, uint32_t cls);
+/* A page to be emptied: the next in turn, or, when need is high, of the next few the one with fewest items. 0: none. */
+uint32_t evict_choose_page(struct store *s, bool in_need);
+
+enum clearing {
+    CLEAR_MORE,  /* go on */
+    CLEAR_SPENT, /* not now: this operation may evict no more */
+    CLEAR_STUCK, /* a piece of a held item: this page cannot be emptied now */
+    CLEAR_DONE,  /* empty, and back in the pool */
+};
+/* A batch of the page that is being evacuated: evicts what is not in use, moves the rest as far as it may, or evicts
+ * it. */
+enum clearing evict_clear(struct store *s);
+
+/* Takes one off what this operation may look at. */
+static inline bool look(struct store *s)
+{
+    if (s->looks == 0) return false;
+    s->looks--;
+    return true;
+}
+
+static inline unsigned evict_step(struct store *s)
+{
+    uint64_t enough = s->eviction.free_bytes;
+    if (s->eviction.policy == STORE_EVICT_NONE) return 0;
+    if (s->pool_count < s->low_water_pages / 2) enough += s->eviction.more_bytes;
+    return slab_free_bytes(s) < enough ? evict_some(s, enough) : 0;
+}
+
+#endif
