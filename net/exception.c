@@ -58,7 +58,7 @@ static int xdp_open(struct exception *ex, const char *iface, char *err_text, siz
 {
     const char *vdev = ex->config.vdevs[ex->xdp_vdev];
     for (unsigned i = 0; i < ex->config.addr_count; i++) {
-        if (net_interface_has(iface, ex->config.addrs[i].addr)) continue; /* else nobody would answer for it */
+        if (net_interface_has(iface, &ex->config.addrs[i].addr)) continue; /* else nobody would answer for it */
         snprintf(err_text, err_cap, "the kernel does not have the port's address on interface %s: ip address add",
                  iface);
         return -EADDRNOTAVAIL;
@@ -78,7 +78,7 @@ static int xdp_open(struct exception *ex, const char *iface, char *err_text, siz
 static bool kernel_has_one(const char *iface, const struct exception_config *k)
 {
     for (unsigned i = 0; i < k->addr_count; i++)
-        if (net_interface_has(iface, k->addrs[i].addr)) return true;
+        if (net_interface_has(iface, &k->addrs[i].addr)) return true;
     return false;
 }
 
@@ -94,12 +94,16 @@ int exception_open(struct exception **out, const struct exception_config *config
         if (xdp) xdp_share_clear(iface); /* of an earlier run that shared: DPDK would not start over it */
         return 0;
     }
+    if (config->addr_count > EXCEPTION_ADDRESSES_MAX) {
+        snprintf(err_text, err_cap, "got %u addresses, takes up to %u", config->addr_count, EXCEPTION_ADDRESSES_MAX);
+        return -EINVAL;
+    }
     struct exception *ex = calloc(1, sizeof *ex);
     if (!ex) return -ENOMEM;
     ex->config = *config;
     pthread_mutex_init(&ex->lock, NULL);
     for (unsigned i = 0; i < config->addr_count; i++)
-        exception_filter_add(&ex->filter, config->addrs[i].addr)->clients =
+        exception_filter_add(&ex->filter, &config->addrs[i].addr)->clients =
             (uint32_t)config->client_first << 16 | config->client_last;
     int rc = 0;
     if (xdp) {
@@ -127,7 +131,7 @@ static int xdp_attach(struct exception *ex, char *err_text, size_t err_cap)
     int rc = xdp_share_attach(ex->xdp, err_text, err_cap);
     if (rc != 0) return rc;
     for (unsigned i = 0; i < ex->config.addr_count && rc == 0; i++)
-        rc = xdp_share_set_address(ex->xdp, ex->config.addrs[i].addr, ex->config.client_first, ex->config.client_last);
+        rc = xdp_share_set_address(ex->xdp, &ex->config.addrs[i].addr, ex->config.client_first, ex->config.client_last);
     if (rc != 0) snprintf(err_text, err_cap, "the XDP program's addresses: %s", strerror(-rc));
     return rc;
 }
@@ -147,8 +151,8 @@ static int flow_attach(struct exception *ex, char *err_text, size_t err_cap)
     struct exception_flow_config flow = {.port = port_number(ex->port), .queues = port_queue_count(ex->port)};
     int rc = exception_flow_open(&ex->flow, &flow, err_text, err_cap);
     for (unsigned i = 0; i < ex->config.addr_count && rc == 0 && ex->config.client_first; i++)
-        rc = exception_flow_clients(ex->flow, ex->config.addrs[i].addr, ex->config.client_first, ex->config.client_last,
-                                    err_text, err_cap);
+        rc = exception_flow_clients(ex->flow, &ex->config.addrs[i].addr, ex->config.client_first,
+                                    ex->config.client_last, err_text, err_cap);
     return rc;
 }
 
@@ -169,8 +173,8 @@ const char *exception_name(const struct exception *ex)
 static int claim_apply(struct exception *ex, unsigned i, uint16_t port, bool claim)
 {
     switch (ex->method) {
-    case METHOD_XDP: return xdp_share_claim(ex->xdp, ex->config.addrs[i].addr, port, claim);
-    case METHOD_FLOW: return exception_flow_claim(ex->flow, ex->config.addrs[i].addr, port, claim);
+    case METHOD_XDP: return xdp_share_claim(ex->xdp, &ex->config.addrs[i].addr, port, claim);
+    case METHOD_FLOW: return exception_flow_claim(ex->flow, &ex->config.addrs[i].addr, port, claim);
     default: exception_filter_claim(&ex->filter.addresses[i], port, claim); return 0;
     }
 }

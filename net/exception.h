@@ -34,7 +34,7 @@ struct exception_config {
     const char *const *vdevs;
     unsigned vdev_count;
     enum exception_want want;
-    struct exception_prefix addrs[EXCEPTION_ADDRESSES_MAX]; /* the port's; at least one */
+    struct net_prefix addrs[NET_ADDRS_MAX]; /* the port's; at least one, at most EXCEPTION_ADDRESSES_MAX to be shared */
     unsigned addr_count;
     const char *tap;                    /* name of the TAP device where one is needed */
     uint16_t client_first, client_last; /* ports of active opens, 0,0: none. The kernel must not use them:

@@ -22,20 +22,11 @@ struct rest {
     uint32_t len;
 };
 
-static const uint8_t v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-void exception_address_v4(uint8_t addr[16], uint32_t ip)
-{
-    uint32_t be = rte_cpu_to_be_32(ip);
-    memcpy(addr, v4_mapped, sizeof v4_mapped);
-    memcpy(addr + 12, &be, sizeof be);
-}
-
-struct exception_address *exception_filter_add(struct exception_filter *f, const uint8_t addr[16])
+struct exception_address *exception_filter_add(struct exception_filter *f, const struct net_addr *addr)
 {
     if (f->count == EXCEPTION_ADDRESSES_MAX) return NULL;
     struct exception_address *a = &f->addresses[f->count++];
-    memcpy(a->addr, addr, sizeof a->addr);
+    a->addr = *addr;
     return a;
 }
 
@@ -62,8 +53,7 @@ static bool end_is_ours(const struct exception_filter *f, const uint8_t *addr, u
 {
     for (unsigned i = 0; i < f->count; i++) {
         const struct exception_address *a = &f->addresses[i];
-        bool v4 = memcmp(a->addr, v4_mapped, sizeof v4_mapped) == 0;
-        if (v4 != (bytes == 4) || memcmp(a->addr + 16 - bytes, addr, bytes) != 0) continue;
+        if (net_addr_is_v4(&a->addr) != (bytes == 4) || memcmp(a->addr.bytes + 16 - bytes, addr, bytes) != 0) continue;
         uint32_t clients = __atomic_load_n(&a->clients, __ATOMIC_RELAXED);
         if (port && port >= clients >> 16 && port <= (clients & 0xffff)) return true;
         return metric_get(&a->claimed[port / 64]) >> (port % 64) & 1;

@@ -12,19 +12,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <rte_mbuf.h>
+#include "net/addr.h"
 
 #define EXCEPTION_ADDRESSES_MAX 8u
 
 enum frame_fate { FRAME_OURS, FRAME_KERNEL, FRAME_BOTH };
 
-/* One of our addresses, as configured. */
-struct exception_prefix {
-    uint8_t addr[16]; /* IPv4 as ::ffff:a.b.c.d */
-    uint8_t len;      /* bits, of its own family */
-};
-
 struct exception_address {
-    uint8_t addr[16];             /* IPv4 as ::ffff:a.b.c.d */
+    struct net_addr addr;
     uint64_t claimed[65536 / 64]; /* bit a port */
     uint32_t clients;             /* first << 16 | last, host byte order; 0: none */
 };
@@ -35,9 +30,8 @@ struct exception_filter {
     struct exception_address addresses[EXCEPTION_ADDRESSES_MAX];
 };
 
-void exception_address_v4(uint8_t addr[16], uint32_t ip); /* ip: host byte order */
 /* Before the cores run. NULL: no room. */
-struct exception_address *exception_filter_add(struct exception_filter *f, const uint8_t addr[16]);
+struct exception_address *exception_filter_add(struct exception_filter *f, const struct net_addr *addr);
 void exception_filter_claim(struct exception_address *a, uint16_t port, bool claim);
 /* m: an Ethernet frame whose headers lie in its first segment; one that is cut short is the kernel's. */
 enum frame_fate exception_filter_judge(const struct exception_filter *f, const struct rte_mbuf *m);

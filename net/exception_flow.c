@@ -13,7 +13,7 @@
 #define QUEUES_MAX 64u
 
 struct rule {
-    uint8_t addr[16];
+    struct net_addr addr;
     uint16_t port, mask; /* host byte order */
     struct rte_flow *handle;
 };
@@ -24,8 +24,6 @@ struct exception_flow {
     unsigned count;
     struct rule rules[RULES_MAX];
 };
-
-static const uint8_t v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
 
 int exception_flow_open(struct exception_flow **out, const struct exception_flow_config *config, char *err_text,
                         size_t err_cap)
@@ -53,13 +51,13 @@ void exception_flow_close(struct exception_flow **flow)
 
 static struct rte_flow *rule_create(struct exception_flow *f, const struct rule *r, struct rte_flow_error *error)
 {
-    bool v4 = memcmp(r->addr, v4_mapped, sizeof v4_mapped) == 0;
+    bool v4 = net_addr_is_v4(&r->addr);
     struct rte_flow_item_ipv4 ip4 = {0}, ip4_mask = {.hdr.dst_addr = UINT32_MAX};
     struct rte_flow_item_ipv6 ip6 = {0}, ip6_mask = {0};
     struct rte_flow_item_tcp tcp = {.hdr.dst_port = rte_cpu_to_be_16(r->port)};
     struct rte_flow_item_tcp tcp_mask = {.hdr.dst_port = rte_cpu_to_be_16(r->mask)};
-    memcpy(&ip4.hdr.dst_addr, r->addr + 12, 4);
-    memcpy(ip6.hdr.dst_addr, r->addr, 16);
+    ip4.hdr.dst_addr = r->addr.be32[3];
+    memcpy(ip6.hdr.dst_addr, r->addr.bytes, 16);
     memset(ip6_mask.hdr.dst_addr, 0xff, 16);
     const struct rte_flow_item ip = v4 ? (struct rte_flow_item){RTE_FLOW_ITEM_TYPE_IPV4, &ip4, NULL, &ip4_mask}
                                        : (struct rte_flow_item){RTE_FLOW_ITEM_TYPE_IPV6, &ip6, NULL, &ip6_mask};
@@ -79,13 +77,13 @@ static struct rte_flow *rule_create(struct exception_flow *f, const struct rule 
     return rte_flow_create(f->config.port, &ingress, pattern, actions, error);
 }
 
-static int rule_add(struct exception_flow *f, const uint8_t addr[16], uint16_t port, uint16_t mask)
+static int rule_add(struct exception_flow *f, const struct net_addr *addr, uint16_t port, uint16_t mask)
 {
     struct rte_flow_error error = {0};
     struct rule *r = &f->rules[f->count];
     if (f->count == RULES_MAX) return -ENOSPC;
     *r = (struct rule){.port = port, .mask = mask};
-    memcpy(r->addr, addr, sizeof r->addr);
+    r->addr = *addr;
     r->handle = rule_create(f, r, &error);
     if (r->handle) {
         f->count++;
@@ -97,12 +95,12 @@ static int rule_add(struct exception_flow *f, const uint8_t addr[16], uint16_t p
     return rc;
 }
 
-static int rule_remove(struct exception_flow *f, const uint8_t addr[16], uint16_t port)
+static int rule_remove(struct exception_flow *f, const struct net_addr *addr, uint16_t port)
 {
     struct rte_flow_error error = {0};
     for (unsigned i = 0; i < f->count; i++) {
         struct rule *r = &f->rules[i];
-        if (r->port != port || r->mask != UINT16_MAX || memcmp(r->addr, addr, sizeof r->addr) != 0) continue;
+        if (r->port != port || r->mask != UINT16_MAX || !net_addr_equal(&r->addr, addr)) continue;
         int rc = rte_flow_destroy(f->config.port, r->handle, &error);
         if (rc == 0) *r = f->rules[--f->count];
         return rc;
@@ -110,12 +108,12 @@ static int rule_remove(struct exception_flow *f, const uint8_t addr[16], uint16_
     return -ENOENT;
 }
 
-int exception_flow_claim(struct exception_flow *flow, const uint8_t addr[16], uint16_t port, bool claim)
+int exception_flow_claim(struct exception_flow *flow, const struct net_addr *addr, uint16_t port, bool claim)
 {
     return claim ? rule_add(flow, addr, port, UINT16_MAX) : rule_remove(flow, addr, port);
 }
 
-int exception_flow_clients(struct exception_flow *flow, const uint8_t addr[16], uint16_t first, uint16_t last,
+int exception_flow_clients(struct exception_flow *flow, const struct net_addr *addr, uint16_t first, uint16_t last,
                            char *err_text, size_t err_cap)
 {
     for (uint32_t at = first; at <= last;) {

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "net/addr.h"
 
 struct exception_flow;
 
@@ -23,11 +24,11 @@ int exception_flow_open(struct exception_flow **out, const struct exception_flow
                         size_t err_cap);
 /* Takes the rules back. */
 void exception_flow_close(struct exception_flow **flow);
-/* addr: as in exception_filter.h. port in host byte order. 0 or -errno (what the device refuses is logged). */
-int exception_flow_claim(struct exception_flow *flow, const uint8_t addr[16], uint16_t port, bool claim);
+/* port in host byte order. 0 or -errno (what the device refuses is logged). */
+int exception_flow_claim(struct exception_flow *flow, const struct net_addr *addr, uint16_t port, bool claim);
 /* Rules for all ports first..last: as many as there are aligned blocks in the range, at most 30. 0 or -errno, with one
  * line in err_text. */
-int exception_flow_clients(struct exception_flow *flow, const uint8_t addr[16], uint16_t first, uint16_t last,
+int exception_flow_clients(struct exception_flow *flow, const struct net_addr *addr, uint16_t first, uint16_t last,
                            char *err_text, size_t err_cap);
 
 #endif

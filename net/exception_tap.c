@@ -37,7 +37,7 @@ static void step(struct step *s, const char *name, int fd, unsigned long request
 static void addresses_set(struct step *s, const struct exception_tap_config *config)
 {
     for (unsigned i = 0; i < config->addr_count && !s->failed; i++) {
-        s->rc = net_interface_add(config->name, config->addrs[i].addr, config->addrs[i].len);
+        s->rc = net_interface_add(config->name, &config->addrs[i].addr, config->addrs[i].len);
         if (s->rc != 0) s->failed = "RTM_NEWADDR";
     }
 }

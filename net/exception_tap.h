@@ -20,7 +20,7 @@ struct exception_tap_config {
     const char *name; /* of the interface */
     uint8_t mac[6];
     uint16_t mtu; /* IP bytes */
-    const struct exception_prefix *addrs;
+    const struct net_prefix *addrs;
     unsigned addr_count;
 };
 

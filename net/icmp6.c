@@ -99,6 +99,7 @@ static bool message_rx(struct net_stack *st, struct rte_mbuf **m, const struct i
         return true;
     }
     if (type >= ND_ROUTER_SOLICIT && type <= ND_REDIRECT) return nd_input(st, *m, at);
+    if (type == MLD_LISTENER_QUERY) return mld_query_rx(st, *m, packet);
     if (type < ICMP6_DST_UNREACH || type > ICMP6_PARAM_PROB || packet->multicast) return false;
     error_rx(st, *m, at);
     return true;

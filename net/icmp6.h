@@ -1,6 +1,6 @@
 /*
  * ICMPv6: echo is answered, rate-limited; errors go to their connection (icmp_error.h); types 133 to 137 to neighbour
- * discovery (nd.h). RFC 4443. Core of the stack only.
+ * discovery (nd.h), queries for listeners to mld.h. RFC 4443. Core of the stack only.
  */
 #ifndef POLAR_NET_ICMP6_H
 #define POLAR_NET_ICMP6_H

@@ -10,27 +10,20 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 
-static const uint8_t v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-static bool is_v4(const uint8_t addr[16])
-{
-    return memcmp(addr, v4_mapped, sizeof v4_mapped) == 0;
-}
-
-static bool same(const struct sockaddr *sa, const uint8_t addr[16])
+static bool same(const struct sockaddr *sa, const struct net_addr *addr)
 {
     struct sockaddr_in in;
     struct sockaddr_in6 in6;
-    if (sa->sa_family == AF_INET && is_v4(addr)) {
+    if (sa->sa_family == AF_INET && net_addr_is_v4(addr)) {
         memcpy(&in, sa, sizeof in);
-        return memcmp(&in.sin_addr, addr + 12, 4) == 0;
+        return memcmp(&in.sin_addr, &addr->be32[3], 4) == 0;
     }
     if (sa->sa_family != AF_INET6) return false;
     memcpy(&in6, sa, sizeof in6);
-    return memcmp(&in6.sin6_addr, addr, 16) == 0;
+    return memcmp(&in6.sin6_addr, addr->bytes, 16) == 0;
 }
 
-bool net_interface_has(const char *iface, const uint8_t addr[16])
+bool net_interface_has(const char *iface, const struct net_addr *addr)
 {
     struct ifaddrs *all;
     bool found = false;
@@ -61,9 +54,9 @@ static void attribute_put(struct address_request *request, uint16_t type, const 
     request->header.nlmsg_len = NLMSG_ALIGN(request->header.nlmsg_len) + (uint32_t)RTA_SPACE(bytes);
 }
 
-int net_interface_add(const char *iface, const uint8_t addr[16], uint8_t len)
+int net_interface_add(const char *iface, const struct net_addr *addr, uint8_t len)
 {
-    bool v4 = is_v4(addr);
+    bool v4 = net_addr_is_v4(addr);
     struct address_answer answer = {.error.error = -EIO};
     struct address_request request = {
         .header = {.nlmsg_len = NLMSG_LENGTH(sizeof request.message),
@@ -73,8 +66,8 @@ int net_interface_add(const char *iface, const uint8_t addr[16], uint8_t len)
                     .ifa_prefixlen = len,
                     .ifa_flags = v4 ? 0 : IFA_F_NODAD, /* the port's stack and we are one host */
                     .ifa_index = if_nametoindex(iface)}};
-    attribute_put(&request, IFA_LOCAL, v4 ? addr + 12 : addr, v4 ? 4 : 16);
-    attribute_put(&request, IFA_ADDRESS, v4 ? addr + 12 : addr, v4 ? 4 : 16);
+    attribute_put(&request, IFA_LOCAL, v4 ? addr->bytes + 12 : addr->bytes, v4 ? 4 : 16);
+    attribute_put(&request, IFA_ADDRESS, v4 ? addr->bytes + 12 : addr->bytes, v4 ? 4 : 16);
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     if (fd < 0) return -errno;
     int rc = 0;

@@ -4,10 +4,11 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "net/addr.h"
 
-/* Whether the interface has this address in the kernel. IPv4 as ::ffff:a.b.c.d. */
-bool net_interface_has(const char *iface, const uint8_t addr[16]);
+/* Whether the interface has this address in the kernel. */
+bool net_interface_has(const char *iface, const struct net_addr *addr);
 /* Gives it this address; len: bits of the prefix, of the address's own family. 0, also when it has it, or -errno. */
-int net_interface_add(const char *iface, const uint8_t addr[16], uint8_t len);
+int net_interface_add(const char *iface, const struct net_addr *addr, uint8_t len);
 
 #endif

@@ -88,7 +88,8 @@ void nd_router_solicit(struct net_stack *st)
 {
     struct net_addr from;
     if (!route_source(st, &all_routers, &from)) return;
-    message_send(st, ND_ROUTER_SOLICIT, 0, NULL, ND_OPT_SOURCE_LINKADDR, &from, &all_routers, NULL);
+    uint8_t option = claim_tentative(st) ? 0 : ND_OPT_SOURCE_LINKADDR; /* RFC 4429 3.2 */
+    message_send(st, ND_ROUTER_SOLICIT, 0, NULL, option, &from, &all_routers, NULL);
 }
 
 /* RFC 4861 7.1.1, 7.2.3, 7.2.4. */
@@ -104,13 +105,12 @@ static bool solicit_rx(struct net_stack *st, const struct net_addr *from, const 
     if (net_addr_is_any(from)) { /* somebody probes for our address: RFC 4862 5.4.3 */
         if (o.source_mac || !net_addr_is_multicast(to)) return false;
         if (memcmp(frame_mac, st->config.mac, 6) == 0) return true; /* our own, come back */
-        metric_add(&st->metrics.address_conflicts, 1);
-        advertise(st, NA_OVERRIDE, &target, &all_nodes, NULL);
+        claim_probed(st, &target);
         return true;
     }
     if (!o.source_mac && net_addr_is_multicast(to)) return false;
     if (o.source_mac) neighbour_learn(st, from, o.source_mac, NEIGHBOUR_OVERRIDE | NEIGHBOUR_ADD);
-    advertise(st, NA_SOLICITED | NA_OVERRIDE, &target, from, o.source_mac ? o.source_mac : frame_mac);
+    advertise(st, NA_SOLICITED | (claim_tentative(st) ? 0 : NA_OVERRIDE), &target, from, o.source_mac ? o.source_mac : frame_mac);
     return true;
 }
 

@@ -235,6 +235,7 @@ int netcore_init(struct netcore *nc, const struct netcore_config *config, char *
         stack.port_fits = port_fits;
         stack.port_fits_arg = nc;
     }
+    stack.shared = config->exception != NULL;
     stack.claim = claim;
     stack.claim_arg = nc;
     stack.tx = transmit;

@@ -49,7 +49,7 @@ bool route_source(const struct net_stack *st, const struct net_addr *to, struct 
     if (!route_next_hop(st, to, &hop)) return false;
     for (unsigned i = 0; i < st->addr_count; i++) {
         const struct net_prefix *p = &st->addrs[i];
-        if (net_addr_is_v4(&p->addr) != net_addr_is_v4(to)) continue;
+        if (st->claim.given_up >> i & 1 || net_addr_is_v4(&p->addr) != net_addr_is_v4(to)) continue;
         if (net_addr_is_link_local(&p->addr) != link) continue;
         if (found && !net_prefix_contains(p, &hop)) continue;
         found = &p->addr;

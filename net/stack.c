@@ -12,6 +12,7 @@
 #include "net/arp.h"
 #include "net/icmp.h"
 #include "net/icmp6.h"
+#include "net/icmp_refuse.h"
 #include "net/ipv4.h"
 #include "net/ipv6.h"
 #include "net/region.h"
@@ -139,7 +140,7 @@ static void addresses_take(struct net_stack *st, const struct net_stack_config *
 bool stack_owns(const struct net_stack *st, const struct net_addr *addr)
 {
     for (unsigned i = 0; i < st->addr_count; i++)
-        if (net_addr_equal(&st->addrs[i].addr, addr)) return true;
+        if (net_addr_equal(&st->addrs[i].addr, addr)) return !(st->claim.given_up >> i & 1);
     return false;
 }
 
@@ -173,6 +174,7 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     offloads(st);
     neighbours_init(&st->neighbours);
     claim_init(st);
+    mld_init(st);
     wheel_init(&st->wheel, 0);
     tcp_cookies_init(&st->cookies);
     tcp_tunings_init(st);
@@ -329,6 +331,10 @@ static bool classify_v6(struct net_stack *st, struct rte_mbuf *m, struct tcp_seg
         return false;
     }
     metric_add(&st->metrics.drop_ip_protocol, 1);
+    if (packet.protocol == IPPROTO_UDP) {
+        icmp6_refuse(st, m, &packet);
+        return false;
+    }
 drop:
     rte_pktmbuf_free(m);
     return false;
@@ -382,7 +388,9 @@ static bool classify(struct net_stack *st, struct rte_mbuf *m, struct tcp_segmen
         return false;
     }
     metric_add(&st->metrics.drop_ip_protocol, 1);
-    goto drop;
+    if (packet.protocol != IPPROTO_UDP) goto drop;
+    icmp_refuse(st, m, packet.header);
+    return false;
 drop_ethernet:
     metric_add(&st->metrics.drop_ethernet, 1);
 drop:
@@ -457,7 +465,8 @@ unsigned net_stack_output(struct net_stack *st, uint64_t now_ns)
 unsigned net_stack_timers(struct net_stack *st, uint64_t now_ns)
 {
     stack_set_now(st, now_ns);
-    return tcp_timers(st) + tcp_syncache_timers(st) + tcp_time_wait_expire(st) + neighbour_timers(st) + claim_timers(st);
+    return tcp_timers(st) + tcp_syncache_timers(st) + tcp_time_wait_expire(st) + neighbour_timers(st) + claim_timers(st) +
+           mld_timers(st);
 }
 
 uint64_t net_stack_deadline(const struct net_stack *st)
@@ -465,6 +474,7 @@ uint64_t net_stack_deadline(const struct net_stack *st)
     if (st->dirty_head || st->tx_count) return st->now; /* output has something to do */
     uint64_t at = RTE_MIN(wheel_deadline(&st->wheel), tcp_time_wait_deadline(&st->time_wait));
     at = RTE_MIN(at, tcp_syncache_deadline(&st->syncache));
+    at = RTE_MIN(at, st->mld.due);
     return RTE_MIN(at, RTE_MIN(st->neighbours.due, st->claim.due));
 }
 

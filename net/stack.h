@@ -59,6 +59,7 @@ struct net_stack_config {
     uint16_t vlan;         /* 1..4094: frames carry this tag, and others are dropped; 0: no tag */
     bool announce;         /* addresses are probed for and announced at the start: one stack of a port does it */
     bool router_discovery; /* routers of IPv6 are asked for and believed */
+    bool shared;           /* the kernel has our addresses too: what is not TCP is its business */
     bool tx_ip_checksum;   /* the port fills it in */
     bool tx_tcp_checksum;
     uint32_t tso_most;     /* payload of a frame that the port cuts into segments; 0: it does not */

@@ -3,6 +3,7 @@
 #define POLAR_NET_STACK_IMPL_H
 
 #include "net/claim.h"
+#include "net/mld.h"
 #include "net/neighbour.h"
 #include "net/rate.h"
 #include "net/stack.h"
@@ -68,6 +69,7 @@ struct net_stack {
     struct tcp_tuning_entry tunings[TCP_TUNINGS]; /* tcp_tuning.h */
     struct neighbours neighbours;
     struct claim claim;
+    struct mld mld;
     uint64_t random;
     uint64_t key_secret[2]; /* tcp_tuple.h */
     struct rate_limit challenge_rate, duplicate_rate, icmp_rate;

@@ -223,19 +223,19 @@ int xdp_share_attach(struct xdp_share *share, char *err_text, size_t err_cap)
     return fd < 0 ? fd : -ENOENT;
 }
 
-int xdp_share_set_address(struct xdp_share *share, const uint8_t addr[16], uint16_t first, uint16_t last)
+int xdp_share_set_address(struct xdp_share *share, const struct net_addr *addr, uint16_t first, uint16_t last)
 {
     struct xdp_share_address key;
     struct xdp_share_clients clients = {.first = first, .last = last};
-    memcpy(key.addr, addr, sizeof key.addr);
+    memcpy(key.addr, addr->bytes, sizeof key.addr);
     return bpf_map_update_elem(share->addresses_fd, &key, &clients, BPF_ANY);
 }
 
-int xdp_share_claim(struct xdp_share *share, const uint8_t addr[16], uint16_t port, bool claim)
+int xdp_share_claim(struct xdp_share *share, const struct net_addr *addr, uint16_t port, bool claim)
 {
     struct xdp_share_listener key = {.port = htons(port)};
     uint8_t value = 1;
-    memcpy(key.addr, addr, sizeof key.addr);
+    memcpy(key.addr, addr->bytes, sizeof key.addr);
     if (claim) return bpf_map_update_elem(share->listeners_fd, &key, &value, BPF_ANY);
     return bpf_map_delete_elem(share->listeners_fd, &key);
 }

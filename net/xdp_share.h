@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "net/addr.h"
 
 struct xdp_share;
 
@@ -38,9 +39,9 @@ const char *xdp_share_path(const struct xdp_share *share);
 /* After the port is open: finds the attached program's maps. 0 or -errno with a line in err_text. */
 int xdp_share_attach(struct xdp_share *share, char *err_text, size_t err_cap);
 /* The address is served here; client ports first..last on it are ours (host byte order; 0,0: none). 0 or -errno. */
-int xdp_share_set_address(struct xdp_share *share, const uint8_t addr[16], uint16_t first, uint16_t last);
+int xdp_share_set_address(struct xdp_share *share, const struct net_addr *addr, uint16_t first, uint16_t last);
 /* TCP to this address and port (host byte order) is ours from now on, or no more. 0 or -errno. */
-int xdp_share_claim(struct xdp_share *share, const uint8_t addr[16], uint16_t port, bool claim);
+int xdp_share_claim(struct xdp_share *share, const struct net_addr *addr, uint16_t port, bool claim);
 /* After the port is closed. Detaches the program if it is still there. */
 void xdp_share_close(struct xdp_share **share);
 

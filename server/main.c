@@ -31,17 +31,8 @@ static int open_exception(const struct config *config, struct exception **out)
                                          .vdev_count = config->vdev.count,
                                          .want = EXCEPTION_AUTO,
                                          .tap = config->tap};
-    struct net_prefix own[EXCEPTION_ADDRESSES_MAX];
-    int count = net_prefix_list_parse(config->ip, own, EXCEPTION_ADDRESSES_MAX);
-    if (count < 0 && strcmp(config->share_address, "no") != 0) {
-        log_error("option 'ip': got '%s', takes up to %u addresses where the kernel may share them (see share-address)",
-                  config->ip, EXCEPTION_ADDRESSES_MAX);
-        return -EINVAL;
-    }
-    for (int i = 0; i < count; i++, exception.addr_count++) {
-        memcpy(exception.addrs[i].addr, own[i].addr.bytes, sizeof exception.addrs[i].addr);
-        exception.addrs[i].len = own[i].len;
-    }
+    int count = net_prefix_list_parse(config->ip, exception.addrs, NET_ADDRS_MAX);
+    exception.addr_count = count > 0 ? (unsigned)count : 0; /* checked with the configuration */
     if (strcmp(config->share_address, "yes") == 0) exception.want = EXCEPTION_YES;
     if (strcmp(config->share_address, "no") == 0) exception.want = EXCEPTION_NO;
     int rc = exception_open(out, &exception, text, sizeof text);

@@ -146,12 +146,7 @@ static int share_start(const struct polar_config *c)
     if (process.used) return refuse(-EPERM, "the environment starts once in a process");
     int rc = c->vdev ? port_check_vdev(c->vdev, (uint16_t)c->mtu, process.error, sizeof process.error) : 0;
     if (rc != 0) return rc;
-    struct net_prefix addresses[NET_ADDRS_MAX], *v4 = NULL;
-    for (int i = net_prefix_list_parse(c->address, addresses, NET_ADDRS_MAX) - 1; i >= 0; i--)
-        if (net_addr_is_v4(&addresses[i].addr)) v4 = &addresses[i];
-    uint32_t ip = v4 ? rte_be_to_cpu_32(v4->addr.be32[3]) : 0;
-    return share_open(&process.share, c, device_of(c, device), ip, v4 ? v4->len : 0, process.error,
-                      sizeof process.error);
+    return share_open(&process.share, c, device_of(c, device), process.error, sizeof process.error);
 }
 
 static int process_start(const struct polar_config *c)

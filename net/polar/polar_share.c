@@ -20,8 +20,8 @@ static int wanted(const char *text, enum exception_want *want)
     return -EINVAL;
 }
 
-int share_open(struct polar_share *share, const struct polar_config *config, const char *device, uint32_t ip,
-               uint8_t prefix_len, char *err_text, size_t err_cap)
+int share_open(struct polar_share *share, const struct polar_config *config, const char *device, char *err_text,
+               size_t err_cap)
 {
     enum exception_want want;
     if (wanted(config->share_address, &want) != 0) {
@@ -37,13 +37,12 @@ int share_open(struct polar_share *share, const struct polar_config *config, con
         .vdevs = share->vdevs,
         .vdev_count = config->vdev != NULL,
         .want = want,
-        .addrs = {{.len = prefix_len}},
-        .addr_count = 1,
         .tap = share->tap,
         .client_first = (uint16_t)config->port_first,
         .client_last = (uint16_t)config->port_last,
     };
-    exception_address_v4(exception.addrs[0].addr, ip);
+    int count = net_prefix_list_parse(config->address, exception.addrs, NET_ADDRS_MAX);
+    exception.addr_count = count > 0 ? (unsigned)count : 0; /* checked with the configuration */
     return exception_open(&share->exception, &exception, err_text, err_cap);
 }
 

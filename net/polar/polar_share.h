@@ -18,8 +18,8 @@ struct polar_share {
 };
 
 /* Before the environment starts. 0 or -errno with one line in err_text. */
-int share_open(struct polar_share *share, const struct polar_config *config, const char *device, uint32_t ip,
-               uint8_t prefix_len, char *err_text, size_t err_cap);
+int share_open(struct polar_share *share, const struct polar_config *config, const char *device, char *err_text,
+               size_t err_cap);
 /* The vdev that the environment is to be given; NULL: none. */
 const char *share_vdev(const struct polar_share *share, const struct polar_config *config);
 /* Once the port is open. queue 0's buffers, and its core's counters. */

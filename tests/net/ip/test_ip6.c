@@ -4,6 +4,7 @@
 #include <string.h>
 #include "net/checksum.h"
 #include "net/claim.h"
+#include "net/mld.h"
 #include "tests/net/ip/packets.h"
 
 /* The stack's next frame, an IPv6 packet whose sum is right; protocol: TCP or ICMPv6. */
@@ -273,7 +274,7 @@ static void test_router(void **state)
     for (const struct script_frame *f; (f = script_next_frame(&s)) != NULL; frames++)
         solicited += f->bytes[12] == 0x86 && f->bytes[54] == 133;
     assert_int_equal(solicited, CLAIM_PROBES);
-    assert_int_equal(frames, CLAIM_PROBES * 4 + CLAIM_ANNOUNCES * 3); /* three addresses, and the router */
+    assert_int_equal(frames, CLAIM_PROBES * 4 + CLAIM_ANNOUNCES * 3 + MLD_ROBUSTNESS); /* three addresses, the router, groups */
     assert_int_equal(net_connect(s.stack, to, s.now, &t), -ENETUNREACH);
     packets_icmp6_in(&s, &peer6, &all, 255, advert, sizeof advert); /* not from the link */
     assert_int_equal(net_stack_metrics(s.stack)->router_adverts, 0);

@@ -39,6 +39,10 @@ static const struct setting settings[] = {
     SETTING("tx-ip-checksum", tx_ip_checksum),
     SETTING("tx-tcp-checksum", tx_tcp_checksum),
     SETTING("rx-checksum", rx_checksum),
+    SETTING("announce", announce),
+    SETTING("router-discovery", router_discovery),
+    SETTING("shared", shared),
+    SETTING("vlan", vlan),
 };
 
 static void store(void *at, size_t size, int64_t value)
@@ -67,6 +71,10 @@ static bool set_special(struct run *r, const char *name, const char *value)
         int ecn = net_tcp_ecn_find(value);
         if (ecn < 0) return false;
         r->config.tcp_ecn = (enum net_tcp_ecn)ecn;
+    } else if (strcmp(name, "address") == 0) {
+        struct net_prefix prefix;
+        if (net_prefix_parse(value, &prefix) != 0) return false;
+        return net_stack_config_address(&r->config, prefix.addr, prefix.len) == 0;
     } else if (strcmp(name, "gateway") == 0) {
         if (!parse_word('a', value, text) || sscanf(text, "%u.%u.%u.%u", &b[0], &b[1], &b[2], &b[3]) != 4) return false;
         net_stack_config_gateway(&r->config, net_addr_v4((uint32_t)b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3]));

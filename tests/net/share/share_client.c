@@ -116,10 +116,7 @@ static int start(struct client *c, const char *vdev, const char *address, char *
         .frame_count = BUFFERS, .small_count = BUFFERS, .ref_count = BUFFERS, .frame_room = port_frame_room(MTU)};
     struct netcore_config core = {.address = address};
     snprintf(device, sizeof device, "%.*s", (int)strcspn(vdev, ","), vdev);
-    struct net_prefix own;
-    if (net_prefix_parse(address, &own) != 0) return -1;
-    memcpy(exception.addrs[0].addr, own.addr.bytes, sizeof exception.addrs[0].addr);
-    exception.addrs[0].len = own.len;
+    if (net_prefix_parse(address, &exception.addrs[0]) != 0) return -1;
     exception.addr_count = 1;
     if (exception_open(&c->exception, &exception, text, cap) != 0) return -1;
     const char *vdevs[] = {exception_vdev(c->exception, 0)};

@@ -228,12 +228,11 @@ static void test_other_frames(void **state)
 static int set_up(void **state)
 {
     (void)state;
-    uint8_t addr[16];
     filter = calloc(1, sizeof *filter);
     if (!filter) return -1;
     memcpy(filter->mac, mac, sizeof mac);
-    exception_address_v4(addr, OURS);
-    struct exception_address *v4 = exception_filter_add(filter, addr), *v6 = exception_filter_add(filter, ours6);
+    const struct net_addr addr4 = net_addr_v4(OURS), addr6 = net_addr_v6(ours6);
+    struct exception_address *v4 = exception_filter_add(filter, &addr4), *v6 = exception_filter_add(filter, &addr6);
     v4->clients = CLIENT_FIRST << 16 | CLIENT_LAST;
     exception_filter_claim(v4, PORT, true);
     exception_filter_claim(v6, 6379, true);
@@ -250,12 +249,9 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tcp_v4),
-        cmocka_unit_test(test_claims_come_and_go),
-        cmocka_unit_test(test_tcp_v6),
-        cmocka_unit_test(test_icmp_errors_about_our_segments),
-        cmocka_unit_test(test_icmp_v6),
-        cmocka_unit_test(test_other_frames),
+        cmocka_unit_test(test_tcp_v4),  cmocka_unit_test(test_claims_come_and_go),
+        cmocka_unit_test(test_tcp_v6),  cmocka_unit_test(test_icmp_errors_about_our_segments),
+        cmocka_unit_test(test_icmp_v6), cmocka_unit_test(test_other_frames),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

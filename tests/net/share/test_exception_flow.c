@@ -1,4 +1,5 @@
-/* The flow rules that claims become, as a device would see them: rte_flow_create and rte_flow_destroy are this test's. */
+/* The flow rules that claims become, as a device would see them: rte_flow_create and rte_flow_destroy are this test's.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,10 +21,11 @@ struct rte_flow {
 static struct rte_flow rules[RULES_MAX];
 static unsigned created, refuse_after;
 
-static const uint8_t ours6[16] = {0xfd, [15] = 1};
+static const struct net_addr ours6 = {.bytes = {0xfd, [15] = 1}};
 
-struct rte_flow *rte_flow_create(uint16_t port_id, const struct rte_flow_attr *attr, const struct rte_flow_item *pattern,
-                                 const struct rte_flow_action *actions, struct rte_flow_error *error)
+struct rte_flow *rte_flow_create(uint16_t port_id, const struct rte_flow_attr *attr,
+                                 const struct rte_flow_item *pattern, const struct rte_flow_action *actions,
+                                 struct rte_flow_error *error)
 {
     assert_int_equal(port_id, 3);
     assert_true(attr->ingress && !attr->egress);
@@ -93,11 +95,10 @@ static struct exception_flow *flow_open(uint16_t queues)
 static void test_a_claim_is_a_rule(void **state)
 {
     (void)state;
-    uint8_t addr[16];
+    const struct net_addr addr = net_addr_v4(0x0a000001);
     struct exception_flow *flow = flow_open(1);
-    exception_address_v4(addr, 0x0a000001);
-    assert_int_equal(exception_flow_claim(flow, addr, 11211, true), 0);
-    assert_int_equal(exception_flow_claim(flow, ours6, 6379, true), 0);
+    assert_int_equal(exception_flow_claim(flow, &addr, 11211, true), 0);
+    assert_int_equal(exception_flow_claim(flow, &ours6, 6379, true), 0);
     assert_int_equal(live(), 2);
     assert_false(rules[0].v6);
     assert_memory_equal(rules[0].addr, ((const uint8_t[]){10, 0, 0, 1}), 4);
@@ -105,11 +106,11 @@ static void test_a_claim_is_a_rule(void **state)
     assert_int_equal(rules[0].mask, 0xffff);
     assert_int_equal(rules[0].queues, 1);
     assert_true(rules[1].v6);
-    assert_memory_equal(rules[1].addr, ours6, 16);
-    assert_int_equal(exception_flow_claim(flow, addr, 11211, false), 0);
+    assert_memory_equal(rules[1].addr, ours6.bytes, 16);
+    assert_int_equal(exception_flow_claim(flow, &addr, 11211, false), 0);
     assert_false(rules[0].live);
     assert_true(rules[1].live);
-    assert_int_equal(exception_flow_claim(flow, addr, 11211, false), -ENOENT);
+    assert_int_equal(exception_flow_claim(flow, &addr, 11211, false), -ENOENT);
     exception_flow_close(&flow);
     assert_int_equal(live(), 0);
 }
@@ -118,7 +119,7 @@ static void test_several_queues_are_spread_over(void **state)
 {
     (void)state;
     struct exception_flow *flow = flow_open(4);
-    assert_int_equal(exception_flow_claim(flow, ours6, 6379, true), 0);
+    assert_int_equal(exception_flow_claim(flow, &ours6, 6379, true), 0);
     assert_int_equal(rules[0].queues, 4);
     exception_flow_close(&flow);
 }
@@ -135,7 +136,7 @@ static void check_range(unsigned first, unsigned last)
 {
     char text[128];
     struct exception_flow *flow = flow_open(1);
-    assert_int_equal(exception_flow_clients(flow, ours6, (uint16_t)first, (uint16_t)last, text, sizeof text), 0);
+    assert_int_equal(exception_flow_clients(flow, &ours6, (uint16_t)first, (uint16_t)last, text, sizeof text), 0);
     for (unsigned port = 0; port < 65536; port++)
         assert_int_equal(covers((uint16_t)port), port >= first && port <= last ? 1 : 0);
     assert_true(created <= 30);
@@ -158,9 +159,9 @@ static void test_what_the_device_refuses(void **state)
     char text[128] = "";
     struct exception_flow *flow = flow_open(1);
     refuse_after = 2;
-    assert_int_equal(exception_flow_clients(flow, ours6, 61000, 65535, text, sizeof text), -ENOSPC);
+    assert_int_equal(exception_flow_clients(flow, &ours6, 61000, 65535, text, sizeof text), -ENOSPC);
     assert_non_null(strstr(text, "61000..65535"));
-    assert_int_equal(exception_flow_claim(flow, ours6, 6379, true), -ENOSPC);
+    assert_int_equal(exception_flow_claim(flow, &ours6, 6379, true), -ENOSPC);
     exception_flow_close(&flow);
     assert_int_equal(live(), 0);
 }
