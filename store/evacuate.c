@@ -197,8 +197,8 @@ bool evacuate_one_page(struct store *s)
 {
     uint32_t free_before = s->pool_count;
     while (s->pool_count == free_before) {
-        if (!s->evacuation.page && !evacuation_begin(s, GROUP_COUNT - 1)) return false;
         if (s->allowance == 0 || !effort_spend(s, COST_OF_STEP)) return false;
+        if (!s->evacuation.page && !evacuation_begin(s, GROUP_COUNT - 1)) return false;
         evacuation_go_on(s);
     }
     return true;

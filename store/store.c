@@ -13,7 +13,8 @@
 #define VALUE_BYTES_MAX (512u << 20)
 #define KEY_BYTES_MAX 65535u
 #define LOW_WATER_SHARE 128u /* of all pages */
-#define LOW_WATER_PAGES 8u
+#define LOW_WATER_PAGES 64u  /* and so many, of which each size may want one at a time; but no more than an eighth */
+#define PAGES_MIN 8u
 
 static size_t aligned16(size_t n)
 {
@@ -47,12 +48,13 @@ static int store_init(struct store *s, const struct store_config *c)
     s->max_value = c->max_value;
     s->max_key = c->max_key;
     s->page_count = (uint32_t)(s->region_bytes / PAGE_BYTES);
-    s->low_water_pages = s->page_count / LOW_WATER_SHARE + LOW_WATER_PAGES;
+    s->low_water_pages =
+        s->page_count / LOW_WATER_SHARE + (s->page_count < 8 * LOW_WATER_PAGES ? s->page_count / 8 : LOW_WATER_PAGES);
     s->generation = 1;
     metric_set(&s->metrics.bytes_limit, s->region_bytes);
     head_init(s, pin_limit(c->pins_max, s->region_bytes));
     rc = -EINVAL;
-    if (s->head_pages + LOW_WATER_PAGES > s->page_count) goto unmap;
+    if (s->head_pages + PAGES_MIN > s->page_count) goto unmap;
     slab_init(s);
     s->sweep.page = s->head_pages;
     if ((rc = index_init(s)) != 0) goto unmap;
