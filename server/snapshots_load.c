@@ -87,7 +87,7 @@ static int load(struct snapshots *s, char *text, size_t cap)
     if (rc != 0) say(text, cap, path, rc, &sum.fault);
     if (rc == 0 && sum.no_memory + sum.too_large > 0) {
         rc = -ENOSPC;
-        snprintf(text, cap, "%s: %llu items do not fit memory-limit, %llu are longer than max-value", path,
+        snprintf(text, cap, "%s: %llu items do not fit memory-limit, %llu are longer than max-value-size", path,
                  PRIu(sum.no_memory), PRIu(sum.too_large));
     }
     uint64_t took = snapshots_now_ms(CLOCK_MONOTONIC) - begin;

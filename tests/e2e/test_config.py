@@ -7,8 +7,8 @@ import unittest
 
 from harness import POLARKV, Polarkv, Process, Raw, free_ports, main, resp, run, wait_for
 
-OPTIONS = ["config", "listen", "memcache-port", "resp-port", "protected", "password", "cores", "poll", "memory-limit",
-           "max-value", "max-connections", "huge-pages", "vdev", "port", "ip", "mtu", "log-level", "print-config",
+OPTIONS = ["config", "listen", "memcache-port", "resp-port", "protected", "password", "cores", "poll", "memory-limit", "eviction",
+           "max-value-size", "max-connections", "huge-pages", "vdev", "port", "ip", "mtu", "log-level", "print-config",
            "version", "help"]
 
 def polarkv(*options, limit=30):
@@ -40,7 +40,7 @@ class BadInput(unittest.TestCase):
             (["--memory-limit", "12q"], ["memory-limit", "12q"]),
             (["--memory-limit", "99999999999999999999"], ["memory-limit", "99999999999999999999"]),
             (["--memory-limit", "-5m"], ["memory-limit", "-5m"]),
-            (["--max-value", "1"], ["max-value", "1"]),
+            (["--max-value-size", "1"], ["max-value-size", "1"]),
             (["--poll", "sometimes"], ["poll", "sometimes", "adaptive", "busy"]),
             (["--nap", "5x"], ["nap", "5x"]),
             (["--protected=maybe"], ["protected", "maybe"]),
@@ -179,7 +179,7 @@ class Answers(unittest.TestCase):
 
     def test_options_from_a_file_take_effect(self):
         with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
-            file.write("max-value = 2k\n")
+            file.write("max-value-size = 2k\n")
             file.flush()
             server = Polarkv("--config", file.name)
             try:

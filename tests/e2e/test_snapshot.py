@@ -9,10 +9,10 @@ import tempfile
 import time
 import unittest
 
-from harness import BUILD, POLARKV, SLOW, Polarkv, resp, run, seconds, wait_for
+from harness import BUILD, POLARKV, Polarkv, resp, run, seconds, wait_for
 
 POLARCTL = os.environ.get("POLARCTL", os.path.join(BUILD, "client/polarctl"))
-KILLS = int(os.environ.get("POLAR_KILLS", "100" if SLOW == 1 else "12"))
+KILLS = int(os.environ.get("POLAR_KILLS", "0"))  # 0: as many as go into half a minute, at least 12
 
 
 class Restarts(unittest.TestCase):
@@ -224,9 +224,9 @@ class SnapshotTest(Restarts):
                 self.assertEqual(c.command("SET", f"key{i}", b"x" * 900_000), "OK")
             c.command("SAVE")
         self.stop()
-        status, text = self.refused_start("--max-value", "100k")
+        status, text = self.refused_start("--max-value-size", "100k")
         self.assertEqual(status, 1, text)
-        self.assertIn("40 are longer than max-value", text)
+        self.assertIn("40 are longer than max-value-size", text)
 
     def test_service_goes_on(self):
         """Requests while a snapshot of 60 MB is written: all right, none lost. The longest wait is told, not judged."""
@@ -312,8 +312,9 @@ class KillTest(Restarts):
             self.assertEqual(c.command("SAVE"), "OK")
             took = time.monotonic() - begin
         self.stop()
-        known, completed = 0, 0
-        for _ in range(KILLS):
+        known, completed, kills, end = 0, 0, 0, time.monotonic() + 30
+        while kills < (KILLS or 12) or (not KILLS and time.monotonic() < end):
+            kills += 1
             server = self.start()
             found = self.generation(server)
             self.assertIn(found, (known, known + 1))
@@ -324,7 +325,7 @@ class KillTest(Restarts):
                 c.send(resp("BGSAVE"))
                 time.sleep(dice.random() * took * 1.5)
             self.kill()
-        print(f"{KILLS} kills, {completed} after the snapshot was complete; a snapshot takes {took * 1e3:.0f} ms")
+        print(f"{kills} kills, {completed} after the snapshot was complete; a snapshot takes {took * 1e3:.0f} ms")
 
 
 class WarmTest(Restarts):
