@@ -15,7 +15,7 @@ BELOW = {
     "bench": ("base", "protocol", "net", "rdma", "client"),
     "tests": ("base", "store", "protocol", "net", "rdma", "client", "server", "bench"),
 }
-MICRO_BENCHMARK = re.compile(r"bench/([a-z]+)_bench\.c$")  # of that module, which it may include
+MICRO_BENCHMARK = re.compile(r"bench/([a-z]+)_(?:bench|hitratio)\.c$")  # of that module, which it may include
 INCLUDE = re.compile(r'\s*#\s*include\s*"([^"]*)"')
 
 
