@@ -18,7 +18,7 @@ struct profile {
     uint32_t value_max;
     uint32_t (*len)(struct random *r); /* of a value */
     bool long_keys;
-    bool evicts;
+    enum store_eviction eviction;
 };
 extern const struct profile profiles[];
 extern const unsigned profile_count;
@@ -77,6 +77,8 @@ uint64_t random_cas(const struct entry *e);
 void entry_gone(struct entry *e);
 /* What the model holds now, expiry considered. */
 bool entry_alive(struct entry *e);
+/* Items that the store has counted as evicted. */
+uint64_t model_evictions(void);
 /* The store says the same of this key; where it evicts, the model follows, as far as the store has counted it. */
 void entry_assert(struct entry *e);
 /* Judges the status of a write and follows it. Takes value. */

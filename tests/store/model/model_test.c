@@ -32,6 +32,23 @@ static void do_gets(struct entry *e)
     e->cas = v.cas;
 }
 
+static void do_access(struct entry *e)
+{
+    struct store_key key = key_of(e);
+    struct store_value v;
+    struct store_access access;
+    enum store_status status = store_get_access(m.s, &key, m.now_ms, &v, &access);
+    if (status == STORE_NO_MEMORY) {
+        m.refused++;
+        entry_assert(e);
+        return;
+    }
+    assert_int_equal(status, entry_alive(e) ? STORE_OK : STORE_NOT_FOUND);
+    if (status != STORE_OK) return;
+    assert_true(access.read_before); /* by the model itself */
+    fixture_assert_value(m.s, v, e->value, e->len);
+}
+
 static void do_set(struct entry *e)
 {
     struct store_key key = key_of(e);
@@ -174,8 +191,10 @@ static void operate(void)
     uint32_t what = random_below(&m.r, 100);
     if (random_below(&m.r, 8) == 0) m.now_ms += random_below(&m.r, 8 * 280000 / m.profile->keys + 1);
     if (what < 90) entry_assert(e);
-    if (what < 20) return;
-    if (what < 26) {
+    if (what < 17) return;
+    if (what < 20) {
+        do_access(e);
+    } else if (what < 26) {
         do_gets(e);
     } else if (what < 30) {
         do_incr(e);
@@ -227,6 +246,7 @@ static void test_model(void **state)
         uint32_t largest = m.profile->value_max + (m.profile->long_keys ? 65535 : 0);
         assert_true(metrics->moved_most <= 4096 + (largest > 4096 ? 2 * largest : 0)); /* written, then joined */
         assert_true(m.stored > arg_operations / 20 && m.expired_seen > 0 && metrics->in_place > 0);
+        assert_true((model_evictions() > 0) == (m.profile->eviction != STORE_EVICT_NONE));
         model_end();
     }
 }
