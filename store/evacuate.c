@@ -224,10 +224,10 @@ bool evacuate_one_page(struct store *s)
     uint32_t free_before = s->pool_count;
     bool evicts = s->eviction.policy != STORE_EVICT_NONE;
     while (s->pool_count <= free_before) {
+        if ((evicts ? s->evictions : s->allowance) == 0 || !effort_spend(s, COST_OF_STEP)) return false;
         uint32_t number = s->evacuation.page;
         if (!number) number = evicts ? evict_choose_page(s, true) : choose_page(s, GROUP_COUNT - 1);
         if (!s->evacuation.page && !evacuation_begin(s, number, evicts)) return false;
-        if ((evicts ? s->evictions : s->allowance) == 0 || !effort_spend(s, COST_OF_STEP)) return false;
         if (evicts) evacuation_hurry(s);
         evacuation_go_on(s);
     }

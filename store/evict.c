@@ -19,7 +19,7 @@
 #define LOW_WATER_PAGES 4u
 #define LOW_WATER_SHARE_MOST 32u /* for the sake of one large value */
 #define NONE_SHARE 128u          /* without eviction they are only what compaction aims at */
-#define NONE_PAGES 8u
+#define NONE_PAGES 64u /* and so many, of which each size may want one at a time; but no more than an eighth */
 #define MORE_SHARE 64u
 #define SLOTS_SHARE 128u /* and so much free in slots */
 
@@ -28,7 +28,7 @@ void evict_configure(struct store *s, enum store_eviction policy)
     struct eviction *e = &s->eviction;
     e->policy = policy;
     e->free_bytes = e->more_bytes = 0;
-    s->low_water_pages = s->page_count / NONE_SHARE + NONE_PAGES;
+    s->low_water_pages = s->page_count / NONE_SHARE + (s->page_count < 8 * NONE_PAGES ? s->page_count / 8 : NONE_PAGES);
     if (policy == STORE_EVICT_NONE) return;
     uint32_t value_pages = s->max_value / PAGE_BYTES + 2, most = s->page_count / LOW_WATER_SHARE_MOST;
     s->low_water_pages = s->page_count / LOW_WATER_SHARE + LOW_WATER_PAGES;

@@ -7,6 +7,11 @@
 #include "store/reclaim.h"
 #include "store/slab.h"
 
+/* Of remnants, the slots of other classes that an item is chained over before it is refused; eviction makes room. */
+#define REMNANT_UNITS_MIN 16u
+#define REMNANTS_MAX 64u
+#define CHAIN_BYTES_MIN 256u /* no smaller item is */
+
 uint64_t store_hash(const void *data, size_t len)
 {
     return XXH3_64bits(data, len);
@@ -58,13 +63,26 @@ static uint32_t piece_bytes(uint64_t left, uint32_t overhead)
     return want >= PAGE_BYTES - PAGE_BYTES / 8 ? (uint32_t)want : SLOT_BYTES_MAX;
 }
 
-/* Takes a slot, writes its header as OPEN, holds its page. */
-static uint32_t piece_alloc(struct store *s, uint32_t bytes, uint32_t header)
+static uint32_t class_for(const struct store *s, uint32_t bytes)
 {
-    uint32_t item = reclaim_slot(s, bytes <= SLOT_BYTES_MAX ? slab_class(s, bytes) : s->class_page);
-    if (!item) return 0;
+    return bytes <= SLOT_BYTES_MAX ? slab_class(s, bytes) : s->class_page;
+}
+
+/* Writes the header of a slot just taken, as OPEN, and holds its page. */
+static void piece_begin(struct store *s, uint32_t item, uint32_t header)
+{
     save32(region_at(s, item), header | ITEM_OPEN);
     page_of(s, item)->holds++;
+}
+
+/* There is no slot of this size, or a little more: the largest that is smaller, its bytes in *bytes. */
+static uint32_t remnant_take(struct store *s, uint32_t *bytes)
+{
+    uint32_t wanted = class_for(s, *bytes), item = 0;
+    for (uint32_t cls = wanted; !item && cls-- > 0 && s->cls[cls].units >= REMNANT_UNITS_MIN;) {
+        item = slab_take(s, cls);
+        *bytes = s->cls[cls].units * UNIT_BYTES;
+    }
     return item;
 }
 
@@ -80,15 +98,18 @@ static uint32_t chain_alloc(struct store *s, uint32_t key_len, uint32_t value_le
     bool any = s->reclaim_page || s->eviction.policy != STORE_EVICT_NONE;
     uint32_t reclaimable = any ? s->page_count : EFFORT_BYTES_MAX / PAGE_BYTES;
     if (left / PAGE_BYTES > s->pool_count + reclaimable) return 0;
-    uint32_t first = 0, last = 0;
+    uint32_t first = 0, last = 0, remnants = 0;
     while (left > 0 || !first) {
         uint32_t bits = first ? ITEM_FRAGMENT : ITEM_CHAIN | ITEM_CHAIN_FIELDS;
         uint32_t overhead = item_body_at(bits), bytes = piece_bytes(left, overhead);
-        uint32_t item = piece_alloc(s, bytes, bits | (bytes - overhead) << 8);
+        uint32_t item = reclaim_slot(s, class_for(s, bytes));
+        if (!item && s->eviction.policy == STORE_EVICT_NONE && remnants++ < REMNANTS_MAX)
+            item = remnant_take(s, &bytes);
         if (!item) {
             if (first) chain_abandon(s, first);
             return 0;
         }
+        piece_begin(s, item, bits | (bytes - overhead) << 8);
         uint8_t *p = region_at(s, item);
         item_set_next(p, 0);
         if (first) {
@@ -116,12 +137,16 @@ uint32_t item_alloc(struct store *s, uint32_t fields, uint32_t key_len, uint32_t
     }
     if (bytes > SLOT_BYTES_MAX) return chain_alloc(s, key_len, value_len);
     bool plain = (bits & ITEM_SHAPE) == ITEM_PLAIN;
-    uint32_t item = piece_alloc(s, (uint32_t)bytes, plain ? bits | key_len << 8 | value_len << 16 : bits);
-    if (item && !plain) {
+    uint32_t item = reclaim_slot(s, class_for(s, (uint32_t)bytes));
+    if (!item)
+        return bytes >= CHAIN_BYTES_MIN && s->eviction.policy == STORE_EVICT_NONE ? chain_alloc(s, key_len, value_len)
+                                                                                  : 0;
+    piece_begin(s, item, plain ? bits | key_len << 8 | value_len << 16 : bits);
+    if (!plain) {
         save32(region_at(s, item) + 4, value_len);
         save32(region_at(s, item) + 8, key_len);
     }
-    if (item && item_is_tracked(bits)) item_set_access(region_at(s, item), s->now_ms, false);
+    if (item_is_tracked(bits)) item_set_access(region_at(s, item), s->now_ms, false);
     return item;
 }
 

@@ -218,7 +218,6 @@ enum store_status store_gets(struct store *s, const struct store_key *key, uint6
     if (!(bits & ITEM_CAS)) {
         uint32_t copy = write_copy(s, item, (bits & (ITEM_EXPIRES | ITEM_FLAGS)) | ITEM_CAS);
         if (!copy) return STORE_NO_MEMORY;
-        write_give_cas(s, copy);
         write_supersede(s, key->hash, item, copy);
         item = copy;
     }
@@ -244,7 +243,6 @@ enum store_status store_get_access(struct store *s, const struct store_key *key,
     } else {
         uint32_t copy = write_copy(s, item, (p[0] & (ITEM_FLAGS | ITEM_CAS)) | ITEM_TRACKED);
         if (!copy) return STORE_NO_MEMORY;
-        if (p[0] & ITEM_CAS) save64(item_cas_at(region_at(s, copy)), item_cas(p));
         write_supersede(s, key->hash, item, copy);
         item = copy;
     }
@@ -279,7 +277,6 @@ enum store_status store_touch(struct store *s, const struct store_key *key, uint
         uint32_t copy = write_copy(s, item, item_fields_for(&meta, false) | (bits & (ITEM_FLAGS | ITEM_CAS)));
         if (!copy) return STORE_NO_MEMORY;
         uint8_t *q = region_at(s, copy);
-        if (bits & ITEM_CAS) save64(item_cas_at(q), item_cas(p));
         item_set_expires(q, expires_ms);
         write_supersede(s, key->hash, item, copy);
         return STORE_OK;

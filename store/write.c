@@ -107,6 +107,7 @@ uint32_t write_copy(struct store *s, uint32_t item, uint32_t fields)
     item_copy_body(s, item, 0, &w);
     uint8_t *q = region_at(s, copy);
     item_set_meta(q, &(struct store_meta){item_client_flags(p), item_expires_ms(p)});
+    if (q[0] & ITEM_CAS) save64(item_cas_at(q), p[0] & ITEM_CAS ? item_cas(p) : ++s->cas);
     if (item_is_tracked(p[0]) && item_is_tracked(q[0])) save32(item_access_at(q), load32(item_access_at(p)));
     return copy;
 }

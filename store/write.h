@@ -17,7 +17,8 @@ static inline void write_begin(struct store *s)
 uint32_t write_find(struct store *s, const struct store_key *key, uint64_t now_ms);
 /* The last pass of a batch's prefetches: see struct look_again. */
 void prefetch_look_again(struct store *s);
-/* An OPEN copy of the item, with these fields in place of its own and without a CAS yet. 0: no memory. */
+/* An OPEN copy of the item, with these fields in place of its own. Where it has room for a CAS that the item has not,
+ * it is the next. 0: no memory. */
 uint32_t write_copy(struct store *s, uint32_t item, uint32_t fields);
 /* The next CAS, if the item has room for one. */
 void write_give_cas(struct store *s, uint32_t item);

@@ -364,6 +364,6 @@ uint64_t mc_expires_ms(int64_t exptime, uint64_t now_ms)
 {
     if (exptime == 0) return 0;
     if (exptime < 0) return 1;
-    if (exptime <= EXPTIME_RELATIVE_MAX_S) return now_ms + (uint64_t)exptime * 1000;
+    if (exptime <= EXPTIME_RELATIVE_MAX_S) return ((now_ms + 999) / 1000 + (uint64_t)exptime) * 1000;
     return exptime > INT64_MAX / 1000 ? INT64_MAX : (uint64_t)exptime * 1000;
 }

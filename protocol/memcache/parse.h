@@ -62,7 +62,8 @@ int mc_next_key(struct slice *more, struct slice *key);
 
 /*
  * memcached's exptime rules: 0 never (returns 0); negative: at once (returns 1, a time long past); up to 30 days:
- * relative to now; else absolute seconds. Returns absolute ms since 1970, INT64_MAX at most.
+ * relative to now, up to the next whole second, for which an item needs but 4 bytes; else absolute seconds. Returns
+ * absolute ms since 1970, INT64_MAX at most.
  */
 uint64_t mc_expires_ms(int64_t exptime, uint64_t now_ms);
 

@@ -8,8 +8,14 @@
 
 struct store *fixture_store(uint64_t memory_limit, uint32_t max_value)
 {
+    return fixture_store_evicting(memory_limit, max_value, STORE_EVICT_NONE);
+}
+
+struct store *fixture_store_evicting(uint64_t memory_limit, uint32_t max_value, enum store_eviction eviction)
+{
     struct store *s = NULL;
-    struct store_config config = {.memory_limit = memory_limit, .max_value = max_value, .max_key = 65535};
+    struct store_config config = {
+        .memory_limit = memory_limit, .max_value = max_value, .max_key = 65535, .eviction = eviction};
     assert_int_equal(store_create(&s, &config), 0);
     return s;
 }

@@ -6,7 +6,9 @@
 
 #define MIB (1024u * 1024u)
 
+/* Without eviction. */
 struct store *fixture_store(uint64_t memory_limit, uint32_t max_value);
+struct store *fixture_store_evicting(uint64_t memory_limit, uint32_t max_value, enum store_eviction eviction);
 struct store_key fixture_key(const void *data, size_t len);
 /* "key:<n>" in buf (at least 24 bytes). */
 struct store_key fixture_key_n(char *buf, uint64_t n);
