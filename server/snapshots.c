@@ -103,7 +103,7 @@ static bool begin(struct snapshots *s, uint64_t *number)
 enum snapshots_answer snapshots_ask(struct snapshots *s, uint64_t *number)
 {
     uint64_t own;
-    if (!s || !__atomic_load_n(&s->started, __ATOMIC_ACQUIRE)) return SNAPSHOTS_NO_FILE;
+    if (!s || !*s->server->config->snapshot_file) return SNAPSHOTS_NO_FILE;
     if (!begin(s, number ? number : &own)) return SNAPSHOTS_RUNNING;
     sem_post(&s->news);
     return SNAPSHOTS_STARTED;
@@ -342,7 +342,7 @@ int snapshots_start(struct snapshots *s)
 {
     if (!*s->server->config->snapshot_file) return 0;
     int rc = pthread_create(&s->thread, NULL, thread_main, s);
-    __atomic_store_n(&s->started, rc == 0, __ATOMIC_RELEASE); /* the cores ask */
+    s->started = rc == 0;
     return -rc;
 }
 
@@ -352,7 +352,7 @@ void snapshots_stop(struct snapshots *s)
     __atomic_store_n(&s->stopping, 1, __ATOMIC_RELEASE);
     sem_post(&s->news);
     pthread_join(s->thread, NULL);
-    __atomic_store_n(&s->started, false, __ATOMIC_RELEASE);
+    s->started = false;
 }
 
 int snapshots_final(struct snapshots *s)

@@ -27,7 +27,7 @@ extern const size_t snapshots_metric_row_count;
 
 /* Control thread; the shards are there. Takes the blocks' memory. 0 or -errno, logged. */
 int snapshots_create(struct snapshots **out, struct server *server);
-/* Starts the thread that writes. The cores run. 0 or -errno. */
+/* Starts the thread that writes, also what was asked for before. The cores run. 0 or -errno. */
 int snapshots_start(struct snapshots *s);
 /* Gives up what is being written and ends the thread. Before the cores stop; NULL: nothing. */
 void snapshots_stop(struct snapshots *s);

@@ -27,7 +27,7 @@ struct snapshots {
     struct snapshot_file file;
     struct snapshots_metrics metrics;
     pthread_t thread;
-    bool started;   /* atomic */
+    bool started;   /* control thread's */
     sem_t news;     /* for the thread: somebody asks, a core has put a block, or let go */
     uint64_t asked; /* atomic: snapshots asked for; one more than ended: one is wanted or runs */
     uint64_t ended; /* atomic: snapshots that have ended, one way or the other */
