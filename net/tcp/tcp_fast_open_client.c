@@ -27,7 +27,7 @@ static struct tcp_fast_open_server *set_of(struct tcp_fast_open *fo, const struc
     return fo->servers + siphash(fo->secret, addr->bytes, sizeof addr->bytes) % SETS * WAYS;
 }
 
-static struct tcp_fast_open_server *server_find(struct tcp_fast_open *fo, const struct net_addr *addr)
+static struct tcp_fast_open_server *cookie_find(struct tcp_fast_open *fo, const struct net_addr *addr)
 {
     struct tcp_fast_open_server *set = set_of(fo, addr);
     for (unsigned i = 0; i < WAYS; i++)
@@ -36,9 +36,9 @@ static struct tcp_fast_open_server *server_find(struct tcp_fast_open *fo, const 
 }
 
 /* The one of its set that is longest unused makes room. */
-static struct tcp_fast_open_server *server_get(struct net_stack *st, const struct net_addr *addr)
+static struct tcp_fast_open_server *cookie_make(struct net_stack *st, const struct net_addr *addr)
 {
-    struct tcp_fast_open_server *set = set_of(&st->fast_open, addr), *e = server_find(&st->fast_open, addr);
+    struct tcp_fast_open_server *set = set_of(&st->fast_open, addr), *e = cookie_find(&st->fast_open, addr);
     if (!e) {
         e = set;
         for (unsigned i = 1; i < WAYS; i++)
@@ -65,7 +65,7 @@ uint32_t tcp_fast_open_ask(struct net_stack *st, struct tcp_conn *c, struct tcp_
 {
     if (!wanted(st, c) || c->retries) return 0;
     struct net_addr remote = remote_of(c);
-    const struct tcp_fast_open_server *e = server_find(&st->fast_open, &remote);
+    const struct tcp_fast_open_server *e = cookie_find(&st->fast_open, &remote);
     if (e && e->blocked_until > st->now) return 0;
     o->has_fast_open = true;
     if (!e || !e->len) return 0;
@@ -93,7 +93,7 @@ void tcp_fast_open_answered(struct net_stack *st, struct tcp_conn *c, const stru
     if (!tcp_options_parse(s->options, s->options_len, &o)) return; /* it did before */
     struct net_addr remote = remote_of(c);
     bool fresh = o.has_fast_open && o.fast_open_len, taken = c->snd_una != c->iss + 1;
-    struct tcp_fast_open_server *e = fresh ? server_get(st, &remote) : server_find(&st->fast_open, &remote);
+    struct tcp_fast_open_server *e = fresh ? cookie_make(st, &remote) : cookie_find(&st->fast_open, &remote);
     if (!e) return;
     if (fresh) {
         memcpy(e->cookie, o.fast_open, o.fast_open_len);
@@ -109,7 +109,7 @@ void tcp_fast_open_unanswered(struct net_stack *st, struct tcp_conn *c)
 {
     if (!wanted(st, c) || c->retries != 1) return;
     struct net_addr remote = remote_of(c);
-    struct tcp_fast_open_server *e = server_get(st, &remote);
+    struct tcp_fast_open_server *e = cookie_make(st, &remote);
     if (e->blocked_until > st->now) return; /* that SYN had nothing unusual */
     metric_add(&st->metrics.fast_open_blocked, 1);
     e->blocked_until = st->now + (BLOCK_NS << RTE_MIN(e->failures, BLOCK_SHIFT_MOST));
@@ -120,7 +120,7 @@ bool net_connect_hold(struct stream *s)
 {
     struct tcp_conn *c = tcp_conn_of(s);
     struct net_addr remote = remote_of(c);
-    const struct tcp_fast_open_server *e = server_find(&tcp_stack_of(c)->fast_open, &remote);
+    const struct tcp_fast_open_server *e = cookie_find(&tcp_stack_of(c)->fast_open, &remote);
     if (c->state != TCPS_SYN_SENT || !(c->flags & TCPF_SYN_DUE) || !wanted(tcp_stack_of(c), c)) return false;
     if (!e || !e->len || e->blocked_until > tcp_stack_of(c)->now) return false;
     c->flags &= ~TCPF_SYN_DUE;

@@ -185,8 +185,8 @@ static void segment_seen(struct flow *f, const uint8_t *tcp, uint32_t len)
     struct flow_peer *p = peer_of_frame(f, tcp);
     uint32_t header = (tcp[12] >> 4) * 4u, seq = load(tcp + 4, 4), ack = load(tcp + 8, 4);
     uint8_t flags = tcp[13];
-    flow_require(header >= 20 && header <= len && p);
-    if (flags & FLOW_RST) return;
+    flow_require(header >= 20 && header <= len);
+    if (!p || flags & FLOW_RST) return; /* no peer: the input has altered a port on the way */
     for (uint32_t i = header; i < len; i++) flow_require(tcp[i] == flow_byte(seq + i - header, false));
     if (flags & FLOW_SYN) {
         p->stack_iss = seq;
