@@ -143,6 +143,7 @@ static inline void tcp_conn_set_mac(struct tcp_conn *c, const uint8_t *mac) { me
 void tcp_conn_set_tuple(struct net_stack *st, struct tcp_conn *c, const struct tcp_tuple *t);
 void tcp_conn_drop_tuple(struct net_stack *st, struct tcp_conn *c);
 void tcp_conn_tuple(const struct tcp_conn *c, struct tcp_tuple *t);
+struct net_addr tcp_conn_remote(const struct tcp_conn *c);
 uint64_t tcp_conn_key(const struct net_stack *st, const struct tcp_conn *c); /* tcp_tuple.h */
 bool tcp_conn_matches_v6(const struct tcp_conn *c, const struct tcp_segment *s);
 

@@ -49,13 +49,6 @@ static struct tcp_fast_open_server *cookie_make(struct net_stack *st, const stru
     return e;
 }
 
-static struct net_addr remote_of(const struct tcp_conn *c)
-{
-    struct tcp_tuple t;
-    tcp_conn_tuple(c, &t);
-    return t.remote;
-}
-
 static bool wanted(const struct net_stack *st, const struct tcp_conn *c)
 {
     return tcp_tuning_of(st, c)->fast_open;
@@ -64,7 +57,7 @@ static bool wanted(const struct net_stack *st, const struct tcp_conn *c)
 uint32_t tcp_fast_open_ask(struct net_stack *st, struct tcp_conn *c, struct tcp_options *o)
 {
     if (!wanted(st, c) || c->retries) return 0;
-    struct net_addr remote = remote_of(c);
+    struct net_addr remote = tcp_conn_remote(c);
     const struct tcp_fast_open_server *e = cookie_find(&st->fast_open, &remote);
     if (e && e->blocked_until > st->now) return 0;
     o->has_fast_open = true;
@@ -91,7 +84,7 @@ void tcp_fast_open_answered(struct net_stack *st, struct tcp_conn *c, const stru
     if (!wanted(st, c)) return;
     if (sent) data_answered(st, c, s);
     if (!tcp_options_parse(s->options, s->options_len, &o)) return; /* it did before */
-    struct net_addr remote = remote_of(c);
+    struct net_addr remote = tcp_conn_remote(c);
     bool fresh = o.has_fast_open && o.fast_open_len, taken = c->snd_una != c->iss + 1;
     struct tcp_fast_open_server *e = fresh ? cookie_make(st, &remote) : cookie_find(&st->fast_open, &remote);
     if (!e) return;
@@ -108,7 +101,7 @@ void tcp_fast_open_answered(struct net_stack *st, struct tcp_conn *c, const stru
 void tcp_fast_open_unanswered(struct net_stack *st, struct tcp_conn *c)
 {
     if (!wanted(st, c) || c->retries != 1) return;
-    struct net_addr remote = remote_of(c);
+    struct net_addr remote = tcp_conn_remote(c);
     struct tcp_fast_open_server *e = cookie_make(st, &remote);
     if (e->blocked_until > st->now) return; /* that SYN had nothing unusual */
     metric_add(&st->metrics.fast_open_blocked, 1);
@@ -119,7 +112,7 @@ void tcp_fast_open_unanswered(struct net_stack *st, struct tcp_conn *c)
 bool net_connect_hold(struct stream *s)
 {
     struct tcp_conn *c = tcp_conn_of(s);
-    struct net_addr remote = remote_of(c);
+    struct net_addr remote = tcp_conn_remote(c);
     const struct tcp_fast_open_server *e = cookie_find(&tcp_stack_of(c)->fast_open, &remote);
     if (c->state != TCPS_SYN_SENT || !(c->flags & TCPF_SYN_DUE) || !wanted(tcp_stack_of(c), c)) return false;
     if (!e || !e->len || e->blocked_until > tcp_stack_of(c)->now) return false;

@@ -53,6 +53,13 @@ void tcp_conn_tuple(const struct tcp_conn *c, struct tcp_tuple *t)
     t->ports = c->ports << 16 | c->ports >> 16;
 }
 
+struct net_addr tcp_conn_remote(const struct tcp_conn *c)
+{
+    struct tcp_tuple t;
+    tcp_conn_tuple(c, &t);
+    return t.remote;
+}
+
 uint64_t tcp_conn_key(const struct net_stack *st, const struct tcp_conn *c)
 {
     struct tcp_tuple t;

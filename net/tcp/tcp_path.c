@@ -6,23 +6,15 @@
 
 #define FOLLOWING 1u /* full segments of data behind a probe: what is acknowledged of them shows its loss */
 
-static struct net_addr remote_of(const struct tcp_conn *c)
-{
-    struct tcp_tuple t;
-    tcp_conn_tuple(c, &t);
-    return t.remote;
-}
-
 static struct tcp_path *set_of(struct net_stack *st, const struct net_addr *to)
 {
-    uint64_t hash = (to->be64[0] ^ st->key_secret[0]) * UINT64_C(0x9e3779b97f4a7c15);
-    hash = ((hash ^ hash >> 32) + (to->be64[1] ^ st->key_secret[1])) * UINT64_C(0xd6e8feb86659fd93);
-    return &st->paths.entries[(hash >> 32) % (TCP_PATHS / TCP_PATH_WAYS) * TCP_PATH_WAYS];
+    uint64_t hash = siphash(st->key_secret, to->bytes, sizeof to->bytes);
+    return &st->paths.entries[hash % (TCP_PATHS / TCP_PATH_WAYS) * TCP_PATH_WAYS];
 }
 
 static struct tcp_path *path_find(struct net_stack *st, const struct tcp_conn *c)
 {
-    struct net_addr to = remote_of(c);
+    struct net_addr to = tcp_conn_remote(c);
     struct tcp_path *set = set_of(st, &to);
     for (unsigned i = 0; i < TCP_PATH_WAYS; i++)
         if (set[i].used_at && net_addr_equal(&set[i].to, &to)) return &set[i];
@@ -39,7 +31,7 @@ static struct tcp_path *path_get(struct net_stack *st, const struct tcp_conn *c)
 {
     struct tcp_path *p = path_find(st, c);
     if (!p) {
-        struct net_addr to = remote_of(c);
+        struct net_addr to = tcp_conn_remote(c);
         p = set_of(st, &to);
         struct tcp_path *set = p;
         for (unsigned i = 1; i < TCP_PATH_WAYS; i++)
