@@ -11,6 +11,7 @@ bool conn_start(struct conn *c, struct buf_chain *chain, const struct planned_op
     }
     c->ops[c->last++ & w->ops_mask] =
         (struct conn_op){.start_tsc = start_tsc, .index = op->index, .is_get = op->is_get};
+    c->left--;
     w->in_flight++;
     if (w->phase == WORKER_LOADING) w->load_next += w->config.plan->threads;
     return true;
@@ -21,6 +22,9 @@ void conn_send(struct conn *c, struct buf_chain *chain)
     if (chain->len == 0) return;
     c->stream->ops->send(c->stream, chain);
     c->stream->ops->flush(c->stream);
+    if (!c->early) return;
+    c->early = false;
+    if (c->worker->config.transport->go) c->worker->config.transport->go(c->stream);
 }
 
 void conn_close(struct conn *c)
@@ -101,16 +105,45 @@ static bool conn_read(struct conn *c, uint64_t now_tsc)
     return status != REPLY_BAD;
 }
 
+/* It has had its requests: another one takes its place, and what that one's first requests take counts from here. */
+static void conn_reopen(struct conn *c, uint64_t now_tsc)
+{
+    struct worker *w = c->worker;
+    struct transport *t = w->config.transport;
+    conn_close(c);
+    w->reopened++;
+    c->left = conn_budget(w);
+    c->opened_tsc = now_tsc;
+    int rc = t->connect(t, w->now.ns, true, &c->stream);
+    if (rc != 0) {
+        c->stream = NULL;
+        w->connect_failures++;
+        worker_note_error(w, strerror(-rc));
+        return;
+    }
+    c->stream->user = c;
+    c->early = true;
+    w->alive++;
+}
+
+/* Returns since when its first requests have waited. */
+static uint64_t conn_connected(struct conn *c, uint64_t now_tsc)
+{
+    if (c->connected) return now_tsc; /* an early one: now the handshake is over */
+    c->connected = true;
+    if (c->opened_tsc) return c->opened_tsc;
+    c->worker->connected++;
+    return now_tsc;
+}
+
 void conn_on_events(struct conn *c, uint64_t now_tsc)
 {
     struct worker *w = c->worker;
     struct stream *s = c->stream;
     uint32_t events = s->events;
+    uint64_t start_tsc = now_tsc;
     s->events = 0;
-    if (events & STREAM_CONNECTED) {
-        c->connected = true;
-        w->connected++;
-    }
+    if (events & STREAM_CONNECTED) start_tsc = conn_connected(c, now_tsc);
     if ((events & STREAM_READABLE) && !conn_read(c, now_tsc)) {
         conn_lose(c, "an answer that is not the protocol");
         return;
@@ -123,5 +156,6 @@ void conn_on_events(struct conn *c, uint64_t now_tsc)
         conn_lose(c, "connection closed by the server");
         return;
     }
-    if (c->connected && w->phase >= WORKER_LOADING && conn_in_flight(c) < w->depth) w->loop->room(w, c, now_tsc);
+    if (c->left == 0 && conn_in_flight(c) == 0 && worker_is_asking(w)) conn_reopen(c, now_tsc);
+    else if (c->connected && w->phase >= WORKER_LOADING && conn_has_room(c)) w->loop->room(w, c, start_tsc);
 }

@@ -24,7 +24,7 @@ bool idle_conns_open(struct idle_conns *idle, struct transport *t, uint64_t now_
 {
     while (idle->opened < idle->want && idle->opened - idle->connected - idle->failed < OPEN_AT_ONCE) {
         struct stream **slot = &idle->streams[idle->opened++];
-        int rc = t->connect(t, now_ns, slot);
+        int rc = t->connect(t, now_ns, false, slot);
         if (rc != 0) {
             *slot = NULL;
             idle->failed++;

@@ -7,7 +7,7 @@ static unsigned conn_fill(struct worker *w, struct conn *c, uint64_t now_tsc)
     struct planned_op op;
     unsigned started = 0;
     buf_chain_init(&chain);
-    while (conn_in_flight(c) < w->depth && worker_plan(w, &op)) {
+    while (conn_has_room(c) && worker_plan(w, &op)) {
         if (!conn_start(c, &chain, &op, now_tsc)) {
             worker_wait_push(w, c);
             break;

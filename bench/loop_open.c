@@ -36,7 +36,7 @@ static unsigned open_turn(struct worker *w, uint64_t now_tsc)
         conn_send(c, &chain);
         w->due_tsc += next_gap(w);
         started++;
-        if (conn_in_flight(c) < w->depth) worker_wait_push(w, c);
+        if (conn_has_room(c)) worker_wait_push(w, c);
     }
     w->all_full = w->waiting_head == NULL;
     return started;

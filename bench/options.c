@@ -124,6 +124,8 @@ static int plan_load(struct bench_plan *plan, FILE *err)
     if (o->connections < o->threads)
         return refuse(err, "connections: got %u, takes at least one for each of %u threads", (unsigned)o->connections,
                       (unsigned)o->threads);
+    if (o->fast_open && o->reconnect == 0)
+        return refuse(err, "fast-open: concerns connections opened under load, takes --reconnect");
     if (o->server_stats && plan->protocol != CODEC_MEMCACHE)
         return refuse(err, "server-stats: takes --protocol memcache");
     plan->keys = (uint32_t)o->keys;

@@ -25,6 +25,7 @@ static void add_counts(struct report *r, const struct worker *w)
     r->loaded += w->counts[WORKER_LOADING].sets;
     r->connect_failures += w->connect_failures + w->idle.failed;
     r->lost += w->lost + w->idle.lost;
+    r->reopened += w->reopened;
     r->idle += w->idle.connected;
 }
 

@@ -15,6 +15,7 @@ struct report {
     /* These four count the whole run, preload and warm-up too. */
     uint64_t misses, errors, wrong, loaded;
     uint64_t connect_failures, lost; /* idle ones too */
+    uint64_t reopened;               /* connections closed for another one */
     uint64_t idle;                   /* idle connections that came */
     struct histogram get_ns, set_ns, all_ns;
     double busy_share; /* of the busiest thread's time; below 0: unknown */

@@ -51,6 +51,8 @@ static void put_plan(FILE *out, const struct bench_plan *p)
     put_text(out, "transport", p->options.transport);
     put_count(out, "threads", p->threads);
     put_count(out, "connections", p->connections);
+    put_count(out, "reconnect", p->options.reconnect);
+    put_bool(out, "fast_open", p->options.fast_open);
     put_count(out, "pipeline", p->pipeline);
     put_count(out, "keys", p->keys);
     put_count(out, "key_bytes", p->key_len);
@@ -70,6 +72,7 @@ static void put_faults(FILE *out, const struct report *r)
     put_count(out, "errors", r->errors);
     put_count(out, "wrong_values", r->wrong);
     put_count(out, "idle_connections", r->idle);
+    put_count(out, "reconnections", r->reopened);
     put_count(out, "connection_failures", r->connect_failures);
     put_count(out, "connections_lost", r->lost);
     put_text(out, "first_error", r->error_text);

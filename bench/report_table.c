@@ -61,6 +61,9 @@ void report_print(const struct report *r, FILE *out)
 {
     print_head(r, out);
     if (r->idle) fprintf(out, "%llu idle connections beside\n", (unsigned long long)r->idle);
+    if (r->plan->options.reconnect)
+        fprintf(out, "%llu connections opened anew, each for %llu requests%s\n", (unsigned long long)r->reopened,
+                (unsigned long long)r->plan->options.reconnect, r->plan->options.fast_open ? ", by TCP fast open" : "");
     if (r->loaded) fprintf(out, "loaded %llu keys\n", (unsigned long long)r->loaded);
     if (r->plan->duration_ns != 0) {
         fprintf(out, "%.0f operations/s over %.2f s; this client was busy %.0f%%", r->ops_per_s, r->seconds,

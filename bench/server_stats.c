@@ -26,7 +26,7 @@ void server_stats_destroy(struct server_stats **stats)
 void server_stats_connect(struct server_stats *stats, struct transport *t, uint64_t now_ns)
 {
     if (stats->failed) return;
-    if (t->connect(t, now_ns, &stats->stream) != 0) {
+    if (t->connect(t, now_ns, false, &stats->stream) != 0) {
         stats->failed = true;
         return;
     }

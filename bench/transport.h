@@ -15,8 +15,13 @@
 /* One thread's. */
 struct transport {
     struct stream_loop loop;
-    /* Starts a connection to the server. The stream's events follow. 0 or -errno. */
-    int (*connect)(struct transport *t, uint64_t now_ns, struct stream **out);
+    /*
+     * Starts a connection to the server. The stream's events follow. early: its handler has something to say. With
+     * --fast-open STREAM_CONNECTED then comes at once where that may go with the SYN (and may come again with the
+     * handshake's end), and the SYN waits for it. 0 or -errno.
+     */
+    int (*connect)(struct transport *t, uint64_t now_ns, bool early, struct stream **out);
+    void (*go)(struct stream *s); /* what goes with an early stream's SYN has been sent and flushed; NULL: nothing to do */
     /* Connections that have not yet ended in order. */
     uint32_t (*lingering)(const struct transport *t);
     struct poller input, output; /* input.run NULL: none */

@@ -6,17 +6,20 @@
 #include "net/ksock.h"
 
 #define RX_LIMIT (1u << 20)
+#define LINGERING 4096u
 
 struct kernel_transport {
     struct ksock *ksock;
     const struct bench_plan *plan;
 };
 
-static int kernel_connect(struct transport *t, uint64_t now_ns, struct stream **out)
+static int kernel_connect(struct transport *t, uint64_t now_ns, bool early, struct stream **out)
 {
     struct kernel_transport *k = t->impl;
     (void)now_ns;
-    return ksock_connect(k->ksock, k->plan->server_address, k->plan->server_port, out);
+    const char *address = k->plan->server_address;
+    if (early && k->plan->options.fast_open) return ksock_connect_early(k->ksock, address, k->plan->server_port, out);
+    return ksock_connect(k->ksock, address, k->plan->server_port, out);
 }
 
 /* The kernel ends connections without us. */
@@ -40,6 +43,13 @@ static void kernel_destroy(struct transport *t)
     free(k);
 }
 
+/* Those that were closed for others linger a while. */
+static uint32_t connections_most(const struct bench_plan *plan)
+{
+    uint32_t open = plan->connections + (uint32_t)plan->options.idle_connections + 8;
+    return plan->options.reconnect ? 2 * open + LINGERING : open;
+}
+
 int transport_kernel_create(struct transport *t, struct transport_set *set, uint32_t thread, struct reactor *reactor)
 {
     struct kernel_transport *k = calloc(1, sizeof *k);
@@ -47,7 +57,7 @@ int transport_kernel_create(struct transport *t, struct transport_set *set, uint
     struct ksock_config config = {.reactor = reactor,
                                   .loop = &t->loop,
                                   .pools = &set->pools[thread],
-                                  .max_connections = set->plan->connections + 8,
+                                  .max_connections = connections_most(set->plan),
                                   .rx_limit = RX_LIMIT};
     int rc = ksock_create(&k->ksock, &config);
     if (rc != 0) {

@@ -7,6 +7,7 @@
 
 #define SOURCE_PORT_FIRST 1024u
 #define SOURCE_PORT_LAST 65535u
+#define LINGERING 4096u /* connections closed for others */
 
 struct tcp_transport {
     struct netcore core;
@@ -15,11 +16,13 @@ struct tcp_transport {
     unsigned own_count, own_next;
 };
 
-static int tcp_connect(struct transport *t, uint64_t now_ns, struct stream **out)
+static int tcp_connect(struct transport *t, uint64_t now_ns, bool early, struct stream **out)
 {
     struct tcp_transport *k = t->impl;
     struct net_endpoint from = {.addr = k->own[k->own_next++ % k->own_count].addr};
-    return net_connect_from(k->core.stack, from, k->server, now_ns, out);
+    int rc = net_connect_from(k->core.stack, from, k->server, now_ns, out);
+    if (rc == 0 && early && net_connect_hold(*out)) stream_raise(*out, STREAM_CONNECTED);
+    return rc;
 }
 
 static uint32_t tcp_lingering(const struct transport *t)
@@ -64,6 +67,8 @@ static int core_init(struct tcp_transport *k, struct transport *t, struct transp
     net_stack_config_default(&config.stack);
     config.stack.core = thread;
     config.stack.max_connections = set->plan->connections + (uint32_t)set->plan->options.idle_connections + 8;
+    if (set->plan->options.reconnect) config.stack.max_connections = 2 * config.stack.max_connections + LINGERING;
+    config.stack.tuning.fast_open = set->plan->options.fast_open;
     config.stack.pools = &set->pools[thread];
     config.stack.loop = &t->loop;
     config.stack.tcp_cc = (enum net_tcp_cc)net_tcp_cc_find(set->plan->options.tcp_congestion_control);
@@ -87,6 +92,7 @@ int transport_tcp_create(struct transport *t, struct transport_set *set, uint32_
     }
     t->impl = k;
     t->connect = tcp_connect;
+    t->go = net_connect_go;
     t->lingering = tcp_lingering;
     t->destroy = tcp_destroy;
     t->input = (struct poller){

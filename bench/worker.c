@@ -26,6 +26,7 @@ static void conns_init(struct worker *w)
     for (uint32_t i = 0; i < w->config.connections; i++) {
         struct conn *c = &w->conns[i];
         c->worker = w;
+        c->left = UINT64_MAX; /* a preload does not reconnect */
         c->ops = w->ops + (size_t)i * (w->ops_mask + 1);
         reply_reader_init(&c->reader, &w->source, plan->verify, plan->value_min, plan->value_max);
     }
@@ -109,7 +110,7 @@ struct conn *worker_wait_pop(struct worker *w)
 
 bool worker_plan(struct worker *w, struct planned_op *op)
 {
-    if (w->phase == WORKER_WARMUP || w->phase == WORKER_MEASURING) {
+    if (worker_is_asking(w)) {
         *op = *workload_next(&w->workload);
         return true;
     }

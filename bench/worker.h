@@ -48,7 +48,10 @@ struct conn {
     struct stream *stream; /* NULL: not open, or lost */
     struct conn_op *ops;   /* ring of ops_mask + 1, from first (oldest) to last */
     uint32_t first, last;
+    uint64_t left;       /* requests until it is closed for another one */
+    uint64_t opened_tsc; /* when the one before it was closed; 0: it is the first */
     bool connected;
+    bool early; /* its first requests may still go with its SYN */
     bool waiting; /* on the worker's list of connections with room */
     struct conn *next_waiting;
     struct reply_reader reader;
@@ -137,6 +140,7 @@ struct worker {
     struct histogram get_ns, set_ns;
     uint64_t ns_per_tsc_32; /* ns a tick, times 2^32 */
     uint64_t measure_start_tsc, measure_end_tsc;
+    uint64_t reopened;           /* connections closed for another one */
     uint64_t starved;            /* times no buffer was to be had */
     char error_text[REPLY_TEXT]; /* the first error */
 
@@ -146,6 +150,17 @@ struct worker {
     struct reactor_stats reactor_before, reactor_after;
     const struct reactor *reactor;
 };
+
+static inline bool conn_has_room(const struct conn *c)
+{
+    return conn_in_flight(c) < c->worker->depth && c->left > 0;
+}
+/* Requests that a connection is opened for. */
+static inline uint64_t conn_budget(const struct worker *w)
+{
+    uint64_t n = w->config.plan->options.reconnect;
+    return n ? n : UINT64_MAX;
+}
 
 /* 0 or -errno. config is copied. reactor may be NULL (in a test): no busy share then. */
 int worker_init(struct worker *w, const struct worker_config *config, const struct reactor *reactor);
@@ -164,6 +179,11 @@ void conn_close(struct conn *c);
 /* worker.c */
 void worker_wait_push(struct worker *w, struct conn *c);
 struct conn *worker_wait_pop(struct worker *w);
+/* The phases of the load itself. */
+static inline bool worker_is_asking(const struct worker *w)
+{
+    return w->phase == WORKER_WARMUP || w->phase == WORKER_MEASURING;
+}
 /* Is there an operation to start in this phase? Fills it. */
 bool worker_plan(struct worker *w, struct planned_op *op);
 void worker_note_error(struct worker *w, const char *text); /* keeps the first */

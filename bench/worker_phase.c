@@ -87,6 +87,7 @@ static void enter_warmup(struct worker *w, uint64_t now_tsc)
     w->phase_end_tsc = now_tsc + tsc_of_ns(w, w->config.plan->warmup_ns);
     w->due_tsc = now_tsc;
     if (w->config.plan->options.rate > 0) w->loop = &loop_open;
+    for (uint32_t i = 0; i < w->config.connections; i++) w->conns[i].left = conn_budget(w);
     all_wait(w);
 }
 
@@ -112,7 +113,7 @@ static void open_more(struct worker *w, uint64_t now_ns)
     if (w->stats && !w->stats->stream) server_stats_connect(w->stats, t, now_ns);
     while (w->opened < w->config.connections && w->opened - w->connected - w->connect_failures < CONNECT_AT_ONCE) {
         struct conn *c = &w->conns[w->opened++];
-        int rc = t->connect(t, now_ns, &c->stream);
+        int rc = t->connect(t, now_ns, false, &c->stream);
         if (rc != 0) {
             connect_failed(w, -rc);
             continue;

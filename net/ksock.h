@@ -55,6 +55,11 @@ int ksock_listen(struct ksock *ksock, const char *address, uint16_t port, stream
  * -EADDRNOTAVAIL over max_connections.
  */
 int ksock_connect(struct ksock *ksock, const char *address, uint16_t port, struct stream **out);
+/*
+ * The same by TCP fast open (RFC 7413): to a server that has given the kernel a cookie STREAM_CONNECTED comes at once, and
+ * the SYN leaves with what is sent first. Else as ksock_connect, and a cookie is asked for.
+ */
+int ksock_connect_early(struct ksock *ksock, const char *address, uint16_t port, struct stream **out);
 /* The end of the turn: sends for the streams that were flushed. Returns how many. Registered as a poller by the owner. */
 unsigned ksock_output(struct ksock *ksock);
 /* Empty buffers that the instance keeps for the next receive call: out of their pool, but nobody's. */

@@ -165,7 +165,7 @@ free_listener:
     return rc;
 }
 
-int ksock_connect(struct ksock *k, const char *address, uint16_t port, struct stream **out)
+static int connect_start(struct ksock *k, const char *address, uint16_t port, bool early, struct stream **out)
 {
     union ksock_address a;
     int rc = ksock_address_parse(&a, address, port);
@@ -173,6 +173,7 @@ int ksock_connect(struct ksock *k, const char *address, uint16_t port, struct st
     if (k->stream_count >= k->config.max_connections) return -EADDRNOTAVAIL;
     int fd = socket_open(&a);
     if (fd < 0) return fd;
+    if (early) setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on); /* an old kernel: as if not asked */
     struct ksock_stream *st = ksock_stream_create(k, fd, &a);
     if (!st) {
         close(fd);
@@ -183,6 +184,16 @@ int ksock_connect(struct ksock *k, const char *address, uint16_t port, struct st
     if (connect(fd, &a.any, ksock_address_len(&a)) != 0 && errno != EINPROGRESS) ksock_stream_fail(st, errno);
     else ksock_stream_watch(st); /* connected or not: epoll says when */
     return 0;
+}
+
+int ksock_connect(struct ksock *k, const char *address, uint16_t port, struct stream **out)
+{
+    return connect_start(k, address, port, false, out);
+}
+
+int ksock_connect_early(struct ksock *k, const char *address, uint16_t port, struct stream **out)
+{
+    return connect_start(k, address, port, true, out);
 }
 
 void ksock_connect_done(struct ksock_stream *st)

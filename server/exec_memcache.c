@@ -5,6 +5,7 @@
 #include "server/reply.h"
 #include "server/session.h"
 #include "server/stats.h"
+#include "server/tour.h"
 
 #define MEMCACHE_VERSION "1.6.18" /* clients look at it to know what they may send; memccapable needs 1.6 or later */
 
@@ -213,14 +214,20 @@ static void flush_all(struct session *s, const struct mc_request *r)
     session_flush_shards(s, at_ms, r->noreply, reply_flush);
 }
 
+static void stats_classes(struct session *s, enum stats_classes what)
+{
+    if (!tour_stats_classes(s, what)) REPLY_LITERAL(s, "SERVER_ERROR out of memory writing stats\r\n");
+}
+
 static void stats(struct session *s, const struct mc_request *r)
 {
     if (r->argument.len == 0) stats_memcache(s);
     else if (slice_equal(r->argument, SLICE_LITERAL("settings"))) stats_memcache_settings(s);
     else if (slice_equal(r->argument, SLICE_LITERAL("reset"))) REPLY_LITERAL(s, "RESET\r\n");
-    else if (slice_equal(r->argument, SLICE_LITERAL("items")) || slice_equal(r->argument, SLICE_LITERAL("slabs")) ||
-             slice_equal(r->argument, SLICE_LITERAL("sizes")) || slice_equal(r->argument, SLICE_LITERAL("conns")))
-        REPLY_LITERAL(s, "END\r\n"); /* no slab classes here that a client could make sense of */
+    else if (slice_equal(r->argument, SLICE_LITERAL("items"))) stats_classes(s, STATS_ITEMS);
+    else if (slice_equal(r->argument, SLICE_LITERAL("slabs"))) stats_classes(s, STATS_SLABS);
+    else if (slice_equal(r->argument, SLICE_LITERAL("sizes"))) stats_classes(s, STATS_SIZES);
+    else if (slice_equal(r->argument, SLICE_LITERAL("conns"))) REPLY_LITERAL(s, "END\r\n");
     else REPLY_LITERAL(s, "ERROR\r\n");
 }
 

@@ -9,6 +9,7 @@
 #include "server/reply.h"
 #include "server/session.h"
 #include "server/stats.h"
+#include "server/tour.h"
 
 #define REDIS_VERSION "7.0.15" /* clients read it to know what they may send */
 
@@ -446,6 +447,11 @@ static void flush(struct session *s, const struct slice *args, int count)
     session_flush_shards(s, 0, false, reply_flushed);
 }
 
+static void touring(struct session *s, bool begun)
+{
+    if (!begun) resp_error(s, SLICE_LITERAL("ERR out of memory"));
+}
+
 static void reset(struct session *s)
 {
     s->resp.resp3 = false;
@@ -472,6 +478,8 @@ void resp_direct(struct session *s, enum resp_command id, const struct slice *ar
     case RESP_CMD_config: config(s, args, count); return;
     case RESP_CMD_info: info(s, args, count); return;
     case RESP_CMD_dbsize: dbsize(s); return;
+    case RESP_CMD_keys: touring(s, tour_keys(s, args[1])); return;
+    case RESP_CMD_randomkey: touring(s, tour_random_key(s)); return;
     case RESP_CMD_save: resp_save(s); return;
     case RESP_CMD_bgsave: resp_bgsave(s, args, count); return;
     case RESP_CMD_lastsave: resp_lastsave(s); return;

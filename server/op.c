@@ -7,6 +7,7 @@
 #include "base/decimal.h"
 #include "server/core.h"
 #include "server/scan.h"
+#include "server/tour.h"
 #include "server/session.h"
 
 #define OP_CHUNK 64u
@@ -339,6 +340,8 @@ void op_execute(struct core *core, struct op *op)
     case OP_INCREMENT_FLOAT: execute_increment_float(core, op); return;
     case OP_LOOK: op->status = read_item(core, op, false); return;
     case OP_SCAN: scan_execute(core, op); return;
+    case OP_DRAW: draw_execute(core, op); return;
+    case OP_CLASSES: classes_execute(core, op); return;
     case OP_FLUSH: execute_flush(core, op); return;
     }
 }

@@ -32,6 +32,8 @@ enum op_kind {
     OP_INCREMENT_FLOAT,
     OP_LOOK,        /* whether it is there, its length and expiry; the value is not read */
     OP_SCAN,        /* some of the shard's keys (scan.h) */
+    OP_DRAW,        /* one of them by lot (tour_keys.c) */
+    OP_CLASSES,     /* what its size classes hold (tour_classes.c) */
     OP_FLUSH,       /* the whole shard, at `flush_at_ms` (0: now) */
 };
 
@@ -106,7 +108,7 @@ struct op {
     uint64_t number;
     /* persistent only */
     struct op *next;     /* in the session's queue, or in the pool */
-    uint8_t *key_heap;   /* a key longer than OP_KEY_INLINE, and what `flat` points to; the keys of OP_SCAN, of a local one too */
+    uint8_t *key_heap;   /* a key longer than OP_KEY_INLINE, and what `flat` points to; what OP_SCAN, OP_DRAW and OP_CLASSES found, of a local one too */
     uint8_t key_copy[OP_KEY_INLINE];
     uint8_t copy[OP_VALUE_INLINE]; /* a held value up to the inline limit, or a float's text */
 };

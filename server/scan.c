@@ -15,17 +15,10 @@
 #define COUNT_MOST 10000u  /* more is taken as this: a call's work stays bounded */
 #define BUCKETS_MOST 1024u /* looked at in one call, whatever they hold */
 
-/* The keys of an answer, one after the other, each behind its length: in op->key_heap. */
-struct keys {
-    uint32_t count;
-    uint32_t len, cap; /* bytes of them */
-    uint8_t bytes[];
-};
-
 struct gathering {
     const struct store *store;
-    struct slice pattern; /* empty: all */
-    struct keys *keys;
+    struct slice pattern;
+    struct scan_keys *keys;
     uint32_t seen; /* matching or not */
     bool failed;
 };
@@ -35,7 +28,7 @@ static uint8_t *keys_room(struct gathering *g, uint32_t n)
     uint32_t len = g->keys ? g->keys->len : 0, cap = g->keys ? g->keys->cap : 0;
     if (cap - len < n) {
         cap = (len + n) * 2 + 256;
-        struct keys *grown = realloc(g->keys, sizeof *grown + cap);
+        struct scan_keys *grown = realloc(g->keys, sizeof *grown + cap);
         if (!grown) return NULL;
         if (!g->keys) grown->count = 0;
         grown->len = len;
@@ -56,7 +49,7 @@ static void gather(void *arg, const struct store_entry *e)
     }
     uint8_t *key = room + sizeof e->key_len;
     const uint8_t *at = store_entry_key(g->store, e, key);
-    if (g->pattern.len && !glob_match(g->pattern, (struct slice){at, e->key_len})) return;
+    if (!glob_match(g->pattern, (struct slice){at, e->key_len})) return;
     if (at != key) memcpy(key, at, e->key_len);
     memcpy(room, &e->key_len, sizeof e->key_len);
     g->keys->len += (uint32_t)sizeof e->key_len + e->key_len;
@@ -80,7 +73,7 @@ void scan_execute(struct core *core, struct op *op)
 
 static void reply_scan(struct session *s, struct op *op)
 {
-    const struct keys *keys = (const struct keys *)op->key_heap;
+    const struct scan_keys *keys = (const struct scan_keys *)op->key_heap;
     uint64_t next = op->number;
     uint8_t text[DECIMAL_MAX], *dst;
     if (op->status != STORE_OK) {
@@ -134,6 +127,8 @@ bool scan_run(struct session *s, const struct slice *args, int count)
     op->command = RESP_CMD_scan;
     op->flags = OP_FIRST | OP_LAST;
     op->value_len = COUNT_DEFAULT;
+    op->key.data = (const uint8_t *)"*";
+    op->key.len = 1;
     op->reply = reply_scan;
     const char *error = scan_options(op, args, count);
     if (!decimal_parse_u64(args[1], &cursor))

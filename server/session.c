@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include <rte_cycles.h>
+#include "server/tour.h"
 
 #define SESSION_CHUNK 64u
 #define BUFFERS_LOW_SHARE 4u   /* below a quarter of the buffers, connections with unsent output wait */
@@ -82,6 +83,7 @@ static void session_end(struct session *s, bool abort)
 {
     struct core *core = s->core;
     session_orphan_queue(s);
+    tour_end(s);
     buf_chain_free(&s->out);
     if (abort) s->stream->ops->abort(s->stream);
     else s->stream->ops->close(s->stream);
@@ -439,7 +441,7 @@ static bool session_output_full(struct session *s)
 
 static bool session_held(const struct session *s)
 {
-    return s->blocked || s->broken || s->closing || s->waits_queue || s->queued >= SESSION_QUEUE_MAX;
+    return s->blocked || s->broken || s->closing || s->waits_queue || s->tour || s->queued >= SESSION_QUEUE_MAX;
 }
 
 /*
@@ -449,6 +451,7 @@ static bool session_held(const struct session *s)
 static bool session_parse(struct session *s)
 {
     session_touch(s);
+    if (s->tour && !s->broken) tour_continue(s);
     for (unsigned step = 0; step < SESSION_TURN_MAX; step++) {
         if (session_held(s)) return false;
         if (session_available(s) == 0) return true;

@@ -27,6 +27,7 @@
 #define SESSION_REPLY_HINT 16384u /* of a connection that has not had a reply yet */
 
 struct session;
+struct tour; /* server/tour.h */
 
 /* What the session layer asks of a protocol. */
 struct session_protocol {
@@ -74,6 +75,7 @@ struct session {
     struct op *queue_head, *queue_tail;
     struct buf_chain out;
     struct op *filling;   /* its value streams in */
+    struct tour *tour;    /* the request that takes several turns; NULL: none does */
     uint32_t skip_after;  /* bytes to skip when the operation that blocks us is back */
     uint64_t swallow;     /* bytes of a refused value still to drop */
     bool blocked;         /* waits for an operation of another core before it parses on */

@@ -22,6 +22,7 @@ struct census {
     uint64_t live_heads;
     uint32_t *holds;      /* a page */
     uint64_t *free_slots; /* a class, in listed pages */
+    uint64_t *pages;      /* a class, of this generation */
 };
 
 static void check_value_lengths(const struct store *s, uint32_t item)
@@ -110,6 +111,7 @@ static void check_slab_page(const struct store *s, struct census *c, uint32_t nu
         c->bytes_used += (uint64_t)taken * k->units * UNIT_BYTES;
     }
     if (!current) return;
+    c->pages[p->cls]++;
     CHECK((p->group == GROUP_DETACHED) == (s->evacuation.page == number));
     if (p->group == GROUP_DETACHED) return;
     CHECK(p->group == (p->used == k->slots ? GROUP_FULL : p->used * k->scale >> 20));
@@ -150,6 +152,7 @@ static void check_lists(const struct store *s, const struct census *c)
             }
         }
         CHECK(free_slots == k->free_slots && free_slots == c->free_slots[i]);
+        CHECK(k->pages == c->pages[i]);
     }
 }
 
@@ -193,8 +196,8 @@ static void check_eviction(const struct store *s, const struct census *c)
 
 void store_check(const struct store *s)
 {
-    uint64_t free_slots[CLASS_COUNT_MAX] = {0};
-    struct census c = {.holds = calloc(s->page_count, sizeof(uint32_t)), .free_slots = free_slots};
+    uint64_t free_slots[CLASS_COUNT_MAX] = {0}, pages[CLASS_COUNT_MAX] = {0};
+    struct census c = {.holds = calloc(s->page_count, sizeof(uint32_t)), .free_slots = free_slots, .pages = pages};
     if (!c.holds) abort();
     check_index(s, &c);
     uint32_t free_pages = check_pages(s, &c);

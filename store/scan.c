@@ -75,3 +75,73 @@ uint32_t store_scan(const struct store *s, uint32_t cursor, uint32_t buckets, ui
     }
     return cursor;
 }
+
+#define DRAWS 512u      /* of a bucket and a place in it */
+#define PLACES 40u      /* a bucket of more items does not come about */
+#define WALK_BUCKETS 4096u
+
+/* splitmix64 */
+static uint64_t lot_next(uint64_t *state)
+{
+    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+static uint32_t lot_below(uint64_t *state, uint32_t n)
+{
+    return (uint32_t)((lot_next(state) >> 32) * n >> 32);
+}
+
+/* The n-th item of a bucket's chain; 0: it has fewer, which are taken off *n. Looks at no item. */
+static uint32_t chain_item(const struct store *s, uint32_t number, uint32_t *n)
+{
+    const struct bucket *b = bucket_at(s, number);
+    for (; b; b = bucket_linked(s, b)) {
+        uint32_t held = (uint32_t)__builtin_ctz(bucket_match(b, 0) | 1u << BUCKET_SLOTS);
+        if (*n < held) return b->item[*n];
+        *n -= held;
+    }
+    return 0;
+}
+
+/* Every bucket as likely, and every place of it, whether anything is there or not. */
+static uint32_t draw_place(const struct store *s, uint64_t *lot)
+{
+    uint32_t number = lot_below(lot, s->index.buckets), place = lot_below(lot, PLACES);
+    return chain_item(s, number, &place);
+}
+
+/* By counting, in an index of one page: it may be nearly empty. */
+static uint32_t draw_number(const struct store *s, uint64_t *lot)
+{
+    uint32_t n = lot_below(lot, (uint32_t)s->index.items), item = 0;
+    for (uint32_t number = 0; number < s->index.buckets && !item; number++) item = chain_item(s, number, &n);
+    return item;
+}
+
+static void draw_first(void *arg, const struct store_entry *e)
+{
+    struct store_entry *out = arg;
+    if (!out->value.item) *out = *e;
+}
+
+bool store_draw(const struct store *s, uint64_t seed, uint64_t now_ms, struct store_entry *out)
+{
+    bool small = s->index.buckets <= BUCKETS_A_PAGE;
+    if (s->index.items == 0) return false;
+    for (uint32_t i = 0; i < (small ? DRAWS / 64 : DRAWS); i++) {
+        uint32_t item = small ? draw_number(s, &seed) : draw_place(s, &seed);
+        if (!item || item_expired(region_at(s, item), now_ms)) continue;
+        entry_read(s, item, item_hash(s, item), out);
+        return true;
+    }
+    uint32_t cursor = small ? 0 : (uint32_t)lot_next(&seed);
+    out->value.item = 0;
+    for (uint32_t i = 0; i < WALK_BUCKETS && !out->value.item; i++) {
+        cursor = store_scan(s, cursor, 1, now_ms, draw_first, out);
+        if (cursor == 0 && small) break;
+    }
+    return out->value.item != 0;
+}

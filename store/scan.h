@@ -30,4 +30,10 @@ typedef void store_scan_fn(void *arg, const struct store_entry *entry);
 uint32_t store_scan(const struct store *store, uint32_t cursor, uint32_t buckets, uint64_t now_ms, store_scan_fn *fn,
                     void *arg);
 
+/*
+ * One unexpired item by lot, each as likely as any other; seed: random bits, all of the lot there is. Work is bounded: in a
+ * shard of many items nearly all of which have expired it may be the next one found. false: none was found.
+ */
+bool store_draw(const struct store *store, uint64_t seed, uint64_t now_ms, struct store_entry *out);
+
 #endif

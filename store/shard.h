@@ -72,6 +72,9 @@ struct size_class {
     uint32_t nonempty; /* bit g: list g has pages */
     uint32_t list[GROUP_COUNT];
     uint64_t free_slots; /* in the pages of the lists */
+    uint64_t pages;      /* of this generation */
+    uint64_t evicted;    /* items, ever */
+    uint64_t refused;    /* slots that were not to be had, ever */
 };
 
 struct index {

@@ -49,6 +49,7 @@ void slab_forget(struct store *s)
     for (uint32_t i = 0; i < s->class_count; i++) {
         s->cls[i].nonempty = 0;
         s->cls[i].free_slots = 0;
+        s->cls[i].pages = 0;
         memset(s->cls[i].list, 0, sizeof(s->cls[i].list));
     }
 }
@@ -71,6 +72,7 @@ uint32_t page_acquire(struct store *s, uint32_t cls, uint32_t reserve)
     s->pool = p->next;
     s->pool_count--;
     metric_sub(&s->metrics.bytes_free, PAGE_BYTES);
+    if (cls < CLASS_COUNT_MAX) s->cls[cls].pages++;
     if (cls < s->class_overflow) s->slot_bytes += page_slot_bytes(&s->cls[cls]);
     if (cls == CLASS_EVICTION) metric_add(&s->metrics.bytes_eviction, PAGE_BYTES);
     *p = (struct page){.generation = s->generation,
@@ -86,6 +88,7 @@ void page_release(struct store *s, uint32_t number)
 {
     struct page *p = &s->page[number];
     assert(p->holds == 0);
+    if (page_is_slab(s, p) && p->generation == s->generation) s->cls[p->cls].pages--;
     if (class_is_index(s, p->cls)) {
         metric_sub(&s->metrics.bytes_index, PAGE_BYTES);
         if (p->cls == s->class_overflow) metric_sub(&s->metrics.overflow_buckets, p->used);

@@ -39,18 +39,33 @@ static const struct stream_ops fake_ops = {.send = fake_send,
                                            .abort = fake_end,
                                            .name = "fake"};
 
-static int fake_connect(struct transport *t, uint64_t now_ns, struct stream **out)
+static struct fake_stream *free_stream(struct fake_server *server)
+{
+    for (uint32_t i = 0; i < server->count; i++)
+        if (!server->streams[i].open) return &server->streams[i];
+    if (server->count == FAKE_STREAMS) abort();
+    return &server->streams[server->count++];
+}
+
+static int fake_connect(struct transport *t, uint64_t now_ns, bool early, struct stream **out)
 {
     struct fake_server *server = t->impl;
-    struct fake_stream *f = &server->streams[server->count++];
-    (void)now_ns;
-    if (server->count > FAKE_STREAMS) abort();
-    f->server = server;
-    f->open = true;
+    struct fake_stream *f = free_stream(server);
+    server->connects++;
+    *f = (struct fake_stream){.server = server, .open = true, .waits = early && server->takes_early};
     f->stream = (struct stream){.ops = &fake_ops, .loop = &t->loop, .error = server->refuse};
     *out = &f->stream;
-    stream_raise(&f->stream, server->refuse ? STREAM_ERROR : STREAM_CONNECTED);
+    if (server->handshake_ns) f->connected_ns = now_ns + server->handshake_ns;
+    if (server->refuse) stream_raise(&f->stream, STREAM_ERROR);
+    else if (!f->connected_ns || f->waits) stream_raise(&f->stream, STREAM_CONNECTED);
     return 0;
+}
+
+static void fake_go(struct stream *s)
+{
+    struct fake_stream *f = (struct fake_stream *)s;
+    if (f->waits) f->server->goes += f->last > f->first;
+    f->waits = false;
 }
 
 static uint32_t fake_lingering(const struct transport *t)
@@ -73,7 +88,7 @@ void fake_server_init(struct fake_server *server, struct transport *transport, s
     server->service_ns = fake_service_ns;
     server->answer = "END\r\n";
     server->request_len = sizeof "get kvbench:00000000\r\n" - 1;
-    *transport = (struct transport){.impl = server, .connect = fake_connect, .lingering = fake_lingering};
+    *transport = (struct transport){.impl = server, .connect = fake_connect, .go = fake_go, .lingering = fake_lingering};
 }
 
 static void answer(struct fake_stream *f)
@@ -91,7 +106,11 @@ void fake_server_turn(struct fake_server *server, uint64_t now_ns)
     server->now_ns = now_ns;
     for (uint32_t i = 0; i < server->count; i++) {
         struct fake_stream *f = &server->streams[i];
-        while (f->open && f->first != f->last && f->due_ns[f->first % FAKE_QUEUE] <= now_ns) {
+        if (f->open && f->connected_ns && f->connected_ns <= now_ns) {
+            f->connected_ns = 0;
+            stream_raise(&f->stream, STREAM_CONNECTED);
+        }
+        while (f->open && !f->waits && f->first != f->last && f->due_ns[f->first % FAKE_QUEUE] <= now_ns) {
             f->first++;
             answer(f);
         }

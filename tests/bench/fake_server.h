@@ -15,7 +15,8 @@ struct fake_stream {
     struct fake_server *server;
     uint64_t due_ns[FAKE_QUEUE]; /* ring of answers on their way */
     uint32_t first, last;
-    bool open;
+    uint64_t connected_ns; /* when the handshake ends; 0: it has */
+    bool open, waits;      /* waits: for transport->go */
 };
 
 struct fake_server {
@@ -26,6 +27,9 @@ struct fake_server {
     const char *answer;
     uint32_t request_len;
     uint32_t count;
+    uint64_t handshake_ns;
+    bool takes_early;            /* as by fast open: says CONNECTED at once, and the requests are there as soon as it is over */
+    uint32_t connects, goes;     /* ever; of them early ones that were let go with something to say */
     int refuse; /* errno that connections end with, or 0 */
     struct fake_stream streams[FAKE_STREAMS];
 };

@@ -87,6 +87,8 @@ static void test_refusals_name_the_option(void **state)
         {"--duration 0 --load no", "duration"},
         {"--server-stats --protocol resp", "server-stats"},
         {"--key-size 7", "key-size"},
+        {"--fast-open", "fast-open"},
+        {"--reconnect x", "reconnect"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct bench_plan plan;

@@ -224,6 +224,63 @@ static void test_idle_connections_stand_by(void **state)
     finish(f);
 }
 
+/*
+ * A connection for each 4 requests, one at a time: their first waits for the handshake too, and each answer comes on a
+ * connection that has had no more. Of 4 * 50 + 100 us a connection, 4 requests.
+ */
+static void test_connections_opened_anew(void **state)
+{
+    struct fixture *f = *state;
+    start(f, "--connections 2 --reconnect 4 --duration 100ms");
+    f->server.service_ns = service_50us;
+    f->server.handshake_ns = 100000;
+    run_to_end(f);
+    assert_true(report_is_good(&f->report));
+    assert_in_range(f->report.operations, 2600, 2680);
+    assert_in_range(f->report.reopened, 660, 680);
+    assert_in_range(f->server.connects - f->report.reopened, 2, 2);
+    assert_int_equal(f->server.count, 2);
+    assert_in_range(slower_than(&f->report.all_ns, 145000), 660, 680);
+    assert_in_range(f->report.all_ns.max, 150000, 153000);
+    assert_int_equal(f->server.goes, 0);
+    finish(f);
+}
+
+/* By fast open the first does not wait. */
+static void test_connections_opened_early(void **state)
+{
+    struct fixture *f = *state;
+    start(f, "--connections 2 --reconnect 2 --fast-open --pipeline 2 --duration 100ms");
+    f->server.service_ns = service_50us;
+    f->server.handshake_ns = 20000;
+    f->server.takes_early = true;
+    run_to_end(f);
+    assert_true(report_is_good(&f->report));
+    assert_in_range(f->report.operations, 7700, 8100);
+    assert_in_range(f->report.reopened, 3850, 4050);
+    assert_int_equal(f->server.goes, f->report.reopened - 2 + f->worker.counts[WORKER_DRAINING].gets / 2);
+    assert_in_range(f->report.all_ns.max, 50000, 53000);
+    finish(f);
+}
+
+/* In an open loop too, at its rate; a server that refuses them later on is told. */
+static void test_connections_opened_anew_at_a_rate(void **state)
+{
+    struct fixture *f = *state;
+    start(f, "--connections 8 --reconnect 1 --rate 20000 --duration 500ms");
+    f->server.handshake_ns = 50000;
+    while (f->worker.phase != WORKER_MEASURING && virtual_tsc < RUN_LIMIT_NS) step(f);
+    for (int i = 0; i < 250000; i++) step(f);
+    f->server.refuse = ECONNREFUSED;
+    run_to_end(f);
+    assert_false(report_is_good(&f->report));
+    assert_in_range(f->report.operations, 4600, 5400);
+    assert_true(f->report.reopened >= f->report.operations);
+    assert_int_equal(f->report.connect_failures, 8);
+    assert_string_equal(f->report.error_text, strerror(ECONNREFUSED));
+    finish(f);
+}
+
 static void test_refused_connections_end_the_run(void **state)
 {
     struct fixture *f = *state;
@@ -296,6 +353,9 @@ int main(void)
         cmocka_unit_test(test_open_loop_keeps_its_rate_and_poisson),
         cmocka_unit_test(test_lost_connection_is_an_error),
         cmocka_unit_test(test_idle_connections_stand_by),
+        cmocka_unit_test(test_connections_opened_anew),
+        cmocka_unit_test(test_connections_opened_early),
+        cmocka_unit_test(test_connections_opened_anew_at_a_rate),
         cmocka_unit_test(test_refused_connections_end_the_run),
         cmocka_unit_test(test_wrong_values_and_errors_are_counted),
         cmocka_unit_test(test_answers_that_are_not_the_protocol),

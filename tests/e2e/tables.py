@@ -269,6 +269,13 @@ RESP = [
     Case("DBSIZE and FLUSHALL", commands(
         "DBSIZE\nMSET a 1 b 2\nDBSIZE\nFLUSHALL\nDBSIZE\nFLUSHDB ASYNC\nFLUSHALL SYNC\nFLUSHALL x"),
          b":0\r\n" + OK + b":2\r\n" + OK + b":0\r\n" + OK * 2 + SYNTAX),
+    Case("KEYS", commands('KEYS *\nMSET a 1 ab 2 b 3\nKEYS b\nKEYS ?b\nKEYS [^a]\nKEYS a[a-c]\nKEYS ""\nKEYS x*\nKEYS\nKEYS a b\nDEL ab b\nKEYS *'),
+         b"*0\r\n" + OK + b"*1\r\n$1\r\nb\r\n*1\r\n$2\r\nab\r\n*1\r\n$1\r\nb\r\n*1\r\n$2\r\nab\r\n*0\r\n*0\r\n" +
+         arity("keys") * 2 + b":2\r\n*1\r\n$1\r\na\r\n"),
+    Case("KEYS between others", commands('SET "" v\nKEYS ""\nGET ""\nKEYS *\nPING'),
+         OK + b"*1\r\n$0\r\n\r\n$1\r\nv\r\n*1\r\n$0\r\n\r\n+PONG\r\n"),
+    Case("RANDOMKEY", commands("RANDOMKEY\nSET a 1\nRANDOMKEY\nGET a\nDEL a\nRANDOMKEY\nRANDOMKEY x"),
+         NIL + OK + b"$1\r\na\r\n$1\r\n1\r\n:1\r\n" + NIL + arity("randomkey")),
     Case("SELECT", commands("SELECT 0\nSELECT x\nSELECT -1\nSELECT 99"),
          OK + INT_ERROR + b"-ERR DB index is out of range\r\n" * 2),
     Case("AUTH without a password set", commands("AUTH x\nAUTH u x\nAUTH\nAUTH a b c"),

@@ -177,12 +177,68 @@ static void test_scan_entry(void **state)
     store_destroy(&s);
 }
 
+#define LOTS 200000u
+#define BINS 256u
+
+/* Every item is as likely as any other, in buckets that have been split and in those that have not. */
+static void test_draw(void **state)
+{
+    (void)state;
+    static uint32_t held[BINS], drawn[BINS];
+    struct store *s = fixture_store(64 * MIB, 1000);
+    struct random random = {.state = 7};
+    struct store_entry e;
+    assert_false(store_draw(s, 1, NOW, &e));
+    for (uint64_t n = 0; n < STANDING; n++) {
+        char buf[24];
+        struct store_key k = fixture_key_n(buf, n);
+        set_n(s, n, 10);
+        held[k.hash % BINS]++;
+        if (n == 0) assert_true(store_draw(s, 1, NOW, &e) && e.hash == k.hash);
+    }
+    for (uint32_t i = 0; i < LOTS; i++) {
+        uint8_t buf[24];
+        assert_true(store_draw(s, random_next(&random), NOW, &e));
+        const uint8_t *key = store_entry_key(s, &e, buf);
+        assert_int_equal(e.hash, store_hash(key, e.key_len));
+        drawn[e.hash % BINS]++;
+    }
+    double chi = 0;
+    for (uint32_t i = 0; i < BINS; i++) {
+        double expected = (double)LOTS * held[i] / STANDING, off = drawn[i] - expected;
+        chi += off * off / expected;
+    }
+    assert_true(chi > BINS - 120 && chi < BINS + 120); /* five standard deviations of 23 */
+    store_destroy(&s);
+}
+
+/* Of many that have expired and a few that have not, it is one of the few. */
+static void test_draw_of_expired(void **state)
+{
+    (void)state;
+    struct store *s = fixture_store(64 * MIB, 1000);
+    struct store_meta soon = {.expires_ms = NOW + 5};
+    struct store_entry e;
+    for (uint64_t n = 0; n < 3000; n++) {
+        char buf[24];
+        struct store_key k = fixture_key_n(buf, n);
+        assert_int_equal(store_set(s, &k, "v", 1, n % 1000 == 7 ? NULL : &soon, STORE_SET, 0, NOW), STORE_OK);
+    }
+    for (uint64_t seed = 1; seed < 50; seed++) {
+        uint8_t buf[24];
+        assert_true(store_draw(s, seed, NOW + 10, &e));
+        assert_int_equal(key_number(store_entry_key(s, &e, buf), e.key_len) % 1000, 7);
+    }
+    store_destroy(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scan_at_rest),         cmocka_unit_test(test_scan_while_growing),
         cmocka_unit_test(test_scan_while_shrinking), cmocka_unit_test(test_scan_while_breathing),
-        cmocka_unit_test(test_scan_entry),
+        cmocka_unit_test(test_scan_entry),           cmocka_unit_test(test_draw),
+        cmocka_unit_test(test_draw_of_expired),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
