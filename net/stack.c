@@ -18,6 +18,7 @@
 #include "net/region.h"
 #include "net/tcp/tcp.h"
 #include "net/tcp/tcp_ecn.h"
+#include "net/tcp/tcp_gro.h"
 #include "net/tcp/tcp_tuning.h"
 
 #define MTU_LEAST 576u
@@ -314,7 +315,7 @@ static inline bool segment_parse(struct net_stack *st, struct rte_mbuf *m, uint3
     s->ack = load_be32(tcp + 8);
     s->flags |= tcp[13];
     s->wnd = (uint16_t)(tcp[14] << 8 | tcp[15]);
-    s->payload_off = (uint16_t)(at + header);
+    s->payload_off = at + header;
     s->len = m->pkt_len - at - header;
     s->options = tcp + TCP_HEADER_BYTES;
     s->options_len = (uint8_t)(header - TCP_HEADER_BYTES);
@@ -433,7 +434,11 @@ static void input_burst(struct net_stack *st, struct rte_mbuf **frames, uint16_t
         segments[i].guess = tcp_table_guess(&st->table, segments[i].key);
         conn_prefetch(st, segments[i].guess);
     }
-    for (uint16_t i = 0; i < count; i++) tcp_input(st, &segments[i]);
+    for (uint16_t i = 0; i < count;) {
+        uint16_t joined = tcp_gro(st, &segments[i], (uint16_t)(count - i));
+        tcp_input(st, &segments[i]);
+        i = (uint16_t)(i + joined);
+    }
     metric_add(&st->metrics.rx_frames, n);
     metric_add(&st->metrics.rx_bytes, bytes);
 }

@@ -18,9 +18,9 @@ struct device {
     struct reactor *reactor;
     struct poller poller;
     int fd;
-    bool refuses;           /* to be armed */
-    unsigned late;          /* frames that come while it is being armed, without an interrupt */
-    unsigned want;          /* frames after which the reactor stops */
+    bool refuses;  /* to be armed */
+    unsigned late; /* frames that come while it is being armed, without an interrupt */
+    unsigned want; /* frames after which the reactor stops */
     unsigned served;
     uint64_t sleeps_served; /* the reactor's sleeps when the last frame was served */
     _Atomic unsigned waiting;

@@ -1,6 +1,6 @@
 /*
- * Receive interrupts: which ports have them, and a core that sleeps until its queue wakes it. The device is net_ring, its
- * interrupts this program's own: it takes the place of DPDK's functions.
+ * Receive interrupts: which ports have them, and a core that sleeps until its queue wakes it. The device is net_ring,
+ * its interrupts this program's own: it takes the place of DPDK's functions.
  */
 #include <errno.h>
 #include <setjmp.h>
