@@ -72,7 +72,10 @@ struct size_class {
     uint32_t nonempty; /* bit g: list g has pages */
     uint32_t list[GROUP_COUNT];
     uint64_t free_slots; /* in the pages of the lists */
+    uint32_t ahead;      /* bytes of the next slot that are asked for when one is taken */
+    uint32_t unused;
 };
+_Static_assert(sizeof(struct size_class) == 64, "one cache line");
 
 struct index {
     uint32_t buckets;   /* without overflow */
@@ -162,9 +165,9 @@ struct store {
     uint32_t class_overflow;
     uint32_t low_water_pages; /* below: evacuate thin pages */
     size_t region_bytes;
-    size_t region_page_bytes; /* of what it is mapped with */
-    int region_fd;            /* the file that it lies in; -1: none */
-    const char *cold;         /* why the file's region was not taken up; NULL: it was */
+    size_t region_page_bytes;             /* of what it is mapped with */
+    int region_fd;                        /* the file that it lies in; -1: none */
+    const char *cold;                     /* why the file's region was not taken up; NULL: it was */
     uint8_t class_of[SLOT_UNITS_MAX + 1]; /* units -> class */
 
     alignas(64) struct index index;
@@ -186,7 +189,7 @@ struct store {
     struct move move;
     struct eviction eviction;
     struct sweep sweep;
-    struct size_class cls[CLASS_COUNT_MAX];
+    alignas(64) struct size_class cls[CLASS_COUNT_MAX];
 
     alignas(64) struct store_metrics metrics;
 };
