@@ -152,7 +152,7 @@ static void check_lists(const struct store *s, const struct census *c)
             }
         }
         CHECK(free_slots == k->free_slots && free_slots == c->free_slots[i]);
-        CHECK(k->pages == c->pages[i]);
+        CHECK(s->class_counts[i].pages == c->pages[i]);
     }
 }
 

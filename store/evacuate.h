@@ -8,6 +8,11 @@
 
 #include "store/shard.h"
 
+/* Whether there is anything for a step to do. */
+static inline bool evacuate_due(const struct store *s)
+{
+    return s->pool_count < s->low_water_pages || s->evacuation.page || s->move.to;
+}
 /* A step beside a write or on idle, when the pool is low, within s->allowance. Items moved. */
 unsigned evacuate_step(struct store *s);
 /* Goes on until a page is free, within s->allowance. */

@@ -57,7 +57,7 @@ void evict_item(struct store *s, uint32_t item, uint64_t hash, uint64_t *reason)
     assert(s->evictions > 0);
     s->evictions--;
     metric_add(reason, 1);
-    s->cls[page_of(s, item)->cls].evicted++;
+    s->class_counts[page_of(s, item)->cls].evicted++;
     metric_add(&s->metrics.evicted_bytes, (uint64_t)item_key_len(p) + item_value_len(p));
     write_remove(s, hash, item);
 }

@@ -38,7 +38,7 @@ void page_settle_old(struct store *s, uint32_t number)
     assert(page_is_slab(s, p) && p->holds > 0);
     p->generation = s->generation;
     p->expires_s = EXPIRES_NEVER;
-    s->cls[p->cls].pages++;
+    s->class_counts[p->cls].pages++;
     page_attach(s, number);
     uint32_t units = s->cls[p->cls].units;
     for (uint32_t unit = 0; unit < p->bump_unit; unit += units) {

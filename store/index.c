@@ -7,6 +7,7 @@
 /* Items a main bucket, in tenths: above the first one is split, below the second one is merged. */
 #define SPLIT_TENTHS 96u
 #define MERGE_TENTHS 40u
+#define AHEAD_TENTHS 40u /* before a split: see split_ahead */
 
 static void index_begin(struct store *s)
 {
@@ -86,25 +87,6 @@ bool index_insert(struct store *s, uint64_t hash, uint32_t item)
     if (!chain_append(s, last, bucket_tag(hash), item)) return false;
     s->index.items++;
     return true;
-}
-
-/* The bucket and slot that hold an item, which is there. */
-static struct bucket *index_locate(const struct store *s, uint64_t hash, uint32_t item, unsigned *slot)
-{
-    for (struct bucket *b = bucket_at(s, bucket_number(s, hash)); b; b = bucket_linked(s, b))
-        for (unsigned bits = bucket_match(b, bucket_tag(hash)); bits; bits &= bits - 1) {
-            *slot = (unsigned)__builtin_ctz(bits);
-            if (b->item[*slot] == item) return b;
-        }
-    assert(!"an item that is not in the index");
-    return NULL;
-}
-
-void index_replace(struct store *s, uint64_t hash, uint32_t item, uint32_t with)
-{
-    unsigned slot;
-    struct bucket *b = index_locate(s, hash, item, &slot);
-    b->item[slot] = with;
 }
 
 void index_remove(struct store *s, uint64_t hash, uint32_t item)
@@ -221,10 +203,30 @@ static unsigned index_merge(struct store *s)
     return 1;
 }
 
+/* So many inserts ahead of a split what it will look at is asked for: its buckets, their items, those of the overflow.
+ */
+static void split_ahead(const struct store *s, uint64_t inserts)
+{
+    const struct index *x = &s->index;
+    uint32_t added = x->buckets;
+    const struct bucket *from = bucket_at(s, added - (x->mask + 1));
+    if (inserts == 3) {
+        __builtin_prefetch(from, 1);
+        if (added % BUCKETS_A_PAGE != 0) __builtin_prefetch(bucket_at(s, added), 1);
+        return;
+    }
+    if (inserts == 1) from = bucket_linked(s, from);
+    if (!from || inserts == 0) return;
+    for (unsigned i = 0; i < BUCKET_SLOTS && from->tag[i]; i++) __builtin_prefetch(region_at(s, from->item[i]));
+    if (from->link) __builtin_prefetch(region_at(s, from->link), 1);
+}
+
 unsigned index_adjust(struct store *s)
 {
     const struct index *x = &s->index;
-    if (x->items * 10 > (uint64_t)x->buckets * SPLIT_TENTHS) return index_split(s);
-    if (x->buckets > BUCKETS_A_PAGE && x->items * 10 < (uint64_t)x->buckets * MERGE_TENTHS) return index_merge(s);
+    uint64_t tenths = x->items * 10, most = (uint64_t)x->buckets * SPLIT_TENTHS;
+    if (tenths > most) return index_split(s);
+    if (most - tenths < AHEAD_TENTHS) split_ahead(s, (most - tenths) / 10);
+    if (x->buckets > BUCKETS_A_PAGE && tenths < (uint64_t)x->buckets * MERGE_TENTHS) return index_merge(s);
     return 0;
 }

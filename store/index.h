@@ -29,7 +29,6 @@ int index_init(struct store *s);
 void index_reset(struct store *s);
 /* Adds an item whose key is not there. False: no memory for an overflow bucket. */
 bool index_insert(struct store *s, uint64_t hash, uint32_t item);
-void index_replace(struct store *s, uint64_t hash, uint32_t item, uint32_t with);
 void index_remove(struct store *s, uint64_t hash, uint32_t item);
 /* At most one split or merge, when the load asks for it. Returns how many. */
 unsigned index_adjust(struct store *s);
@@ -45,7 +44,8 @@ static inline uint8_t bucket_tag(uint64_t hash)
 static inline uint32_t bucket_number(const struct store *s, uint64_t hash)
 {
     uint32_t b = (uint32_t)hash & s->index.mask_wide;
-    return b < s->index.buckets ? b : b & s->index.mask;
+    uint32_t level = s->index.mask + 1;
+    return b - (level & (0u - (b >= s->index.buckets))); /* no branch: it would be taken at random */
 }
 
 static inline struct bucket *bucket_at(const struct store *s, uint32_t number)
@@ -74,6 +74,26 @@ static inline unsigned bucket_match(const struct bucket *b, uint8_t tag)
     return bits;
 }
 #endif
+
+/* The bucket and slot that hold an item, which is there. */
+static inline struct bucket *index_locate(const struct store *s, uint64_t hash, uint32_t item, unsigned *slot)
+{
+    uint8_t tag = bucket_tag(hash);
+    for (struct bucket *b = bucket_at(s, bucket_number(s, hash)); b; b = bucket_linked(s, b))
+        for (unsigned bits = bucket_match(b, tag); bits; bits &= bits - 1) {
+            *slot = (unsigned)__builtin_ctz(bits);
+            if (b->item[*slot] == item) return b;
+        }
+    assert(!"an item that is not in the index");
+    return NULL;
+}
+
+static inline void index_replace(struct store *s, uint64_t hash, uint32_t item, uint32_t with)
+{
+    unsigned slot;
+    struct bucket *b = index_locate(s, hash, item, &slot);
+    b->item[slot] = with;
+}
 
 /* The item of a key, expired or not. 0: none. */
 static inline uint32_t index_find(const struct store *s, const struct store_key *key)

@@ -12,6 +12,18 @@
 #define REMNANTS_MAX 64u
 #define CHAIN_BYTES_MIN 256u /* no smaller item is */
 
+#define BODY(bits)                                                                                                     \
+    (uint8_t)(4u + ((0x8c80u >> ((bits)&ITEM_SHAPE)) & 15u) +                                                          \
+              (((bits)&ITEM_SHAPE) == ITEM_FRAGMENT                                                                    \
+                   ? 0                                                                                                 \
+                   : (((bits)&ITEM_EXPIRES) >> 2) + ((bits)&ITEM_FLAGS ? 4u : 0u) + ((bits)&ITEM_CAS ? 8u : 0u)))
+#define BODY_OF_SHAPES(bits) BODY(bits), BODY((bits) | 1 << 2), BODY((bits) | 2 << 2), BODY((bits) | 3 << 2)
+#define BODY_OF_EXPIRIES(bits)                                                                                         \
+    BODY_OF_SHAPES(bits), BODY_OF_SHAPES((bits) | 1 << 4), BODY_OF_SHAPES((bits) | 2 << 4),                            \
+        BODY_OF_SHAPES((bits) | 3 << 4)
+alignas(64) const uint8_t item_body_bytes[64] = {BODY_OF_EXPIRIES(0), BODY_OF_EXPIRIES(ITEM_FLAGS),
+                                                 BODY_OF_EXPIRIES(ITEM_CAS), BODY_OF_EXPIRIES(ITEM_FLAGS | ITEM_CAS)};
+
 uint64_t store_hash(const void *data, size_t len)
 {
     return XXH3_64bits(data, len);
@@ -256,8 +268,7 @@ void item_view(const struct store *s, uint32_t item, struct store_value *out)
     out->item = item;
     out->len = item_value_len(p);
     out->cas = 0;
-    out->meta.flags = item_client_flags(p);
-    out->meta.expires_ms = item_expires_ms(p);
+    out->meta = (struct store_meta){.flags = item_client_flags(p), .expires_ms = item_expires_ms(p)};
     if (item_shape(p) == ITEM_CHAIN) {
         view_chained(s, p, out);
         return;

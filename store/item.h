@@ -105,11 +105,11 @@ static inline uint32_t item_expiry_bytes(uint32_t bits)
     return (bits & ITEM_EXPIRES) >> 2;
 }
 
-/* Where the body begins. */
+/* Where the body begins, by the fields and the shape: bits 2..7 of the header. One cache line. */
+extern const uint8_t item_body_bytes[64];
 static inline uint32_t item_body_at(uint32_t bits)
 {
-    if ((bits & ITEM_SHAPE) == ITEM_FRAGMENT) return item_fields_at(bits);
-    return item_fields_at(bits) + item_expiry_bytes(bits) + (bits & ITEM_FLAGS ? 4u : 0u) + (bits & ITEM_CAS ? 8u : 0u);
+    return item_body_bytes[(bits & 255u) >> 2];
 }
 
 static inline uint32_t item_key_len(const uint8_t *p)
@@ -261,9 +261,10 @@ static inline void item_set_meta(uint8_t *p, const struct store_meta *meta)
 static inline bool bytes_equal(const uint8_t *a, const uint8_t *b, uint32_t n)
 {
     if (n >= 8) {
-        for (uint32_t i = 0; i < n - 8; i += 8)
+        if (load64(a) != load64(b) || load64(a + n - 8) != load64(b + n - 8)) return false;
+        for (uint32_t i = 8; i + 8 < n; i += 8)
             if (load64(a + i) != load64(b + i)) return false;
-        return load64(a + n - 8) == load64(b + n - 8);
+        return true;
     }
     if (n >= 4) return load32(a) == load32(b) && load32(a + n - 4) == load32(b + n - 4);
     for (uint32_t i = 0; i < n; i++)
@@ -297,15 +298,19 @@ void item_writer(const struct store *s, uint32_t item, uint32_t body_len, struct
 /* Appends the item's body from byte skip on to the writer. */
 void item_copy_body(const struct store *s, uint32_t item, uint32_t skip, struct store_write *w);
 /* A view of the value. */
-void item_view(const struct store *s, uint32_t item, struct store_value *out);
-bool item_key_equal_slow(const struct store *s, const uint8_t *p, const struct store_key *key);
+void item_view(const struct store *s, uint32_t item, struct store_value *out) __attribute__((noinline));
+/* Of an item that is not PLAIN. */
+bool item_key_equal_slow(const struct store *s, const uint8_t *p, const struct store_key *key) __attribute__((cold));
 uint64_t item_hash(const struct store *s, uint32_t item);
 
 static inline bool item_key_equal(const struct store *s, uint32_t item, const struct store_key *key)
 {
     const uint8_t *p = region_at(s, item);
-    if (item_shape(p) != ITEM_PLAIN) return item_key_equal_slow(s, p, key);
-    return p[1] == key->len && bytes_equal(p + item_body_at(p[0]), key->data, key->len);
+    uint32_t header = load32(p);
+    /* Shape and length in one comparison: no PLAIN item has a key that is longer than the 8 bits. */
+    if ((header & (ITEM_SHAPE | ITEM_PLAIN_KEY_MAX << 8)) == (ITEM_PLAIN | key->len << 8))
+        return bytes_equal(p + item_body_at(header), key->data, key->len);
+    return (header & ITEM_SHAPE) != ITEM_PLAIN && item_key_equal_slow(s, p, key);
 }
 
 #endif

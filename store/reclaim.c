@@ -61,6 +61,6 @@ uint32_t reclaim_slot(struct store *s, uint32_t cls)
     if (!offset) offset = evict_larger(s, cls);
     /* The largest of a new kind of sizes: eviction is on its way to make the reserve whole again. */
     if (!offset && s->eviction.policy != STORE_EVICT_NONE) offset = slab_alloc(s, cls, 0);
-    if (!offset) s->cls[cls].refused++;
+    if (!offset) s->class_counts[cls].refused++;
     return offset;
 }

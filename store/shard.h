@@ -72,9 +72,16 @@ struct size_class {
     uint32_t nonempty; /* bit g: list g has pages */
     uint32_t list[GROUP_COUNT];
     uint64_t free_slots; /* in the pages of the lists */
-    uint64_t pages;      /* of this generation */
-    uint64_t evicted;    /* items, ever */
-    uint64_t refused;    /* slots that were not to be had, ever */
+    uint32_t ahead;      /* bytes of the next slot that are asked for when one is taken */
+    uint32_t unused;
+};
+_Static_assert(sizeof(struct size_class) == 64, "one cache line");
+
+/* Of a class, for statistics: seldom touched. */
+struct class_count {
+    uint64_t pages;   /* of this generation */
+    uint64_t evicted; /* items, ever */
+    uint64_t refused; /* slots that were not to be had, ever */
 };
 
 struct index {
@@ -165,9 +172,9 @@ struct store {
     uint32_t class_overflow;
     uint32_t low_water_pages; /* below: evacuate thin pages */
     size_t region_bytes;
-    size_t region_page_bytes; /* of what it is mapped with */
-    int region_fd;            /* the file that it lies in; -1: none */
-    const char *cold;         /* why the file's region was not taken up; NULL: it was */
+    size_t region_page_bytes;             /* of what it is mapped with */
+    int region_fd;                        /* the file that it lies in; -1: none */
+    const char *cold;                     /* why the file's region was not taken up; NULL: it was */
     uint8_t class_of[SLOT_UNITS_MAX + 1]; /* units -> class */
 
     alignas(64) struct index index;
@@ -189,7 +196,8 @@ struct store {
     struct move move;
     struct eviction eviction;
     struct sweep sweep;
-    struct size_class cls[CLASS_COUNT_MAX];
+    alignas(64) struct size_class cls[CLASS_COUNT_MAX];
+    struct class_count class_counts[CLASS_COUNT_MAX];
 
     alignas(64) struct store_metrics metrics;
 };

@@ -4,6 +4,7 @@
 #include "store/item.h"
 
 #define GROUP_SHIFT 20u
+#define AHEAD_BYTES_MAX 384u /* beyond these the processor sees a run of lines by itself */
 #define CLASS_STEP                                                                                                     \
     32u /* above the grain each class is about so much of itself larger than the last, or one slot a page fewer */
 
@@ -14,6 +15,7 @@ static void class_add(struct store *s, uint32_t units)
     c->units = units;
     c->slots = PAGE_UNITS / units;
     c->scale = (GROUP_COUNT << GROUP_SHIFT) / c->slots;
+    c->ahead = units * UNIT_BYTES < AHEAD_BYTES_MAX ? units * UNIT_BYTES : AHEAD_BYTES_MAX;
 }
 
 void slab_init(struct store *s)
@@ -49,7 +51,7 @@ void slab_forget(struct store *s)
     for (uint32_t i = 0; i < s->class_count; i++) {
         s->cls[i].nonempty = 0;
         s->cls[i].free_slots = 0;
-        s->cls[i].pages = 0;
+        s->class_counts[i].pages = 0;
         memset(s->cls[i].list, 0, sizeof(s->cls[i].list));
     }
 }
@@ -72,7 +74,7 @@ uint32_t page_acquire(struct store *s, uint32_t cls, uint32_t reserve)
     s->pool = p->next;
     s->pool_count--;
     metric_sub(&s->metrics.bytes_free, PAGE_BYTES);
-    if (cls < CLASS_COUNT_MAX) s->cls[cls].pages++;
+    if (cls < CLASS_COUNT_MAX) s->class_counts[cls].pages++;
     if (cls < s->class_overflow) s->slot_bytes += page_slot_bytes(&s->cls[cls]);
     if (cls == CLASS_EVICTION) metric_add(&s->metrics.bytes_eviction, PAGE_BYTES);
     *p = (struct page){.generation = s->generation,
@@ -88,7 +90,7 @@ void page_release(struct store *s, uint32_t number)
 {
     struct page *p = &s->page[number];
     assert(p->holds == 0);
-    if (page_is_slab(s, p) && p->generation == s->generation) s->cls[p->cls].pages--;
+    if (page_is_slab(s, p) && p->generation == s->generation) s->class_counts[p->cls].pages--;
     if (class_is_index(s, p->cls)) {
         metric_sub(&s->metrics.bytes_index, PAGE_BYTES);
         if (p->cls == s->class_overflow) metric_sub(&s->metrics.overflow_buckets, p->used);
@@ -174,11 +176,30 @@ static void count_slot(struct store *s, uint32_t cls, uint32_t units, bool taken
     metric_add(metric, taken ? n : (uint64_t)0 - n);
 }
 
+/* The page of the class whose slot is taken next, or was just now; the class has one. */
+static inline uint32_t fullest_page(const struct size_class *c)
+{
+    return c->list[31 - (unsigned)__builtin_clz(c->nonempty)];
+}
+
+/*
+ * Asks for the lines of the slot that will be taken next. The link in its first bytes and the lines that its item will
+ * be written to are a miss each otherwise.
+ */
+static inline void slot_prefetch(const struct store *s, const struct size_class *c)
+{
+    if (!c->nonempty) return;
+    uint32_t number = fullest_page(c);
+    const struct page *p = &s->page[number];
+    const uint8_t *slot = region_at(s, page_offset(number, p->free_unit != NO_UNIT ? p->free_unit : p->bump_unit));
+    for (uint32_t at = 0; at < c->ahead; at += 64) __builtin_prefetch(slot + at, 1);
+}
+
 uint32_t slab_take(struct store *s, uint32_t cls)
 {
     struct size_class *c = &s->cls[cls];
     if (!c->nonempty) return 0;
-    uint32_t number = c->list[31 - (unsigned)__builtin_clz(c->nonempty)];
+    uint32_t number = fullest_page(c);
     struct page *p = &s->page[number];
     uint32_t unit = p->free_unit;
     if (unit != NO_UNIT) {
@@ -191,6 +212,7 @@ uint32_t slab_take(struct store *s, uint32_t cls)
     c->free_slots--;
     page_regroup(s, c, number);
     count_slot(s, cls, c->units, true);
+    slot_prefetch(s, c);
     return page_offset(number, unit);
 }
 

@@ -200,12 +200,33 @@ static inline void item_read(struct store *s, uint32_t item)
     if (item_is_tracked(p[0])) item_set_access(p, s->now_ms, true);
 }
 
+/* A view of what most items are: one slot, neither expiry nor flags. False: it is another one. */
+static inline bool view_bare(const struct store *s, uint32_t item, struct store_value *out)
+{
+    const uint8_t *p = region_at(s, item);
+    uint32_t header = load32(p);
+    if (header & (ITEM_SHAPE | ITEM_EXPIRES | ITEM_FLAGS)) return false;
+    uint32_t len = header >> 16 & 0x3fffu;
+    const uint8_t *data = p + item_body_at(header) + (header >> 8 & 255u);
+    *out = (struct store_value){.item = item, .len = len, .data = data, .data_len = len};
+    return true;
+}
+
 enum store_status store_get(struct store *s, const struct store_key *key, uint64_t now_ms, struct store_value *out)
 {
-    uint32_t item = write_find(s, key, now_ms);
+    uint32_t item = write_look(s, key, now_ms);
     if (!item) return STORE_NOT_FOUND;
-    item_read(s, item);
+    uint8_t *p = region_at(s, item);
+    if (view_bare(s, item, out)) {
+        item_hit(p);
+        return STORE_OK;
+    }
+    if (item_expired(p, now_ms)) {
+        write_expire(s, key->hash, item);
+        return STORE_NOT_FOUND;
+    }
     item_view(s, item, out);
+    item_read(s, item);
     return STORE_OK;
 }
 

@@ -42,13 +42,6 @@ void store_write_fill(struct store_write *w, const void *src, uint32_t n)
     w->filled += n;
 }
 
-/* An old item that has been asked for its CAS or last access is likely to be again: its successor has the room at once.
- */
-static uint32_t fields_asked_for(uint32_t bits)
-{
-    return (bits & ITEM_CAS) | (item_is_tracked(bits) ? ITEM_TRACKED : 0);
-}
-
 static uint32_t successor_fields(const struct store *s, uint32_t old)
 {
     return old ? fields_asked_for(*region_at(s, old)) : 0;
@@ -187,18 +180,9 @@ static enum store_status publish(struct store *s, uint64_t hash, uint32_t old, u
 void write_background(struct store *s)
 {
     index_adjust(s);
-    evacuate_step(s); /* first: where pages are wanting, one that is emptied helps more than as many free slots */
+    /* First: where pages are wanting, one that is emptied helps more than as many free slots. */
+    if (evacuate_due(s)) evacuate_step(s);
     evict_step(s);
-}
-
-uint32_t write_find(struct store *s, const struct store_key *key, uint64_t now_ms)
-{
-    s->now_ms = now_ms;
-    if (s->look_again.count) prefetch_look_again(s);
-    uint32_t item = index_find(s, key);
-    if (!item || !item_expired(region_at(s, item), now_ms)) return item;
-    write_expire(s, key->hash, item);
-    return 0;
 }
 
 static enum store_status mode_allows(const struct store *s, uint32_t old, enum store_mode mode, uint64_t cas)
@@ -272,41 +256,35 @@ enum store_status store_commit(struct store *s, struct store_write *w, const str
     return status;
 }
 
-/*
- * Writes the new value where the old one lies: not where a reader still has it, and, unless memory is wanting, only
- * into a slot of the right class.
- */
-static bool overwrite_in_place(struct store *s, uint32_t old, const struct store_key *key, const void *value,
-                               uint32_t value_len, const struct store_meta *meta, bool any_class)
-{
-    uint8_t *p = region_at(s, old);
-    struct page *page = page_of(s, old);
-    uint32_t bits = item_fields_for(meta, false) | fields_asked_for(p[0]);
-    uint64_t bytes = (uint64_t)item_body_at(bits) + key->len + value_len;
-    if (item_shape(p) != ITEM_PLAIN || bytes > (uint64_t)s->cls[page->cls].units * UNIT_BYTES) return false;
-    if (!any_class && slab_class(s, (uint32_t)bytes) != page->cls) return false;
-    if (page->holds && pin_find(s, old)) return false;
-    if (page->group == GROUP_DETACHED) move_restart(s, old);
-    count_payload(s, old, false);
-    uint32_t hits = item_hits(p);
-    save32(p, bits | ITEM_LIVE | key->len << 8 | value_len << 16 | hits << 30);
-    item_hit(p);
-    item_set_meta(p, meta);
-    if (item_is_tracked(bits)) item_set_access(p, s->now_ms, false);
-    memcpy(p + item_body_at(bits), key->data, key->len);
-    if (value_len) memcpy(p + item_body_at(bits) + key->len, value, value_len);
-    count_payload(s, old, true);
-    write_give_cas(s, old);
-    item_note_expiry(s, old, meta->expires_ms);
-    metric_add(&s->metrics.in_place, 1);
-    metric_add(&s->metrics.items_total, 1);
-    return true;
-}
-
 /* A value that joins another or is gone at once takes the long way. */
-static bool may_go_in_place(enum store_mode mode, const struct store_meta *meta, uint64_t now_ms)
+static bool is_usual(enum store_mode mode, const struct store_meta *meta, uint64_t now_ms)
 {
     return mode != STORE_APPEND && mode != STORE_PREPEND && (!meta->expires_ms || meta->expires_ms > now_ms);
+}
+
+/* May move, evict and wait for pages: old is held against it. */
+static enum store_status set_with_effort(struct store *s, const struct write_request *r, enum store_mode mode,
+                                         uint32_t old, uint64_t now_ms)
+{
+    const struct store_key *key = r->key;
+    struct store_write w;
+    uint32_t fields = item_fields_for(r->meta, false) | successor_fields(s, old);
+    if (old) item_hold(s, old);
+    uint32_t item = item_begin(s, fields, key, r->value_len, &w);
+    if (old) item_unhold(s, old);
+    if (!item) {
+        bool fits = old && is_usual(mode, r->meta, now_ms) && write_in_place(s, r, old);
+        return fits ? STORE_OK : refuse(s);
+    }
+    writer_put(&w, r->value, r->value_len);
+    enum store_status status = STORE_OK;
+    if (mode == STORE_APPEND || mode == STORE_PREPEND)
+        status = join(s, key, old, &item, mode);
+    else
+        item_set_meta(region_at(s, item), r->meta);
+    if (status == STORE_OK) return publish(s, key->hash, old, item, now_ms);
+    item_drop_open(s, item);
+    return status;
 }
 
 enum store_status store_set(struct store *s, const struct store_key *key, const void *value, uint32_t value_len,
@@ -314,30 +292,11 @@ enum store_status store_set(struct store *s, const struct store_key *key, const 
 {
     if (too_large(s, key, value_len)) return STORE_TOO_LARGE;
     write_begin(s);
-    if (!meta) meta = &no_meta;
+    struct write_request r = {key, value, value_len, meta ? meta : &no_meta};
     uint32_t old = write_find(s, key, now_ms);
-    enum store_status status = mode_allows(s, old, mode, cas);
+    enum store_status status = mode == STORE_SET ? STORE_OK : mode_allows(s, old, mode, cas);
     if (status != STORE_OK) return status;
     if (!old) ghost_prefetch(s, key->hash);
-    bool in_place = old && may_go_in_place(mode, meta, now_ms);
-    if (in_place && overwrite_in_place(s, old, key, value, value_len, meta, false)) return STORE_OK;
-
-    struct store_write w;
-    uint32_t fields = item_fields_for(meta, false) | successor_fields(s, old);
-    if (old) item_hold(s, old); /* or the allocation may move or evict it */
-    uint32_t item = item_begin(s, fields, key, value_len, &w);
-    if (old) item_unhold(s, old);
-    if (!item) {
-        if (in_place && overwrite_in_place(s, old, key, value, value_len, meta, true)) return STORE_OK;
-        return refuse(s);
-    }
-    writer_put(&w, value, value_len);
-    if (mode == STORE_APPEND || mode == STORE_PREPEND) {
-        status = join(s, key, old, &item, mode);
-    } else {
-        item_set_meta(region_at(s, item), meta);
-    }
-    if (status == STORE_OK) return publish(s, key->hash, old, item, now_ms);
-    item_drop_open(s, item);
-    return status;
+    if (is_usual(mode, r.meta, now_ms) && write_quick(s, &r, old)) return STORE_OK;
+    return set_with_effort(s, &r, mode, old, now_ms);
 }
