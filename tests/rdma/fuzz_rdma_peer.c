@@ -42,6 +42,7 @@ struct peer {
     struct side *victim, *raw; /* NULL: not connected */
     uint64_t address;          /* of the victim's memory, as it was registered last */
     uint32_t key;
+    uint32_t most; /* bytes it ever registered at once */
     struct rte_mbuf *held;
 };
 
@@ -51,7 +52,7 @@ static void peer_listen(struct peer *p)
     struct rdma_message m;
     uint32_t imm;
     while (raw_receive(p->raw, &m, &imm)) {
-        must(imm <= p->raw->buffer_bytes);
+        must(imm <= p->most);
         if (m.opcode != RDMA_REGISTER) continue;
         p->address = m.address;
         p->key = m.key;
@@ -63,16 +64,24 @@ static void peer_connect(struct fixture *x, struct peer *p, uint8_t shape)
     if (p->raw || x->count + 2 > 16) return;
     p->victim = fixture_connect_raw(x, &shapes[shape % 2]);
     p->raw = p->victim->peer;
+    p->most = 0;
     peer_listen(p);
+}
+
+static void peer_registers(struct peer *p, const struct rdma_message *m)
+{
+    if (m->opcode == RDMA_REGISTER && m->length > p->most) p->most = m->length;
 }
 
 static void peer_message(struct peer *p, struct input *in)
 {
+    struct rdma_message m;
     uint8_t bytes[64] = {0};
     uint32_t len = byte(in) % 40;
     size_t given = RTE_MIN((size_t)len, (size_t)(in->end - in->at));
     memcpy(bytes, in->at, given);
     in->at += given;
+    if (rdma_message_decode(&m, bytes, len) == 0) peer_registers(p, &m);
     raw_message(p->raw, bytes, len);
 }
 
@@ -96,6 +105,7 @@ static void peer_register(struct peer *p, struct input *in)
     if ((how & 0xe) == 2) m.address = (uint64_t)word(in) << 32 | word(in);
     if ((how & 0xe) == 4) m.length = word(in);
     if ((how & 0xe) == 6) m.key = p->key; /* ours */
+    peer_registers(p, &m);
     raw_send(p->raw, &m);
 }
 
