@@ -189,6 +189,8 @@ void conn_gone(struct rdma_conn *c);
 void conn_gone_take(struct rdma_conn *c);
 /* error: what the handler sees; 0: it let go, or has shut down. */
 void conn_cut(struct rdma_conn *c, int error);
+/* The handler of a connection that was cut is told when it has all bytes that came before. */
+void conn_end_raise(struct rdma_conn *c);
 /* The peer broke the protocol: counts in *reason and cuts. */
 void conn_violation(struct rdma_conn *c, uint64_t *reason);
 /* true: the connection is no more. */

@@ -68,7 +68,7 @@ void fake_qp_fail(struct ibv_qp *qp, enum ibv_wc_status status);
 void fake_qp_stall(struct ibv_qp *qp, uint64_t ns);
 /* ibv_post_send fails with this error from now on; 0: no more. */
 void fake_qp_refuse(struct ibv_qp *qp, int error);
-/* Requests posted that have not completed. */
+/* Requests posted that have not completed, and may yet. */
 uint32_t fake_qp_outstanding(const struct ibv_qp *qp);
 /* Its completions stay, as with a provider that does not clean its queue. */
 void fake_qp_destroy(struct ibv_qp *qp);
