@@ -31,7 +31,10 @@ struct rdma_message {
 };
 
 void rdma_message_encode(uint8_t out[static RDMA_MESSAGE_BYTES], const struct rdma_message *m);
-/* 0, or -EBADMSG: not 32 bytes, an opcode that does not exist, or a register of no bytes or past the address space's end. */
+/*
+ * 0, or -EBADMSG: not 32 bytes; an opcode that does not exist; a register or window of no bytes or past the address
+ * space's end. *out is whole in any case but the first, so that the caller can say which.
+ */
 int rdma_message_decode(struct rdma_message *out, const void *data, uint32_t len);
 
 #endif
