@@ -80,17 +80,18 @@ void rdma_device_text_locked(const struct rdma_device *d, size_t bytes, int rc, 
                        bytes >> 10, strerror(-rc));
     if ((rc != -ENOMEM && rc != -EAGAIN) || getrlimit(RLIMIT_MEMLOCK, &limit) != 0) return;
     if (limit.rlim_cur == RLIM_INFINITY || len < 0 || (size_t)len >= cap) return;
-    snprintf(text + len, cap - (size_t)len,
-             "; this process may lock %llu KiB: raise that (ulimit -l, LimitMEMLOCK of a unit), or give it CAP_IPC_LOCK",
-             (unsigned long long)limit.rlim_cur >> 10);
+    snprintf(
+        text + len, cap - (size_t)len,
+        "; this process may lock %llu KiB: raise that (ulimit -l, LimitMEMLOCK of a unit), or give it CAP_IPC_LOCK",
+        (unsigned long long)limit.rlim_cur >> 10);
 }
 
 /* Memory that is sent from: registered, and its key known to the lanes. 0 or -errno with d->error. */
 static int source_add(struct rdma_device *d, void *base, size_t bytes, int access)
 {
     if (d->source_count == RDMA_KEYS_MAX) {
-        snprintf(d->error, sizeof d->error, "memory that is sent from lies in more than %u pieces: more huge pages join them",
-                 RDMA_KEYS_MAX);
+        snprintf(d->error, sizeof d->error,
+                 "memory that is sent from lies in more than %u pieces: more huge pages join them", RDMA_KEYS_MAX);
         return -ENOSPC;
     }
     struct ibv_mr *mr = rdma_device_register(d, base, bytes, access);
@@ -152,7 +153,10 @@ int rdma_device_add_pools(struct rdma_device *d, const struct buf_pools *pools, 
 static bool pair_possible(struct rdma_device *d, struct ibv_cq *cq, struct ibv_srq *srq, uint32_t sge, uint32_t bytes)
 {
     struct ibv_qp_init_attr attr = {
-        .send_cq = cq, .recv_cq = cq, .srq = srq, .qp_type = IBV_QPT_RC,
+        .send_cq = cq,
+        .recv_cq = cq,
+        .srq = srq,
+        .qp_type = IBV_QPT_RC,
         .cap = {.max_send_wr = d->limits.send_depth, .max_send_sge = sge, .max_inline_data = bytes}};
     struct ibv_qp *qp = ibv_create_qp(d->pd, &attr);
     if (!qp) return false;
@@ -210,13 +214,14 @@ static void ports_look(const struct rdma_device *d)
 
 static int regions_join(struct rdma_device *d, struct regions *regions, char *text, size_t cap)
 {
-    const struct region_user user = {
-        .name = rdma_device_name(d), .add = region_add, .remove = region_remove, .arg = d};
+    const struct region_user user = {.name = rdma_device_name(d), .add = region_add, .remove = region_remove, .arg = d};
     if (!regions) return 0;
     snprintf(d->error, sizeof d->error, "RDMA device %s: too many users of the store's memory", rdma_device_name(d));
     int rc = regions_add_user(regions, &user);
-    if (rc == 0) d->regions = regions;
-    else snprintf(text, cap, "%s", d->error);
+    if (rc == 0)
+        d->regions = regions;
+    else
+        snprintf(text, cap, "%s", d->error);
     return rc;
 }
 

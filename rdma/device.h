@@ -1,6 +1,6 @@
 /*
- * An RDMA device as librdmacm opened it: its limits, a protection domain, the memory that may be sent from; and what one
- * core has of it, a lane. Set-up thread, but for what says otherwise.
+ * An RDMA device as librdmacm opened it: its limits, a protection domain, the memory that may be sent from; and what
+ * one core has of it, a lane. Set-up thread, but for what says otherwise.
  *
  * We never fork, so ibv_fork_init is not called: it would cost a madvise for each registration.
  */
@@ -33,7 +33,8 @@ int rdma_device_open(struct rdma_device **out, struct ibv_context *verbs, const 
                      char *text, size_t cap);
 /* Its lanes and pairs are closed. */
 void rdma_device_close(struct rdma_device **device);
-/* The memory of a core's buffers, which is sent from. Before the lanes that send from it are attached. As rdma_device_open. */
+/* The memory of a core's buffers, which is sent from. Before the lanes that send from it are attached. As
+ * rdma_device_open. */
 int rdma_device_add_pools(struct rdma_device *device, const struct buf_pools *pools, char *text, size_t cap);
 
 const char *rdma_device_name(const struct rdma_device *device);
@@ -70,12 +71,14 @@ struct rdma_lane {
 /* 0 or -errno with text. vector: which of the device's interrupts, by the core's number. */
 int rdma_lane_open(struct rdma_lane *lane, struct rdma_device *device, struct rdma_core *core, struct reactor *reactor,
                    unsigned vector, char *text, size_t cap);
-/* Makes the core poll the lane, and its reactor wake by it. While the core does not run, or on its thread. 0 or -errno. */
+/* Makes the core poll the lane, and its reactor wake by it. While the core does not run, or on its thread. 0 or -errno.
+ */
 int rdma_lane_attach(struct rdma_lane *lane);
 void rdma_lane_detach(struct rdma_lane *lane); /* likewise; no pair is open */
 /* Detached. A lane of zeroes is nothing to close. */
 void rdma_lane_close(struct rdma_lane *lane);
-/* Room for the completions of one pair more, while the core polls. 0, -ENOSPC: the device has no queue so long, -errno. */
+/* Room for the completions of one pair more, while the core polls. 0, -ENOSPC: the device has no queue so long, -errno.
+ */
 int rdma_lane_reserve(struct rdma_lane *lane);
 void rdma_lane_release(struct rdma_lane *lane);
 

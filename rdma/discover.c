@@ -23,7 +23,8 @@ __attribute__((format(printf, 3, 4))) static void say(char *text, size_t cap, co
     va_end(args);
 }
 
-/* Devices of which libibverbs knows; it is asked before librdmacm, which writes to standard error where there are none. */
+/* Devices of which libibverbs knows; it is asked before librdmacm, which writes to standard error where there are none.
+ */
 static int devices_exist(char *text, size_t cap)
 {
     int count = 0;
@@ -33,9 +34,11 @@ static int devices_exist(char *text, size_t cap)
     if (list) ibv_free_device_list(list);
     if (count > 0) return 0;
     if (rc == 0 || rc == -ENOSYS || rc == -ENOENT)
-        say(text, cap, "this machine has no RDMA device: load its driver, or make a software one on a network interface "
-                       "(rdma link add rxe0 type rxe netdev INTERFACE)");
-    else say(text, cap, "cannot list RDMA devices: %s", strerror(-rc));
+        say(text, cap,
+            "this machine has no RDMA device: load its driver, or make a software one on a network interface "
+            "(rdma link add rxe0 type rxe netdev INTERFACE)");
+    else
+        say(text, cap, "cannot list RDMA devices: %s", strerror(-rc));
     return -ENODEV;
 }
 
@@ -43,8 +46,10 @@ static int manager_exists(char *text, size_t cap)
 {
     if (access(CONNECTION_MANAGER, R_OK | W_OK) == 0) return 0;
     int rc = -errno;
-    if (rc == -ENOENT) say(text, cap, "no RDMA connection manager (%s): modprobe rdma_ucm", CONNECTION_MANAGER);
-    else say(text, cap, "%s: %s: this user must be able to read and write it", CONNECTION_MANAGER, strerror(-rc));
+    if (rc == -ENOENT)
+        say(text, cap, "no RDMA connection manager (%s): modprobe rdma_ucm", CONNECTION_MANAGER);
+    else
+        say(text, cap, "%s: %s: this user must be able to read and write it", CONNECTION_MANAGER, strerror(-rc));
     return rc;
 }
 
@@ -127,8 +132,10 @@ int rdma_discover_bind(struct rdma_event_channel *channel, const struct sockaddr
         int only = 1;
         rdma_set_option(*id, RDMA_OPTION_ID, RDMA_OPTION_ID_AFONLY, &only, sizeof only);
     }
-    if (rdma_bind_addr(*id, (struct sockaddr *)&copy) != 0) rc = -errno;
-    else if (!(*id)->verbs && !rdma_address_is_any(address)) rc = -ENODEV;
+    if (rdma_bind_addr(*id, (struct sockaddr *)&copy) != 0)
+        rc = -errno;
+    else if (!(*id)->verbs && !rdma_address_is_any(address))
+        rc = -ENODEV;
     if (rc == 0) return 0;
     rdma_destroy_id(*id);
     *id = NULL;

@@ -1,6 +1,6 @@
 /*
- * Which RDMA devices this machine has, and why an address cannot be served by one: each failure as one line of text that
- * says what to do. Set-up thread.
+ * Which RDMA devices this machine has, and why an address cannot be served by one: each failure as one line of text
+ * that says what to do. Set-up thread.
  */
 #ifndef POLAR_RDMA_DISCOVER_H
 #define POLAR_RDMA_DISCOVER_H
@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <rdma/rdma_cma.h>
 
-/* An event channel, its descriptor non-blocking. 0; -ENODEV, -EACCES, ... with text: no device, no connection manager. */
+/* An event channel, its descriptor non-blocking. 0; -ENODEV, -EACCES, ... with text: no device, no connection manager.
+ */
 int rdma_discover(struct rdma_event_channel **channel, char *text, size_t cap);
 /* An id bound to the address; id->verbs is NULL only for the wildcard. 0 or -errno with text. */
 int rdma_discover_bind(struct rdma_event_channel *channel, const struct sockaddr_storage *address,

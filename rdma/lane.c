@@ -50,7 +50,8 @@ int rdma_lane_open(struct rdma_lane *lane, struct rdma_device *device, struct rd
         snprintf(text, cap, "RDMA device %s makes no queues of %u receives and %u completions: %s%s",
                  rdma_device_name(device), rdma_device_limits(device)->srq_depth, lane->cqe, strerror(-rc),
                  rc == -ENOMEM ? " (see ulimit -l, CAP_IPC_LOCK)" : "");
-    else rc = messages_open(lane, text, cap);
+    else
+        rc = messages_open(lane, text, cap);
     if (rc != 0) rdma_lane_close(lane);
     return rc;
 }
@@ -101,7 +102,8 @@ void rdma_lane_close(struct rdma_lane *lane)
     if (!lane->device) return;
     int rc = lane->srq ? ibv_destroy_srq(lane->srq) : 0;
     if (rc == 0 && lane->cq) rc = ibv_destroy_cq(lane->cq);
-    if (rc != 0) log_warn("RDMA device %s: a queue cannot be given back: %s", rdma_device_name(lane->device), strerror(rc));
+    if (rc != 0)
+        log_warn("RDMA device %s: a queue cannot be given back: %s", rdma_device_name(lane->device), strerror(rc));
     if (lane->channel) ibv_destroy_comp_channel(lane->channel);
     if (lane->messages_mr) rdma_device_deregister(lane->device, lane->messages_mr);
     if (lane->messages)

@@ -30,9 +30,12 @@ int rdma_limits_set(struct rdma_limits *limits, const struct ibv_device_attr *at
         const char *what;
         int has;
         unsigned needs;
-    } checks[] = {{"max_sge", attr->max_sge, LEAST_SGE},      {"max_qp_wr", attr->max_qp_wr, LEAST_DEPTH},
-                  {"max_srq", attr->max_srq, 1},              {"max_srq_wr", attr->max_srq_wr, LEAST_DEPTH},
-                  {"max_cqe", attr->max_cqe, 4 * LEAST_DEPTH}, {"max_mr", attr->max_mr, 16}};
+    } checks[] = {{"max_sge", attr->max_sge, LEAST_SGE},
+                  {"max_qp_wr", attr->max_qp_wr, LEAST_DEPTH},
+                  {"max_srq", attr->max_srq, 1},
+                  {"max_srq_wr", attr->max_srq_wr, LEAST_DEPTH},
+                  {"max_cqe", attr->max_cqe, 4 * LEAST_DEPTH},
+                  {"max_mr", attr->max_mr, 16}};
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
         if (checks[i].has < 0 || (unsigned)checks[i].has < checks[i].needs)
             return too_low(device, checks[i].what, checks[i].has, checks[i].needs, text, cap);

@@ -40,8 +40,10 @@ static int rails_open_all(struct rdma_listener *l, char *text, size_t cap)
     unsigned open = 0;
     struct ibv_context **list = rdma_get_devices(&count);
     for (int i = 0; i < count; i++) {
-        if (rail_get(l, list[i], text, cap)) open++;
-        else if (i + 1 < count || open) log_warn("%s", text);
+        if (rail_get(l, list[i], text, cap))
+            open++;
+        else if (i + 1 < count || open)
+            log_warn("%s", text);
     }
     if (list) rdma_free_devices(list);
     if (count == 0) snprintf(text, cap, "no RDMA device can be opened");
@@ -50,7 +52,8 @@ static int rails_open_all(struct rdma_listener *l, char *text, size_t cap)
 
 static int endpoint_listen(struct rdma_listener *l, struct endpoint *e, char *text, size_t cap)
 {
-    if (rdma_listen(e->id, BACKLOG) == 0) {
+    e->listening = rdma_listen(e->id, BACKLOG) == 0;
+    if (e->listening) {
         metric_add(&l->metrics.listeners, 1);
         return 0;
     }
@@ -65,8 +68,10 @@ static int endpoint_open(struct rdma_listener *l, struct endpoint *e, char *text
 {
     int rc = rdma_discover_bind(l->channel, &e->listen.address, &e->id, text, cap);
     if (rc != 0) return rc;
-    if (!e->id->verbs) rc = rails_open_all(l, text, cap);
-    else if (!rail_get(l, e->id->verbs, text, cap)) rc = -EIO;
+    if (!e->id->verbs)
+        rc = rails_open_all(l, text, cap);
+    else if (!rail_get(l, e->id->verbs, text, cap))
+        rc = -EIO;
     if (rc == 0 && l->started) rc = endpoint_listen(l, e, text, cap);
     if (rc == 0) return 0;
     rdma_destroy_id(e->id);
@@ -79,7 +84,8 @@ void endpoint_close(struct rdma_listener *l, struct endpoint *e)
     if (!e->id) return;
     rdma_destroy_id(e->id);
     e->id = NULL;
-    if (l->started) metric_sub(&l->metrics.listeners, 1);
+    if (e->listening) metric_sub(&l->metrics.listeners, 1);
+    e->listening = false;
 }
 
 /* What lost its device: perhaps it is back. */
@@ -92,8 +98,10 @@ static void endpoints_retry(struct rdma_listener *l)
         if (e->id) continue;
         int rc = endpoint_open(l, e, text, sizeof text);
         rdma_address_format((const struct sockaddr *)&e->listen.address, where);
-        if (rc == 0) log_info("RDMA: listens on %s again", where);
-        else log_debug("RDMA: %s", text);
+        if (rc == 0)
+            log_info("RDMA: listens on %s again", where);
+        else
+            log_debug("RDMA: %s", text);
         if (rc != 0) metric_add(&l->metrics.listener_retries, 1);
     }
 }
@@ -129,9 +137,12 @@ static void event_handle(struct rdma_listener *l, struct rdma_cm_event *event)
     enum rdma_cm_event_type type = event->event;
     rdma_ack_cm_event(event);
     struct endpoint *e = endpoint_of(l, type == RDMA_CM_EVENT_CONNECT_REQUEST ? listen : id);
-    if (type == RDMA_CM_EVENT_CONNECT_REQUEST) link_request(l, e, id);
-    else if (e) endpoint_event(l, e, type);
-    else link_event(id->context, type);
+    if (type == RDMA_CM_EVENT_CONNECT_REQUEST)
+        link_request(l, e, id);
+    else if (e)
+        endpoint_event(l, e, type);
+    else
+        link_event(id->context, type);
 }
 
 static void channel_ready(struct reactor_fd *fd, uint32_t epoll_events)
@@ -239,7 +250,7 @@ void rdma_listener_destroy(struct rdma_listener **listener)
 {
     struct rdma_listener *l = *listener;
     if (!l) return;
-    assert(!l->links);
+    while (l->links) link_abandon(l->links);
     for (unsigned i = 0; i < l->config.listen_count; i++) endpoint_close(l, &l->endpoints[i]);
     if (l->channel_fd.ready) reactor_fd_remove(l->config.reactor, &l->channel_fd);
     for (unsigned i = 0; i < RAILS_MAX; i++)

@@ -1,6 +1,6 @@
 /*
- * Inside the listener: listener.c has its life and its addresses, listener_rail.c the devices with a lane for each core,
- * listener_link.c the connections.
+ * Inside the listener: listener.c has its life and its addresses, listener_rail.c the devices with a lane for each
+ * core, listener_link.c the connections.
  */
 #ifndef POLAR_RDMA_LISTENER_IMPL_H
 #define POLAR_RDMA_LISTENER_IMPL_H
@@ -17,6 +17,7 @@
 struct endpoint {
     struct rdma_listen listen;
     struct rdma_cm_id *id; /* NULL: its device went; tried again */
+    bool listening;
 };
 
 /* A device, and what each core has of it. */
@@ -72,10 +73,13 @@ void rail_doom(struct rail *rail);
 void rail_settle(struct rail *rail);
 void rail_close(struct rail *rail);
 
+/* endpoint NULL: it is gone meanwhile. */
 void link_request(struct rdma_listener *listener, struct endpoint *endpoint, struct rdma_cm_id *id);
 void link_event(struct link *link, enum rdma_cm_event_type event);
 /* Counts why, disconnects, tells the core; nothing when that has been done. */
 void link_end(struct link *link, uint64_t *why);
+/* Takes back from the device what the core, which does not run any more, has not let go of. */
+void link_abandon(struct link *link);
 /* What the cores have to say. Returns how much. */
 unsigned links_notices(struct rdma_listener *listener);
 /* Ends those that their clients do not confirm. */

@@ -63,18 +63,23 @@ void link_end(struct link *link, uint64_t *why)
     core_wake(l, link->core);
 }
 
-/* The core has let go. */
 static void link_close(struct link *link)
 {
     struct rdma_listener *l = link->listener;
     struct rail *rail = link->rail;
     struct rdma_cm_id *id = link->pair.id;
-    assert(link->state == LINK_GONE);
     rdma_pair_close(&link->pair);
     links_remove(l, link);
     free(link);
     rail_settle(rail); /* before the id, which keeps the device's context */
     rdma_destroy_id(id);
+}
+
+void link_abandon(struct link *link)
+{
+    state_set(link, LINK_GONE);
+    link->pair.conn = NULL; /* stays with its core */
+    link_close(link);
 }
 
 /* ---- a client asks ---- */
@@ -111,11 +116,15 @@ static struct link *link_open(struct rdma_listener *l, struct endpoint *e, struc
     *why = &l->metrics.rejected_resources;
     struct link *link = calloc(1, sizeof *link);
     if (!link) return NULL;
-    *link = (struct link){.listener = l, .rail = rail, .core = core,
-                          .limit_ns = reactor_now(l->config.reactor)->ns + HANDSHAKE_NS};
-    struct rdma_pair_config pair = {.id = id, .lane = &rail->lanes[core], .buffer_bytes = l->config.buffer_bytes,
-                                    .server = true, .accept = e->listen.accept,
-                                    .accept_arg = l->cores[core].accept_arg, .user = link};
+    *link = (struct link){
+        .listener = l, .rail = rail, .core = core, .limit_ns = reactor_now(l->config.reactor)->ns + HANDSHAKE_NS};
+    struct rdma_pair_config pair = {.id = id,
+                                    .lane = &rail->lanes[core],
+                                    .buffer_bytes = l->config.buffer_bytes,
+                                    .server = true,
+                                    .accept = e->listen.accept,
+                                    .accept_arg = l->cores[core].accept_arg,
+                                    .user = link};
     int rc = rdma_pair_open(&link->pair, &pair);
     if (rc == -ENOSPC) *why = &l->metrics.rejected_queue;
     if (rc != 0) log_debug("RDMA connection refused: %s", strerror(-rc));
@@ -133,10 +142,12 @@ void link_request(struct rdma_listener *l, struct endpoint *e, struct rdma_cm_id
 {
     char text[TEXT_BYTES];
     uint64_t *why = &l->metrics.rejected_device;
+    text[0] = '\0';
     metric_add(&l->metrics.requests, 1);
-    struct rail *rail = l->stopped ? NULL : rail_get(l, id->verbs, text, sizeof text);
+    struct rail *rail = l->stopped || !e ? NULL : rail_get(l, id->verbs, text, sizeof text);
     struct link *link = rail ? link_open(l, e, rail, id, &why) : NULL;
     if (!link) {
+        if (*text) log_debug("%s", text);
         metric_add(why, 1);
         rdma_reject(id, NULL, 0);
         rdma_destroy_id(id);
@@ -186,8 +197,12 @@ unsigned links_notices(struct rdma_listener *l)
     for (unsigned i = 0; i < l->config.core_count; i++) {
         for (; rdma_core_next_notice(l->cores[i].core, &notice); work++) {
             struct link *link = rdma_conn_user(notice.conn);
-            if (notice.kind == RDMA_NOTICE_CUT) link_end(link, &l->metrics.cut);
-            else link_close(link);
+            if (notice.kind == RDMA_NOTICE_CUT) {
+                link_end(link, &l->metrics.cut);
+                continue;
+            }
+            assert(link->state == LINK_GONE);
+            link_close(link);
         }
     }
     return work;
