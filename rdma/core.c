@@ -84,10 +84,12 @@ static void repost(struct rdma_core *core, struct lane *lane, uint32_t slot)
 
 int rdma_core_add_lane(struct rdma_core *core, const struct rdma_lane_config *config)
 {
-    if (core->lane_count == RDMA_LANES_MAX) return -ENOSPC;
+    unsigned number = 0;
+    while (number < core->lane_count && core->lanes[number].config.cq) number++;
+    if (number == RDMA_LANES_MAX) return -ENOSPC;
     if (config->srq_depth == 0) return -EINVAL;
-    struct lane *lane = &core->lanes[core->lane_count];
-    lane->config = *config;
+    struct lane *lane = &core->lanes[number];
+    *lane = (struct lane){.config = *config};
     /* Of a short queue few may be missing from it. */
     lane->repost_batch = RTE_MAX(1u, RTE_MIN(RDMA_REPOST_BATCH, config->srq_depth / 8));
     for (unsigned i = 0; i < RDMA_REPOST_BATCH; i++) {
@@ -97,8 +99,18 @@ int rdma_core_add_lane(struct rdma_core *core, const struct rdma_lane_config *co
     uint64_t refused = metric_get(&core->metrics.posts_refused);
     for (uint32_t slot = 0; slot < config->srq_depth; slot++) repost(core, lane, slot);
     repost_flush(core, lane);
-    if (metric_get(&core->metrics.posts_refused) != refused) return -EIO;
-    return (int)core->lane_count++;
+    if (metric_get(&core->metrics.posts_refused) != refused) {
+        lane->config.cq = NULL;
+        return -EIO;
+    }
+    if (number == core->lane_count) core->lane_count++;
+    return (int)number;
+}
+
+void rdma_core_remove_lane(struct rdma_core *core, unsigned lane)
+{
+    core->lanes[lane].config.cq = NULL;
+    while (core->lane_count > 0 && !core->lanes[core->lane_count - 1].config.cq) core->lane_count--;
 }
 
 /* Rings */
@@ -249,6 +261,7 @@ unsigned rdma_core_input(void *arg, const struct tick *now)
     core->now_ns = now->ns;
     unsigned work = tells_take(core);
     for (uint32_t lane = 0; lane < core->lane_count; lane++) {
+        if (!core->lanes[lane].config.cq) continue; /* removed */
         unsigned n = lane_poll(core, lane, &empty);
         if (n == 0) continue;
         metric_add(&core->metrics.completions, n);
@@ -289,7 +302,8 @@ uint64_t rdma_core_deadline(void *arg)
 
 void rdma_core_arm(struct rdma_core *core)
 {
-    for (unsigned i = 0; i < core->lane_count; i++) ibv_req_notify_cq(core->lanes[i].config.cq, 0);
+    for (unsigned i = 0; i < core->lane_count; i++)
+        if (core->lanes[i].config.cq) ibv_req_notify_cq(core->lanes[i].config.cq, 0);
 }
 
 uint32_t rdma_core_connections(const struct rdma_core *core)
