@@ -84,12 +84,13 @@ static void repost(struct rdma_core *core, struct lane *lane, uint32_t slot)
 
 int rdma_core_add_lane(struct rdma_core *core, const struct rdma_lane_config *config)
 {
-    unsigned number = 0;
-    while (number < core->lane_count && core->lanes[number].config.cq) number++;
-    if (number == RDMA_LANES_MAX) return -ENOSPC;
+    unsigned at = 0;
+    while (at < core->lane_count && core->lanes[at].config.cq) at++;
+    if (at == RDMA_LANES_MAX) return -ENOSPC;
     if (config->srq_depth == 0) return -EINVAL;
-    struct lane *lane = &core->lanes[number];
-    *lane = (struct lane){.config = *config};
+    struct lane *lane = &core->lanes[at];
+    memset(lane, 0, sizeof *lane);
+    lane->config = *config;
     /* Of a short queue few may be missing from it. */
     lane->repost_batch = RTE_MAX(1u, RTE_MIN(RDMA_REPOST_BATCH, config->srq_depth / 8));
     for (unsigned i = 0; i < RDMA_REPOST_BATCH; i++) {
@@ -103,15 +104,11 @@ int rdma_core_add_lane(struct rdma_core *core, const struct rdma_lane_config *co
         lane->config.cq = NULL;
         return -EIO;
     }
-    if (number == core->lane_count) core->lane_count++;
-    return (int)number;
+    if (at == core->lane_count) core->lane_count++;
+    return (int)at;
 }
 
-void rdma_core_remove_lane(struct rdma_core *core, unsigned lane)
-{
-    core->lanes[lane].config.cq = NULL;
-    while (core->lane_count > 0 && !core->lanes[core->lane_count - 1].config.cq) core->lane_count--;
-}
+void rdma_core_remove_lane(struct rdma_core *core, unsigned lane) { core->lanes[lane].config.cq = NULL; }
 
 /* Rings */
 
@@ -223,6 +220,7 @@ static unsigned lane_poll(struct rdma_core *core, uint32_t lane, bool *empty)
 {
     struct ibv_wc wc[RDMA_POLL_BATCH];
     unsigned total = 0;
+    if (!core->lanes[lane].config.cq) return 0;
     for (unsigned round = 0; round < RDMA_POLL_ROUNDS; round++) {
         int n = ibv_poll_cq(core->lanes[lane].config.cq, RDMA_POLL_BATCH, wc);
         for (int i = 0; i < n; i++) {
@@ -261,7 +259,6 @@ unsigned rdma_core_input(void *arg, const struct tick *now)
     core->now_ns = now->ns;
     unsigned work = tells_take(core);
     for (uint32_t lane = 0; lane < core->lane_count; lane++) {
-        if (!core->lanes[lane].config.cq) continue; /* removed */
         unsigned n = lane_poll(core, lane, &empty);
         if (n == 0) continue;
         metric_add(&core->metrics.completions, n);

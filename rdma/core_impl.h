@@ -89,8 +89,8 @@ struct rdma_conn {
     uint8_t max_sge;
     uint16_t max_inline;
     uint16_t depth;
-    bool queue_full; /* waits for completions; counted */
-    bool peer_full;  /* waits for a registration; counted */
+    bool queue_full; /* waits for a completion */
+    bool peer_full;  /* waits for a registration, and was counted */
 
     /* The send queue: requests by number, done <= signalled, posted. */
     uint32_t sq_posted, sq_done;
