@@ -8,6 +8,7 @@
 #include "store/pin.h"
 #include "store/reclaim.h"
 #include "store/slab.h"
+#include "store/window.h"
 
 static const struct store_meta no_meta;
 
@@ -129,6 +130,7 @@ static void count_payload(struct store *s, uint32_t item, bool visible)
 
 void write_remove(struct store *s, uint64_t hash, uint32_t item)
 {
+    window_retract(s, item);
     count_payload(s, item, false);
     metric_sub(&s->metrics.items, 1);
     index_remove(s, hash, item);
@@ -144,6 +146,7 @@ void write_expire(struct store *s, uint64_t hash, uint32_t item)
 
 void write_supersede(struct store *s, uint64_t hash, uint32_t old, uint32_t item)
 {
+    window_retract(s, old);
     count_payload(s, old, false);
     count_payload(s, item, true);
     item_set_hits(region_at(s, item), item_hits(region_at(s, old)));
@@ -152,6 +155,7 @@ void write_supersede(struct store *s, uint64_t hash, uint32_t old, uint32_t item
     item_make_live(s, item);
     item_note_expiry(s, item, item_expires_ms(region_at(s, item)));
     item_release(s, old);
+    window_publish(s, item);
 }
 
 static bool insert_new(struct store *s, uint64_t hash, uint32_t item)
@@ -160,6 +164,7 @@ static bool insert_new(struct store *s, uint64_t hash, uint32_t item)
         if (!reclaim_page(s)) return false;
     item_make_live(s, item);
     item_note_expiry(s, item, item_expires_ms(region_at(s, item)));
+    window_publish(s, item);
     count_payload(s, item, true);
     metric_add(&s->metrics.items, 1);
     evict_on_insert(s, hash);
@@ -282,11 +287,12 @@ static bool overwrite_in_place(struct store *s, uint32_t old, const struct store
     uint8_t *p = region_at(s, old);
     struct page *page = page_of(s, old);
     uint32_t bits = item_fields_for(meta, false) | fields_asked_for(p[0]);
-    uint64_t bytes = (uint64_t)item_body_at(bits) + key->len + value_len;
+    uint64_t bytes = item_bytes_with_sum(s, bits, (uint64_t)item_body_at(bits) + key->len + value_len);
     if (item_shape(p) != ITEM_PLAIN || bytes > (uint64_t)s->cls[page->cls].units * UNIT_BYTES) return false;
     if (!any_class && slab_class(s, (uint32_t)bytes) != page->cls) return false;
     if (page->holds && pin_find(s, old)) return false;
     if (page->group == GROUP_DETACHED) move_restart(s, old);
+    window_retract(s, old);
     count_payload(s, old, false);
     uint32_t hits = item_hits(p);
     save32(p, bits | ITEM_LIVE | key->len << 8 | value_len << 16 | hits << 30);
@@ -297,6 +303,7 @@ static bool overwrite_in_place(struct store *s, uint32_t old, const struct store
     if (value_len) memcpy(p + item_body_at(bits) + key->len, value, value_len);
     count_payload(s, old, true);
     write_give_cas(s, old);
+    window_publish(s, old);
     item_note_expiry(s, old, meta->expires_ms);
     metric_add(&s->metrics.in_place, 1);
     metric_add(&s->metrics.items_total, 1);
