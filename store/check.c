@@ -5,6 +5,7 @@
 #include "store/index.h"
 #include "store/pin.h"
 #include "store/slab.h"
+#include "store/window.h"
 
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
@@ -33,7 +34,7 @@ static void check_value_lengths(const struct store *s, uint32_t item)
     for (uint32_t at = item; at; prev = at, at = item_next(region_at(s, at))) {
         const uint8_t *p = region_at(s, at);
         CHECK(item_state(p) != ITEM_FREE);
-        CHECK(item_bytes(p) <= s->cls[page_of(s, at)->cls].units * UNIT_BYTES);
+        CHECK(item_bytes(s, p) <= s->cls[page_of(s, at)->cls].units * UNIT_BYTES);
         CHECK((at == item) == (item_shape(p) != ITEM_FRAGMENT));
         if (at != item) CHECK(item_prev(p) == prev);
         body += item_piece_len(p);
@@ -54,6 +55,7 @@ static void check_index(const struct store *s, struct census *c)
                 CHECK(item_state(p) == ITEM_LIVE && item_shape(p) != ITEM_FRAGMENT);
                 CHECK(page_of(s, b->item[count])->generation == s->generation);
                 CHECK(bucket_number(s, hash) == n && bucket_tag(hash) == b->tag[count]);
+                if (s->window) CHECK(window_is_published(s, b->item[count]) == window_has_sum(p[0]));
                 check_value_lengths(s, b->item[count]);
                 c->items++;
                 c->payload += (uint64_t)item_key_len(p) + item_value_len(p);
@@ -78,6 +80,7 @@ static void check_slot(const struct store *s, struct census *c, uint32_t item)
     }
     if (item_shape(p) == ITEM_FRAGMENT || page->generation != s->generation) return;
     if (item_state(p) == ITEM_DOOMED) CHECK(pin_find(s, item) && pin_find(s, item)->doomed);
+    if (s->window && item_state(p) != ITEM_LIVE) CHECK(!window_is_published(s, item));
     if (item_state(p) != ITEM_LIVE) return;
     c->live_heads++;
     if (item_expires_ms(p) && !(s->sweep.walking && s->sweep.page == page_number(item)))

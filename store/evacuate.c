@@ -87,7 +87,7 @@ static void batch_gather(struct store *s, struct batch *b)
         uint32_t item = page_offset(e->page, e->unit);
         const uint8_t *slot = region_at(s, item);
         if (slot_is_taken(s, p->cls, slot)) {
-            bytes += buckets ? (uint32_t)sizeof(struct bucket) : item_bytes(slot);
+            bytes += buckets ? (uint32_t)sizeof(struct bucket) : item_bytes(s, slot);
             if (bytes > s->allowance) return;
             uint64_t hash = 0;
             if (!buckets && item_shape(slot) != ITEM_FRAGMENT) {
@@ -135,7 +135,7 @@ static bool large_move(struct store *s)
     uint32_t item = page_offset(e->page, e->unit);
     const uint8_t *slot = region_at(s, item);
     if (s->cls[p->cls].units * UNIT_BYTES <= MOVE_BYTES_MAX || e->unit >= p->bump_unit) return true;
-    if (!slot_is_taken(s, p->cls, slot) || item_bytes(slot) <= MOVE_BYTES_MAX) return true;
+    if (!slot_is_taken(s, p->cls, slot) || item_bytes(s, slot) <= MOVE_BYTES_MAX) return true;
     return drop_expired(s, item) || move_part(s, item);
 }
 

@@ -103,7 +103,7 @@ uint32_t evict_larger(struct store *s, uint32_t cls)
 /* Moves a piece of an item that is in use, which costs it a hit. */
 static bool slot_keep(struct store *s, uint32_t piece, uint64_t hash, uint8_t *head)
 {
-    uint32_t bytes = item_bytes(region_at(s, piece));
+    uint32_t bytes = item_bytes(s, region_at(s, piece));
     if (bytes > s->allowance) return false;
     item_set_hits(head, item_hits(head) - 1);
     return move_item(s, piece, hash);

@@ -6,12 +6,14 @@
 #include "store/item.h"
 #include "store/pin.h"
 #include "store/slab.h"
+#include "store/window.h"
 
 void store_flush(struct store *s)
 {
     evacuate_stop(s);
     s->sweep.walking = false;
     s->generation++;
+    window_flush(s);
     slab_forget(s);
     evict_forget(s);
     index_reset(s);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include "store/ghost.h"
 #include "store/slab.h"
+#include "store/window.h"
 
 /* Items a main bucket, in tenths: above the first one is split, below the second one is merged. */
 #define SPLIT_TENTHS 96u
@@ -28,6 +29,7 @@ void index_reset(struct store *s)
 {
     s->page[s->directory[0]].generation = s->generation;
     index_begin(s);
+    window_resize(s, true);
 }
 
 static inline unsigned bucket_count(const struct bucket *b)
@@ -178,6 +180,7 @@ static unsigned index_split(struct store *s)
         x->mask = x->mask_wide;
         x->mask_wide = x->mask * 2 + 1;
     }
+    window_resize(s, false);
     metric_add(&s->metrics.splits, 1);
     return 1;
 }
@@ -197,6 +200,7 @@ static unsigned index_merge(struct store *s)
     for (struct bucket *b = from; b; b = bucket_linked(s, b))
         for (unsigned i = 0; i < BUCKET_SLOTS && b->tag[i]; i++) to = chain_append(s, to, b->tag[i], b->item[i]);
     overflow_free(s, from);
+    window_resize(s, removed % BUCKETS_A_PAGE == 0);
     if (removed % BUCKETS_A_PAGE == 0) page_release(s, s->directory[removed / BUCKETS_A_PAGE]);
     ghost_merge(s, removed);
     metric_add(&s->metrics.merges, 1);

@@ -142,7 +142,7 @@ static uint32_t chain_alloc(struct store *s, uint32_t key_len, uint32_t value_le
 uint32_t item_alloc(struct store *s, uint32_t fields, uint32_t key_len, uint32_t value_len)
 {
     uint32_t bits = fields | (key_len > ITEM_PLAIN_KEY_MAX ? ITEM_WIDE : ITEM_PLAIN);
-    uint64_t bytes = (uint64_t)item_body_at(bits) + key_len + value_len;
+    uint64_t bytes = item_bytes_with_sum(s, bits, (uint64_t)item_body_at(bits) + key_len + value_len);
     if (bytes > MOVE_BYTES_MAX) {
         s->effort += bytes < EFFORT_BYTES_MAX ? (uint32_t)bytes : EFFORT_BYTES_MAX;
         s->allowance += (uint32_t)bytes;

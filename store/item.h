@@ -15,7 +15,7 @@
  * then the fields that the item has, in this order: expiry (4 bytes seconds, or 8 bytes milliseconds, or these and 4
  * bytes of last access: bit 31 whether it was read since it was stored, below it seconds), client flags 4, CAS 8; then
  * the body: key, value. The body of a CHAIN goes on in its fragments. A CHAIN has all fields, so that it is never
- * copied for the sake of one.
+ * copied for the sake of one. Behind the body of a PLAIN or WIDE item of a store with a window lies its sum: window.h.
  */
 #ifndef POLAR_STORE_ITEM_H
 #define POLAR_STORE_ITEM_H
@@ -168,10 +168,16 @@ static inline void item_set_prev(uint8_t *fragment, uint32_t prev)
     save32(fragment + 4, prev);
 }
 
-/* Bytes that a slot must have for this piece. */
-static inline uint32_t item_bytes(const uint8_t *p)
+/* Bytes that a slot must have for a piece with this first byte, whose body ends after so many. */
+static inline uint64_t item_bytes_with_sum(const struct store *s, uint32_t bits, uint64_t bytes)
 {
-    return item_body_at(p[0]) + item_piece_len(p);
+    if (__builtin_expect(!s->window, 1) || (bits & ITEM_SHAPE) > ITEM_WIDE) return bytes;
+    return window_sum_at(bytes) + WINDOW_SUM_BYTES;
+}
+/* Bytes that a slot must have for this piece. */
+static inline uint32_t item_bytes(const struct store *s, const uint8_t *p)
+{
+    return (uint32_t)item_bytes_with_sum(s, p[0], item_body_at(p[0]) + item_piece_len(p));
 }
 
 /* Milliseconds since 1970; 0: never. */

@@ -2,6 +2,7 @@
 
 #include "store/index.h"
 #include "store/slab.h"
+#include "store/window.h"
 
 /* Header and fields of any shape lie in so many bytes: they may change in place, and are copied last. */
 #define PART_HEAD_BYTES 64u
@@ -18,6 +19,7 @@ static void move_finish(struct store *s, uint32_t item, uint32_t to, uint64_t ha
         index_replace(s, hash, item, to);
         item_note_expiry(s, to, item_expires_ms(p));
     }
+    window_retract(s, item);
     slab_free(s, item);
     metric_add(&s->metrics.moves, 1);
 }
@@ -27,7 +29,7 @@ bool move_item(struct store *s, uint32_t item, uint64_t hash)
     const uint8_t *p = region_at(s, item);
     uint32_t to = slab_take(s, page_of(s, item)->cls);
     if (!to) return false;
-    uint32_t bytes = item_bytes(p);
+    uint32_t bytes = item_bytes(s, p);
     memcpy(region_at(s, to), p, bytes);
     move_spend(s, bytes);
     move_finish(s, item, to, hash);
@@ -59,7 +61,7 @@ bool move_part(struct store *s, uint32_t item)
 {
     struct move *m = &s->move;
     const uint8_t *p = region_at(s, item);
-    uint32_t bytes = item_bytes(p);
+    uint32_t bytes = item_bytes(s, p);
     if (m->to && m->from != item) move_drop(s);
     if (!m->to && !part_begin(s, item)) return false;
     uint32_t to = m->to, left = bytes > m->copied ? bytes - m->copied : 0;

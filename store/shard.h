@@ -12,6 +12,7 @@
 
 #include <assert.h>
 #include <stdalign.h>
+#include "base/window.h"
 #include "store/store.h"
 
 #define UNIT_BYTES 8u
@@ -161,6 +162,8 @@ struct store {
     uint32_t *ghost;       /* page number of the ghosts of each 8192 buckets; 0: none yet */
     struct store_pin *pin; /* [0] unused */
     uint32_t *pin_head;
+    struct window_line *window; /* what peers read of it, and each item has its sum: window.h; NULL: none */
+    uint64_t window_secret;
     uint32_t page_count;
     uint32_t head_pages;
     uint32_t max_value;

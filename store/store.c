@@ -9,6 +9,7 @@
 #include "store/region.h"
 #include "store/slab.h"
 #include "store/warm.h"
+#include "store/window.h"
 #include "store/write.h"
 
 #define REGION_BYTES_MIN (1u << 20)
@@ -22,9 +23,11 @@ static size_t aligned16(size_t n)
     return (n + 15) & ~(size_t)15;
 }
 
-/* Where page descriptors, directories and pins lie: in the head of the region, from its byte `at` on. */
-static void head_place(struct store *s, size_t at, uint32_t pins)
+/* Where line, page descriptors, directories and pins lie: in the head of the region, from its byte `at` on. */
+static void head_place(struct store *s, size_t at, bool window, uint32_t pins)
 {
+    s->window = window ? (struct window_line *)(s->base + at) : NULL;
+    if (window) at += WINDOW_HEAD_BYTES;
     size_t pages = s->page_count * sizeof(struct page);
     size_t directory = aligned16(s->page_count * sizeof(uint32_t));
     size_t ghosts = aligned16((s->page_count / GHOST_SHARE + 1) * sizeof(uint32_t));
@@ -52,12 +55,12 @@ static void geometry_init(struct store *s, const struct store_config *c, const s
     s->max_value = c->max_value;
     s->max_key = c->max_key;
     s->page_count = (uint32_t)(s->region_bytes / PAGE_BYTES);
-    head_place(s, c->region_path ? WARM_BYTES : 0, pin_limit(c->pins_max, s->region_bytes));
+    head_place(s, c->region_path ? WARM_BYTES : 0, c->window, pin_limit(c->pins_max, s->region_bytes));
     evict_configure(s, c->eviction);
 }
 
 /* A store in a region that is all zero. */
-static int contents_init(struct store *s)
+static int contents_init(struct store *s, const struct store_config *c)
 {
     s->generation = 1;
     metric_set(&s->metrics.bytes_limit, s->region_bytes);
@@ -67,7 +70,8 @@ static int contents_init(struct store *s)
     slab_init(s);
     evict_init(s);
     s->sweep.page = s->head_pages;
-    return index_init(s);
+    int rc = index_init(s);
+    return rc == 0 ? window_begin(s, c) : rc;
 }
 
 /* In a file: what was left there, or a new one. */
@@ -83,13 +87,13 @@ static int store_open(struct store *s, const struct store_config *c)
         warm_take(s);
         geometry_init(s, c, &r);
         warm_in_use(s);
-        return 0;
+        rc = window_begin(s, c);
+    } else {
+        rc = region_renew(&r, c->touched);
+        if (rc == 0) rc = contents_init(s, c);
+        if (rc == 0) warm_begin(s, c);
     }
-    if ((rc = region_renew(&r, c->touched)) == 0) rc = contents_init(s);
-    if (rc == 0)
-        warm_begin(s, c);
-    else
-        region_unmap(&r);
+    if (rc != 0) region_unmap(&r);
     return rc;
 }
 
@@ -100,7 +104,7 @@ static int store_init(struct store *s, const struct store_config *c)
     int rc = region_map(&r, c->memory_limit / PAGE_BYTES * PAGE_BYTES, c->huge_pages, c->touched);
     if (rc != 0) return rc;
     geometry_init(s, c, &r);
-    if ((rc = contents_init(s)) != 0) region_unmap(&r);
+    if ((rc = contents_init(s, c)) != 0) region_unmap(&r);
     return rc;
 }
 
@@ -303,7 +307,9 @@ enum store_status store_touch(struct store *s, const struct store_key *key, uint
         return STORE_OK;
     }
     item_read(s, item);
+    window_retract(s, item);
     item_set_expires(p, expires_ms);
+    window_publish(s, item);
     item_note_expiry(s, item, expires_ms);
     return STORE_OK;
 }

@@ -42,6 +42,7 @@ struct store_config {
     enum store_eviction eviction;
     enum store_huge huge_pages;
     uint64_t *touched;     /* counts bytes of the region as they become resident, atomically; may be NULL */
+    bool window;       /* peers may read the region by themselves: base/window.h. 8 bytes an item, and a sum at each write */
     uint32_t pins_max; /* items pinned at a time, rounded up to a power of two; 0: one for 4 KiB, at most 65536 */
 };
 
@@ -66,6 +67,15 @@ bool store_is_warm(const struct store *store, const char **why);
 bool store_map_ahead(const struct store *store, size_t *at);
 /* Where the region lies, for devices that are to know it; page_bytes: of the pages that it is made of. */
 void store_region(const struct store *store, void **base, size_t *bytes, size_t *page_bytes);
+
+/*
+ * What a peer may be given to read: from its line on all of the region, headers, keys and values of all items in it.
+ * False: config.window was not set.
+ */
+bool store_window(const struct store *store, void **base, size_t *bytes);
+/* The time by which readers of the window judge: before the first operation with a new one, and each time the core wakes,
+ * which must be every WINDOW_CLOCK_MS at least. */
+void store_window_tick(struct store *store, uint64_t now_ms);
 
 struct store_key {
     const uint8_t *data;

@@ -92,6 +92,7 @@ const char *warm_check(const struct store *s, const struct store_config *config)
         return "memory-limit or cores were others";
     if (h->pins_max != s->pins_max || h->head_pages != s->head_pages) return "its head is divided otherwise";
     if (h->image_sum != XXH3_64bits(image_of(s), sizeof(struct store))) return "its bookkeeping is damaged";
+    if ((image_of(s)->window != NULL) != config->window) return "rdma-onesided was another";
     if (h->head_sum != head_sum(s)) return "its descriptors are damaged";
     return h->index_sum == index_sum(s, image_of(s)->class_overflow) ? NULL : "its index is damaged";
 }

@@ -8,6 +8,7 @@
 #include "store/pin.h"
 #include "store/reclaim.h"
 #include "store/slab.h"
+#include "store/window.h"
 
 static const struct store_meta no_meta;
 
@@ -122,6 +123,7 @@ static void count_payload(struct store *s, uint32_t item, bool visible)
 
 void write_remove(struct store *s, uint64_t hash, uint32_t item)
 {
+    window_retract(s, item);
     count_payload(s, item, false);
     metric_sub(&s->metrics.items, 1);
     index_remove(s, hash, item);
@@ -137,6 +139,7 @@ void write_expire(struct store *s, uint64_t hash, uint32_t item)
 
 void write_supersede(struct store *s, uint64_t hash, uint32_t old, uint32_t item)
 {
+    window_retract(s, old);
     count_payload(s, old, false);
     count_payload(s, item, true);
     item_set_hits(region_at(s, item), item_hits(region_at(s, old)));
@@ -145,6 +148,7 @@ void write_supersede(struct store *s, uint64_t hash, uint32_t old, uint32_t item
     item_make_live(s, item);
     item_note_expiry(s, item, item_expires_ms(region_at(s, item)));
     item_release(s, old);
+    window_publish(s, item);
 }
 
 static bool insert_new(struct store *s, uint64_t hash, uint32_t item)
@@ -153,6 +157,7 @@ static bool insert_new(struct store *s, uint64_t hash, uint32_t item)
         if (!reclaim_page(s)) return false;
     item_make_live(s, item);
     item_note_expiry(s, item, item_expires_ms(region_at(s, item)));
+    window_publish(s, item);
     count_payload(s, item, true);
     metric_add(&s->metrics.items, 1);
     evict_on_insert(s, hash);

@@ -6,6 +6,7 @@
 #include "store/move.h"
 #include "store/pin.h"
 #include "store/slab.h"
+#include "store/window.h"
 
 static inline void bytes_copy(uint8_t *to, const uint8_t *from, uint32_t n)
 {
@@ -63,9 +64,11 @@ static bool in_place(struct store *s, const struct write_request *r, uint32_t ol
     const struct page *page = page_of(s, old);
     if (item_shape(p) != ITEM_PLAIN || (page->holds && pin_find(s, old))) return false;
     if (page->group == GROUP_DETACHED) move_restart(s, old);
+    window_retract(s, old);
     payload_sub_old(s, p);
     save32(p, header_for(r, bits, one_more(item_hits(p))));
     item_write(s, p, r);
+    window_publish(s, old);
     payload_add(s, (uint64_t)r->key->len + r->value_len, item_body_at(bits));
     item_note_expiry(s, old, r->meta->expires_ms);
     metric_add(&s->metrics.in_place, 1);
@@ -73,9 +76,9 @@ static bool in_place(struct store *s, const struct write_request *r, uint32_t ol
     return true;
 }
 
-static uint64_t bytes_for(const struct write_request *r, uint32_t bits)
+static uint64_t bytes_for(const struct store *s, const struct write_request *r, uint32_t bits)
 {
-    return (uint64_t)item_body_at(bits) + r->key->len + r->value_len;
+    return item_bytes_with_sum(s, bits, (uint64_t)item_body_at(bits) + r->key->len + r->value_len);
 }
 
 static uint32_t fields_for(const struct store *s, const struct write_request *r, uint32_t old)
@@ -88,7 +91,7 @@ bool write_in_place(struct store *s, const struct write_request *r, uint32_t old
 {
     uint32_t bits = fields_for(s, r, old);
     uint64_t room = (uint64_t)s->cls[page_of(s, old)->cls].units * UNIT_BYTES;
-    return bytes_for(r, bits) <= room && in_place(s, r, old, bits);
+    return bytes_for(s, r, bits) <= room && in_place(s, r, old, bits);
 }
 
 static inline void old_leave(struct store *s, uint32_t old)
@@ -113,7 +116,7 @@ bool write_quick(struct store *s, const struct write_request *r, uint32_t old)
 {
     uint64_t hash = r->key->hash;
     uint32_t bits = fields_for(s, r, old);
-    uint64_t bytes = bytes_for(r, bits);
+    uint64_t bytes = bytes_for(s, r, bits);
     if (r->key->len > ITEM_PLAIN_KEY_MAX || bytes > SLOT_BYTES_MAX) return false;
     uint32_t cls = slab_class(s, (uint32_t)bytes);
     if (old && page_of(s, old)->cls == cls && in_place(s, r, old, bits)) return true;
@@ -122,6 +125,7 @@ bool write_quick(struct store *s, const struct write_request *r, uint32_t old)
     uint8_t *p = region_at(s, item);
     save32(p, header_for(r, bits, old ? one_more(item_hits(region_at(s, old))) : 0));
     if (old) {
+        window_retract(s, old);
         index_replace(s, hash, old, item);
         old_leave(s, old);
     } else if (!index_insert(s, hash, item)) {
@@ -129,6 +133,7 @@ bool write_quick(struct store *s, const struct write_request *r, uint32_t old)
         return false;
     }
     item_write(s, p, r);
+    window_publish(s, item);
     item_note_expiry(s, item, r->meta->expires_ms);
     payload_add(s, (uint64_t)r->key->len + r->value_len, item_body_at(bits));
     metric_add(&s->metrics.items_total, 1);

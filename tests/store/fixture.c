@@ -3,8 +3,14 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+
+bool fixture_window(void)
+{
+    return getenv("POLAR_TEST_WINDOW") != NULL;
+}
 
 struct store *fixture_store(uint64_t memory_limit, uint32_t max_value)
 {
@@ -14,8 +20,11 @@ struct store *fixture_store(uint64_t memory_limit, uint32_t max_value)
 struct store *fixture_store_evicting(uint64_t memory_limit, uint32_t max_value, enum store_eviction eviction)
 {
     struct store *s = NULL;
-    struct store_config config = {
-        .memory_limit = memory_limit, .max_value = max_value, .max_key = 65535, .eviction = eviction};
+    struct store_config config = {.memory_limit = memory_limit,
+                                  .max_value = max_value,
+                                  .max_key = 65535,
+                                  .eviction = eviction,
+                                  .window = fixture_window()};
     assert_int_equal(store_create(&s, &config), 0);
     return s;
 }

@@ -6,6 +6,8 @@
 
 #define MIB (1024u * 1024u)
 
+/* Whether stores of this run have a window: POLAR_TEST_WINDOW is set. */
+bool fixture_window(void);
 /* Without eviction. */
 struct store *fixture_store(uint64_t memory_limit, uint32_t max_value);
 struct store *fixture_store_evicting(uint64_t memory_limit, uint32_t max_value, enum store_eviction eviction);
