@@ -1,8 +1,8 @@
 """A guest: QEMU without hardware help, Debian's kernel, an initial file system of our making whose /init is init.sh, and
 a test's script in it. What the script says on the serial line decides; the log stays in the build tree.
 
-    @@ NAME ok | @@ NAME failed: WHY    a step is over
-    @@ end                              all are: without it the guest died
+    @@ NAME ok, TIME | @@ NAME failed: WHY    a step is over
+    @@ end                                    all are: without it the guest died
 """
 import glob
 import os
@@ -75,6 +75,7 @@ def add_polarkv(image):
     image.program(POLARKV, "/usr/bin/polarkv")
     image.program(POLARCTL, "/usr/bin/polarctl")
     image.program(LIBGCC)
+    image.file("/polarkv.sh", os.path.join(HERE, "polarkv.sh"))
     for name in DRIVERS:
         found = glob.glob(f"/usr/lib/x86_64-linux-gnu/dpdk/pmds-*/librte_{name}.so")
         if not found:
@@ -94,8 +95,16 @@ class Guest:
 
     def start(self):
         """Returns when init.sh runs."""
-        self.image.write(self.initrd)
         self.launch()
+        self.await_boot()
+
+    def launch(self):
+        self.image.write(self.initrd)
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=log, stderr=log,
+                                            preexec_fn=die_with_parent)
+
+    def await_boot(self):
         try:
             self.wait_step("boot", BOOT_SECONDS)
         except AssertionError:
@@ -106,11 +115,6 @@ class Guest:
             self.wait_step("boot", BOOT_SECONDS)
         os.unlink(self.initrd)
 
-    def launch(self):
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=log, stderr=log,
-                                            preexec_fn=die_with_parent)
-
     def text(self):
         with open(self.log, "rb") as log:
             return log.read().decode(errors="replace").replace("\r", "")
@@ -120,7 +124,7 @@ class Guest:
 
     def results(self):
         """Of each step that is over: None, or why it failed."""
-        return {name: why for name, why in re.findall(r"^@@ (\S+) (?:ok|failed: (.*))$", self.text(), re.MULTILINE)}
+        return {name: why for name, why in re.findall(r"^@@ (\S+) (?:ok, .*|failed: (.*))$", self.text(), re.MULTILINE)}
 
     def failures(self):
         return {name: why for name, why in self.results().items() if why}

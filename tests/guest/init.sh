@@ -5,7 +5,8 @@ export PATH=/usr/sbin:/usr/bin
 report() # STEP STATUS
 {
     if [ "$2" = 0 ]; then
-        echo "@@ $1 ok"
+        read -r up idle </proc/uptime
+        echo "@@ $1 ok, $up s up"
     else
         echo "@@ $1 failed: status $2"
     fi

@@ -1,11 +1,21 @@
-"""What a guest needs for RDMA in software: the modules' group, the libraries, and rdma.sh for its script."""
+"""What a guest needs for RDMA in software: modules, libraries, rdma.sh for its script; and our clients."""
 import glob
 import os
+import re
+import subprocess
 
+import guest
 from guest import HERE, LIBGCC, need, skip
 
 GROUPS = ["rdma", "virtio"]
 PROVIDERS = "/usr/lib/x86_64-linux-gnu/libibverbs"
+
+
+def need_polarkv():
+    """Ends the test as skipped where polarkv was built without RDMA."""
+    text = subprocess.run([guest.POLARKV, "--help"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE).stdout.decode()
+    if not re.search(r"^ *--rdma ", text, re.MULTILINE):
+        skip("polarkv was built without RDMA")
 
 
 def add(image):
@@ -17,3 +27,12 @@ def add(image):
     image.add("/etc/libibverbs.d/rxe.driver")
     image.program(LIBGCC)
     image.file("/rdma.sh", os.path.join(HERE, "rdma.sh"))
+
+
+def image(the_kernel, script):
+    """For a script that uses our clients."""
+    made = guest.new_image(the_kernel, script, GROUPS)
+    add(made)
+    for program in ("rdma_client", "rdma_hostile"):
+        made.program(os.path.join(os.environ["GUEST_PROGRAMS"], program), "/usr/bin/" + program)
+    return made
