@@ -111,5 +111,6 @@ int transport_create(struct transport *t, struct transport_set *set, uint32_t th
 {
     *t = (struct transport){0};
     if (set->plan->transport == BENCH_TCP) return transport_tcp_create(t, set, thread);
+    if (set->plan->transport == BENCH_RDMA) return transport_rdma_create(t, set, thread, reactor);
     return transport_kernel_create(t, set, thread, reactor);
 }
