@@ -73,7 +73,7 @@ void rdma_core_destroy(struct rdma_core **core);
 
 #define RDMA_LANES_MAX 8u /* devices that one core serves */
 
-/* What a core has of one device. Borrowed for the core's life. */
+/* What a core has of one device. Borrowed until the lane is removed. */
 struct rdma_lane_config {
     struct ibv_cq *cq; /* of both directions; holds what srq_depth and every connection's sends may complete at once */
     struct ibv_srq *srq; /* receives of all pairs of the lane: one of RDMA_MESSAGE_BYTES each */
@@ -83,8 +83,10 @@ struct rdma_lane_config {
     const struct rdma_keys *keys; /* of all memory that may be sent from */
 };
 
-/* Posts all receives. Returns the lane's number or -errno. Before the core runs. */
+/* Posts all receives. Returns the lane's number or -errno. Before the core runs, or on its thread. */
 int rdma_core_add_lane(struct rdma_core *core, const struct rdma_lane_config *config);
+/* The lane is polled no more. No connection has it; before its queues are destroyed. Likewise. */
+void rdma_core_remove_lane(struct rdma_core *core, unsigned lane);
 
 struct rdma_conn_config {
     unsigned lane;
