@@ -156,6 +156,8 @@ void conn_on_events(struct conn *c, struct stream *s, uint64_t now_tsc)
         conn_lose(c, "connection closed by the server");
         return;
     }
-    if (c->left == 0 && conn_in_flight(c) == 0 && worker_is_asking(w)) conn_reopen(c, now_tsc);
-    else if (c->connected && w->phase >= WORKER_LOADING && conn_has_room(c)) w->loop->room(w, c, start_tsc);
+    if (c->left == 0 && conn_in_flight(c) == 0 && worker_is_asking(w))
+        conn_reopen(c, now_tsc);
+    else if (c->connected && w->phase >= WORKER_LOADING && conn_has_room(c))
+        w->loop->room(w, c, start_tsc);
 }

@@ -69,8 +69,8 @@ static int plan_server(struct bench_plan *plan, FILE *err)
 
     struct in_addr v4;
     struct in6_addr v6;
-    bool numeric = inet_pton(AF_INET, plan->server_address, &v4) == 1 ||
-                   inet_pton(AF_INET6, plan->server_address, &v6) == 1;
+    bool numeric =
+        inet_pton(AF_INET, plan->server_address, &v4) == 1 || inet_pton(AF_INET6, plan->server_address, &v6) == 1;
     if (!numeric) goto bad;
     return 0;
 bad:
@@ -145,8 +145,7 @@ static int plan_load(struct bench_plan *plan, FILE *err)
     return 0;
 }
 
-const char *const bench_transport_names[] = {
-    [BENCH_KERNEL] = "kernel", [BENCH_TCP] = "tcp", [BENCH_RDMA] = "rdma"};
+const char *const bench_transport_names[] = {[BENCH_KERNEL] = "kernel", [BENCH_TCP] = "tcp", [BENCH_RDMA] = "rdma"};
 
 static enum bench_transport transport_of(const struct bench_options *o)
 {

@@ -62,8 +62,10 @@ static void dial_fail(struct rdma_dial *dial, int error)
     rdma_dialed_fn *done = dial->done;
     void *arg = dial->arg;
     dial->done = NULL;
-    if (dial->state < DIAL_CONNECT) dial_free(dial);
-    else dial_cut(dial);
+    if (dial->state < DIAL_CONNECT)
+        dial_free(dial);
+    else
+        dial_cut(dial);
     if (done) done(arg, NULL, error);
 }
 
@@ -79,8 +81,10 @@ void rdma_dial_cancel(struct rdma_dial *dial)
 static void dial_accept(void *arg, struct stream *stream)
 {
     struct rdma_dial *dial = arg;
-    if (dial->done) dial_answer(dial, stream, 0);
-    else stream->ops->abort(stream);
+    if (dial->done)
+        dial_answer(dial, stream, 0);
+    else
+        stream->ops->abort(stream);
 }
 
 static int pair_open(struct rdma_dial *dial)

@@ -1,8 +1,8 @@
 /*
- * The client's side of connecting: resolves an address and a route, connects, and gives the connection to the core of the
- * same thread, which has no set-up thread beside it. Nothing blocks: librdmacm's events come by the thread's reactor.
- * Devices are opened when the first route leads over them. A connection's life between here and its core is drawn in
- * rdma/core.h.
+ * The client's side of connecting: resolves an address and a route, connects, and gives the connection to the core of
+ * the same thread, which has no set-up thread beside it. Nothing blocks: librdmacm's events come by the thread's
+ * reactor. Devices are opened when the first route leads over them. A connection's life between here and its core is
+ * drawn in rdma/core.h.
  *
  *   ADDRESS --> ROUTE --> CONNECT --> UP --> GONE --> (RDMA_NOTICE_DONE) nothing is left
  *      |          |          |
@@ -39,16 +39,18 @@ struct rdma_dialer_config {
 /* 0 or -errno; then text is one line that says what is missing: a device, the connection manager, a right. */
 int rdma_dialer_create(struct rdma_dialer **out, const struct rdma_dialer_config *config, char *text, size_t cap);
 /*
- * Everything ends: attempts are cancelled, connections cut, and the core is run until it has let go of them, at most for
- * wait_ns; streams must not be used any more. The reactor does not run. What a core does not let go of is lost: false.
+ * Everything ends: attempts are cancelled, connections cut, and the core is run until it has let go of them, at most
+ * for wait_ns; streams must not be used any more. The reactor does not run. What a core does not let go of is lost:
+ * false.
  */
 bool rdma_dialer_destroy(struct rdma_dialer **dialer, uint64_t wait_ns);
 
-/* Called once: with the connection, which is the callee's and says STREAM_CONNECTED in this turn; or NULL, and why not. */
+/* Called once: with the connection, which is the callee's and says STREAM_CONNECTED in this turn; or NULL, and why not.
+ */
 typedef void rdma_dialed_fn(void *arg, struct stream *stream, int error);
 /*
- * 0: done follows, unless the attempt is cancelled; *out is good until then. -errno: the address cannot be tried. Text for
- * what is wrong with a device goes to the log, once.
+ * 0: done follows, unless the attempt is cancelled; *out is good until then. -errno: the address cannot be tried. Text
+ * for what is wrong with a device goes to the log, once.
  */
 int rdma_dial(struct rdma_dialer *dialer, const struct sockaddr_storage *to, rdma_dialed_fn *done, void *arg,
               struct rdma_dial **out);

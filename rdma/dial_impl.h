@@ -14,8 +14,8 @@ struct rdma_dial {
     struct rdma_dialer *dialer;
     struct rdma_cm_id *id;
     enum dial_state state;
-    uint64_t limit_ns;     /* until DIAL_UP */
-    rdma_dialed_fn *done;  /* NULL: it has been called, or is not to be */
+    uint64_t limit_ns;    /* until DIAL_UP */
+    rdma_dialed_fn *done; /* NULL: it has been called, or is not to be */
     void *arg;
     struct rdma_pair pair; /* from DIAL_CONNECT on */
     TAILQ_ENTRY(rdma_dial) entry;
