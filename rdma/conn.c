@@ -204,14 +204,12 @@ void conn_cut(struct rdma_conn *c, int error)
     transmit_drop_reads(c);
     conn_list(c);
     if (!c->held) return;
-    if (error != 0) {
-        metric_add(&core->metrics.errors, 1);
-        c->s.error = (int16_t)error;
-        stream_raise(&c->s, STREAM_ERROR);
-    } else {
-        stream_raise(&c->s, STREAM_EOF);
-    }
+    c->s.error = (int16_t)error;
+    metric_add(&core->metrics.errors, error != 0);
+    if (!c->starved) conn_end_raise(c);
 }
+
+void conn_end_raise(struct rdma_conn *c) { stream_raise(&c->s, c->s.error != 0 ? STREAM_ERROR : STREAM_EOF); }
 
 void conn_violation(struct rdma_conn *c, uint64_t *reason)
 {

@@ -84,9 +84,12 @@ static void repost(struct rdma_core *core, struct lane *lane, uint32_t slot)
 
 int rdma_core_add_lane(struct rdma_core *core, const struct rdma_lane_config *config)
 {
-    if (core->lane_count == RDMA_LANES_MAX) return -ENOSPC;
+    unsigned at = 0;
+    while (at < core->lane_count && core->lanes[at].config.cq) at++;
+    if (at == RDMA_LANES_MAX) return -ENOSPC;
     if (config->srq_depth == 0) return -EINVAL;
-    struct lane *lane = &core->lanes[core->lane_count];
+    struct lane *lane = &core->lanes[at];
+    memset(lane, 0, sizeof *lane);
     lane->config = *config;
     /* Of a short queue few may be missing from it. */
     lane->repost_batch = RTE_MAX(1u, RTE_MIN(RDMA_REPOST_BATCH, config->srq_depth / 8));
@@ -97,9 +100,15 @@ int rdma_core_add_lane(struct rdma_core *core, const struct rdma_lane_config *co
     uint64_t refused = metric_get(&core->metrics.posts_refused);
     for (uint32_t slot = 0; slot < config->srq_depth; slot++) repost(core, lane, slot);
     repost_flush(core, lane);
-    if (metric_get(&core->metrics.posts_refused) != refused) return -EIO;
-    return (int)core->lane_count++;
+    if (metric_get(&core->metrics.posts_refused) != refused) {
+        lane->config.cq = NULL;
+        return -EIO;
+    }
+    if (at == core->lane_count) core->lane_count++;
+    return (int)at;
 }
+
+void rdma_core_remove_lane(struct rdma_core *core, unsigned lane) { core->lanes[lane].config.cq = NULL; }
 
 /* Rings */
 
@@ -211,6 +220,7 @@ static unsigned lane_poll(struct rdma_core *core, uint32_t lane, bool *empty)
 {
     struct ibv_wc wc[RDMA_POLL_BATCH];
     unsigned total = 0;
+    if (!core->lanes[lane].config.cq) return 0;
     for (unsigned round = 0; round < RDMA_POLL_ROUNDS; round++) {
         int n = ibv_poll_cq(core->lanes[lane].config.cq, RDMA_POLL_BATCH, wc);
         for (int i = 0; i < n; i++) {
@@ -289,7 +299,8 @@ uint64_t rdma_core_deadline(void *arg)
 
 void rdma_core_arm(struct rdma_core *core)
 {
-    for (unsigned i = 0; i < core->lane_count; i++) ibv_req_notify_cq(core->lanes[i].config.cq, 0);
+    for (unsigned i = 0; i < core->lane_count; i++)
+        if (core->lanes[i].config.cq) ibv_req_notify_cq(core->lanes[i].config.cq, 0);
 }
 
 uint32_t rdma_core_connections(const struct rdma_core *core)

@@ -89,8 +89,8 @@ struct rdma_conn {
     uint8_t max_sge;
     uint16_t max_inline;
     uint16_t depth;
-    bool queue_full; /* waits for completions; counted */
-    bool peer_full;  /* waits for a registration; counted */
+    bool queue_full; /* waits for a completion */
+    bool peer_full;  /* waits for a registration, and was counted */
 
     /* The send queue: requests by number, done <= signalled, posted. */
     uint32_t sq_posted, sq_done;
@@ -189,6 +189,8 @@ void conn_gone(struct rdma_conn *c);
 void conn_gone_take(struct rdma_conn *c);
 /* error: what the handler sees; 0: it let go, or has shut down. */
 void conn_cut(struct rdma_conn *c, int error);
+/* The handler of a connection that was cut is told when it has all bytes that came before. */
+void conn_end_raise(struct rdma_conn *c);
 /* The peer broke the protocol: counts in *reason and cuts. */
 void conn_violation(struct rdma_conn *c, uint64_t *reason);
 /* true: the connection is no more. */

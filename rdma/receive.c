@@ -122,7 +122,6 @@ static void deliver(struct rdma_conn *c)
     if (c->s.rx.len != before) stream_raise(&c->s, STREAM_READABLE);
     if (all || c->starved) return;
     c->starved = true;
-    metric_add(&c->core->metrics.rx_no_buffer, 1);
     TAILQ_INSERT_TAIL(&c->core->starved, c, starving);
 }
 
@@ -135,6 +134,7 @@ void receive_starved(struct rdma_core *core)
         TAILQ_REMOVE(&visit, c, starving);
         c->starved = false;
         deliver(c);
+        if (c->state == CONN_CUT && !c->starved) conn_end_raise(c);
         if (c->rx_wait && c->state == CONN_OPEN) turn(c);
     }
 }
@@ -160,7 +160,9 @@ void receive_write(struct rdma_conn *c, uint32_t n)
         b->delivered = b->received; /* closed: nobody reads it, and no other is registered */
         return;
     }
+    bool waited = c->starved;
     deliver(c);
+    if (c->starved && !waited) metric_add(&m->rx_no_buffer, 1);
     if (!c->rx_open) turn(c);
 }
 

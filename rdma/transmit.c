@@ -189,12 +189,7 @@ static void data_gather(struct rdma_conn *c, struct request_list *list, uint32_t
     uint32_t waiting = transmit_waiting(c);
     if (waiting == 0) return;
     uint32_t n = RTE_MIN(waiting, c->peer_length - c->peer_used);
-    if (n == 0 && !c->peer_full) {
-        c->peer_full = true;
-        metric_add(&c->core->metrics.tx_peer_full, c->peer_length != 0);
-    }
-    if (n == 0) return;
-    if (list->count >= room) return;
+    if (n == 0 || list->count >= room) return;
     struct ibv_send_wr *last = NULL;
     unsigned before = list->count;
     list->data_inline = fits_inline(c, n);
@@ -282,10 +277,14 @@ static void ending(struct rdma_conn *c)
 }
 
 /* Something waits for nothing but its turn, or room in the queue. */
-static bool has_more(const struct rdma_conn *c)
+static bool has_more(struct rdma_conn *c)
 {
-    return (transmit_waiting(c) > 0 && c->peer_used != c->peer_length) || c->reads || c->messages_count > 0 ||
-           c->register_due || c->keepalive_due;
+    if (c->reads || c->messages_count > 0 || c->register_due || c->keepalive_due) return true;
+    if (transmit_waiting(c) == 0) return false;
+    if (c->peer_used != c->peer_length) return true;
+    if (!c->peer_full) metric_add(&c->core->metrics.tx_peer_full, c->peer_length != 0);
+    c->peer_full = true;
+    return false;
 }
 
 bool transmit(struct rdma_conn *c)
