@@ -51,7 +51,7 @@ struct conn {
     uint64_t left;       /* requests until it is closed for another one */
     uint64_t opened_tsc; /* when the one before it was closed; 0: it is the first */
     bool connected;
-    bool early; /* its first requests may still go with its SYN */
+    bool early;   /* its first requests may still go with its SYN */
     bool waiting; /* on the worker's list of connections with room */
     struct conn *next_waiting;
     struct reply_reader reader;

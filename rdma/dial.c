@@ -11,8 +11,9 @@
 #include "rdma/discover.h"
 
 #define RESOLVE_MS 2000
-#define RETRIES 7     /* of what a lost acknowledgement makes the hardware send again */
-#define RNR_RETRIES 7 /* for ever: the server's receives are shared by many */
+#define RETRIES 7      /* of what a lost acknowledgement makes the hardware send again */
+#define RNR_RETRIES 7  /* for ever: the server's receives are shared by many */
+#define ACK_TIMEOUT 16 /* 4 us * 2^n: a packet that was lost is sent again after 0.3 s, not after the kernel's 4 s */
 #define DRAIN_PAUSE_NS 50000
 
 /* ---- an attempt's end ---- */
@@ -103,6 +104,14 @@ static int pair_open(struct rdma_dial *dial)
     return rc;
 }
 
+/* Of both ends: the server's pair takes it from our request. */
+static void ack_timeout_set(struct rdma_cm_id *id)
+{
+    uint8_t timeout = ACK_TIMEOUT;
+    rdma_set_option(id, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &timeout,
+                    sizeof timeout); /* an old kernel: as it is */
+}
+
 /* The core knows of it before anything can complete on it. */
 static int dial_connect(struct rdma_dial *dial)
 {
@@ -116,6 +125,7 @@ static int dial_connect(struct rdma_dial *dial)
                                     .rnr_retry_count = RNR_RETRIES};
     if (!rdma_core_tell(d->config.core, RDMA_TELL_NEW, dial->pair.conn)) return -EMFILE;
     state_set(dial, DIAL_CONNECT);
+    ack_timeout_set(dial->id);
     return rdma_connect(dial->id, &param) == 0 ? 0 : -errno;
 }
 

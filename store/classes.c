@@ -15,8 +15,11 @@ unsigned store_classes(const struct store *s, struct store_class out[static STOR
 {
     for (uint32_t i = 0; i < s->class_overflow; i++) {
         const struct size_class *c = &s->cls[i];
-        out[i] = (struct store_class){.slot_bytes = c->units * UNIT_BYTES, .slots = c->slots, .pages = c->pages,
-                                       .evicted = c->evicted, .refused = c->refused};
+        out[i] = (struct store_class){.slot_bytes = c->units * UNIT_BYTES,
+                                      .slots = c->slots,
+                                      .pages = c->pages,
+                                      .evicted = c->evicted,
+                                      .refused = c->refused};
         out[i].used = c->pages * c->slots - c->free_slots - detached_free(s, i);
     }
     return s->class_overflow;
