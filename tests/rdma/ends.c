@@ -204,6 +204,7 @@ void side_disconnect(struct side *s)
 static void side_done(struct side *s)
 {
     check(s->told_gone && !s->done && !s->stream, "DONE before its time");
+    check(fake_qp_outstanding(s->qp) == 0, "DONE while the device may still read or write");
     fake_mr_remove(s->end->device, s->key);
     fake_qp_destroy(s->qp);
     rdma_conn_destroy(s->conn);

@@ -562,7 +562,8 @@ void fake_qp_refuse(struct ibv_qp *qp, int error)
 
 uint32_t fake_qp_outstanding(const struct ibv_qp *qp)
 {
-    return qp_of(qp)->posted - qp_of(qp)->done;
+    const struct fake_qp *q = qp_of(qp);
+    return q->device->removed ? 0 : q->posted - q->done;
 }
 
 void fake_qp_destroy(struct ibv_qp *qp)
