@@ -127,8 +127,9 @@ static void conn_reopen(struct conn *c, uint64_t now_tsc)
 }
 
 /* Returns since when its first requests have waited. */
-static uint64_t conn_connected(struct conn *c, uint64_t now_tsc)
+static uint64_t conn_connected(struct conn *c, struct stream *s, uint64_t now_tsc)
 {
+    c->stream = s;
     if (c->connected) return now_tsc; /* an early one: now the handshake is over */
     c->connected = true;
     if (c->opened_tsc) return c->opened_tsc;
@@ -136,14 +137,13 @@ static uint64_t conn_connected(struct conn *c, uint64_t now_tsc)
     return now_tsc;
 }
 
-void conn_on_events(struct conn *c, uint64_t now_tsc)
+void conn_on_events(struct conn *c, struct stream *s, uint64_t now_tsc)
 {
     struct worker *w = c->worker;
-    struct stream *s = c->stream;
     uint32_t events = s->events;
     uint64_t start_tsc = now_tsc;
     s->events = 0;
-    if (events & STREAM_CONNECTED) start_tsc = conn_connected(c, now_tsc);
+    if (events & STREAM_CONNECTED) start_tsc = conn_connected(c, s, now_tsc);
     if ((events & STREAM_READABLE) && !conn_read(c, now_tsc)) {
         conn_lose(c, "an answer that is not the protocol");
         return;
@@ -156,6 +156,8 @@ void conn_on_events(struct conn *c, uint64_t now_tsc)
         conn_lose(c, "connection closed by the server");
         return;
     }
-    if (c->left == 0 && conn_in_flight(c) == 0 && worker_is_asking(w)) conn_reopen(c, now_tsc);
-    else if (c->connected && w->phase >= WORKER_LOADING && conn_has_room(c)) w->loop->room(w, c, start_tsc);
+    if (c->left == 0 && conn_in_flight(c) == 0 && worker_is_asking(w))
+        conn_reopen(c, now_tsc);
+    else if (c->connected && w->phase >= WORKER_LOADING && conn_has_room(c))
+        w->loop->room(w, c, start_tsc);
 }

@@ -23,15 +23,15 @@ void idle_conns_fini(struct idle_conns *idle)
 bool idle_conns_open(struct idle_conns *idle, struct transport *t, uint64_t now_ns)
 {
     while (idle->opened < idle->want && idle->opened - idle->connected - idle->failed < OPEN_AT_ONCE) {
-        struct stream **slot = &idle->streams[idle->opened++];
-        int rc = t->connect(t, now_ns, false, slot);
+        struct stream *s;
+        int rc = t->connect(t, now_ns, false, &s);
+        idle->opened++;
         if (rc != 0) {
-            *slot = NULL;
             idle->failed++;
             idle->error = -rc;
             continue;
         }
-        (*slot)->user = idle;
+        s->user = idle;
     }
     return idle->connected + idle->failed >= idle->want;
 }
@@ -48,7 +48,7 @@ void idle_conns_give_up(struct idle_conns *idle)
 /* Rare, so a search will do. */
 static void forget(struct idle_conns *idle, struct stream *s)
 {
-    for (uint32_t i = 0; i < idle->want; i++)
+    for (uint32_t i = 0; i < idle->connected; i++)
         if (idle->streams[i] == s) idle->streams[i] = NULL;
     s->ops->abort(s);
 }
@@ -57,7 +57,7 @@ void idle_conns_on_events(struct idle_conns *idle, struct stream *s)
 {
     uint32_t events = s->events;
     s->events = 0;
-    if (events & STREAM_CONNECTED) idle->connected++;
+    if (events & STREAM_CONNECTED) idle->streams[idle->connected++] = s;
     if (!(events & (STREAM_ERROR | STREAM_EOF | STREAM_READABLE))) return;
     /* Nobody asked: what comes is a refusal. */
     if (idle->connected + idle->failed < idle->want && !(events & (STREAM_EOF | STREAM_READABLE)))
@@ -71,12 +71,12 @@ void idle_conns_on_events(struct idle_conns *idle, struct stream *s)
 bool idle_conns_close(struct idle_conns *idle)
 {
     idle->closing = true;
-    for (uint32_t n = 0; idle->closed < idle->want && n < CLOSE_AT_ONCE; idle->closed++) {
+    for (uint32_t n = 0; idle->closed < idle->connected && n < CLOSE_AT_ONCE; idle->closed++) {
         struct stream *s = idle->streams[idle->closed];
         if (!s) continue;
         s->ops->abort(s);
         idle->streams[idle->closed] = NULL;
         n++;
     }
-    return idle->closed >= idle->want;
+    return idle->closed >= idle->connected;
 }

@@ -11,7 +11,7 @@
 #include "bench/transport.h"
 
 struct idle_conns {
-    struct stream **streams; /* [want]; NULL: lost, or closed */
+    struct stream **streams; /* [want], of them those that are connected; NULL: lost, or closed */
     uint32_t want, opened, connected, failed;
     uint32_t lost;   /* while they should have stayed */
     uint32_t closed; /* places gone through by idle_conns_close */

@@ -46,9 +46,17 @@ static bool parse_pair(const char *text, bool single, uint64_t most, uint32_t *f
     return true;
 }
 
+#define RDMA_SCHEME "rdma://"
+
+static bool has_scheme(const struct bench_options *o)
+{
+    return strncmp(o->server, RDMA_SCHEME, sizeof RDMA_SCHEME - 1) == 0;
+}
+
 static int plan_server(struct bench_plan *plan, FILE *err)
 {
-    const char *text = plan->options.server, *colon = strrchr(text, ':'), *end = colon;
+    const char *text = plan->options.server + (has_scheme(&plan->options) ? sizeof RDMA_SCHEME - 1 : 0);
+    const char *colon = strrchr(text, ':'), *end = colon;
     uint64_t port;
     if (!colon || !parse_number(colon + 1, strlen(colon + 1), 65535, &port) || port == 0) goto bad;
     if (*text == '[' && end > text && end[-1] == ']') {
@@ -61,8 +69,8 @@ static int plan_server(struct bench_plan *plan, FILE *err)
 
     struct in_addr v4;
     struct in6_addr v6;
-    bool numeric = inet_pton(AF_INET, plan->server_address, &v4) == 1 ||
-                   inet_pton(AF_INET6, plan->server_address, &v6) == 1;
+    bool numeric =
+        inet_pton(AF_INET, plan->server_address, &v4) == 1 || inet_pton(AF_INET6, plan->server_address, &v6) == 1;
     if (!numeric) goto bad;
     return 0;
 bad:
@@ -108,7 +116,7 @@ static enum reactor_poll poll_of(const struct bench_plan *plan)
     const char *word = plan->options.poll;
     if (strcmp(word, "busy") == 0) return REACTOR_BUSY;
     if (strcmp(word, "adaptive") == 0) return REACTOR_ADAPTIVE;
-    return plan->transport == BENCH_TCP || plan->options.rate > 0 ? REACTOR_BUSY : REACTOR_ADAPTIVE;
+    return plan->transport != BENCH_KERNEL || plan->options.rate > 0 ? REACTOR_BUSY : REACTOR_ADAPTIVE;
 }
 
 #define VALUE_SIZE_MAX (16u << 20)
@@ -126,6 +134,8 @@ static int plan_load(struct bench_plan *plan, FILE *err)
                       (unsigned)o->threads);
     if (o->fast_open && o->reconnect == 0)
         return refuse(err, "fast-open: concerns connections opened under load, takes --reconnect");
+    if (o->fast_open && plan->transport == BENCH_RDMA)
+        return refuse(err, "fast-open: there is none with --transport rdma");
     if (o->server_stats && plan->protocol != CODEC_MEMCACHE)
         return refuse(err, "server-stats: takes --protocol memcache");
     plan->keys = (uint32_t)o->keys;
@@ -135,12 +145,20 @@ static int plan_load(struct bench_plan *plan, FILE *err)
     return 0;
 }
 
+const char *const bench_transport_names[] = {[BENCH_KERNEL] = "kernel", [BENCH_TCP] = "tcp", [BENCH_RDMA] = "rdma"};
+
+static enum bench_transport transport_of(const struct bench_options *o)
+{
+    if (strcmp(o->transport, "tcp") == 0) return BENCH_TCP;
+    return strcmp(o->transport, "rdma") == 0 || has_scheme(o) ? BENCH_RDMA : BENCH_KERNEL;
+}
+
 static int plan_fill(struct bench_plan *plan, FILE *err)
 {
     const struct bench_options *o = &plan->options;
     int rc;
     plan->protocol = strcmp(o->protocol, "resp") == 0 ? CODEC_RESP : CODEC_MEMCACHE;
-    plan->transport = strcmp(o->transport, "tcp") == 0 ? BENCH_TCP : BENCH_KERNEL;
+    plan->transport = transport_of(o);
     plan->poll = poll_of(plan);
     plan->verify = verify_of(o->verify);
     plan->threads = (uint32_t)o->threads;
@@ -152,6 +170,8 @@ static int plan_fill(struct bench_plan *plan, FILE *err)
     if ((rc = plan_cpus(plan, err)) != 0) return rc;
     if (o->ping || o->ping_serve) return plan_device(plan, err);
     if ((rc = plan_server(plan, err)) != 0) return rc;
+    if (plan->transport == BENCH_TCP && has_scheme(o))
+        return refuse(err, "server: got '%s', takes no " RDMA_SCHEME " with --transport tcp", o->server);
     if ((rc = plan_load(plan, err)) != 0) return rc;
     return plan->transport == BENCH_TCP ? plan_device(plan, err) : 0;
 }

@@ -28,7 +28,8 @@ struct bench_options {
 extern const struct option_row bench_option_rows[];
 extern const size_t bench_option_row_count;
 
-enum bench_transport { BENCH_KERNEL, BENCH_TCP };
+enum bench_transport { BENCH_KERNEL, BENCH_TCP, BENCH_RDMA };
+extern const char *const bench_transport_names[]; /* as the option has them */
 
 #define BENCH_THREADS_MAX 64u
 

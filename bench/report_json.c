@@ -48,7 +48,7 @@ static void put_plan(FILE *out, const struct bench_plan *p)
 {
     put_text(out, "server", p->options.server);
     put_text(out, "protocol", p->options.protocol);
-    put_text(out, "transport", p->options.transport);
+    put_text(out, "transport", bench_transport_names[p->transport]);
     put_count(out, "threads", p->threads);
     put_count(out, "connections", p->connections);
     put_count(out, "reconnect", p->options.reconnect);

@@ -18,8 +18,8 @@ static void print_head(const struct report *r, FILE *out)
     fprintf(
         out,
         "%s over %s to %s: %u connections, depth %u, %u keys of %u bytes, values of %s bytes, sets:gets %u:%u, %s\n",
-        p->options.protocol, p->options.transport, p->options.server, p->connections, p->pipeline, p->keys, p->key_len,
-        value, p->sets, p->gets, p->options.distribution);
+        p->options.protocol, bench_transport_names[p->transport], p->options.server, p->connections, p->pipeline,
+        p->keys, p->key_len, value, p->sets, p->gets, p->options.distribution);
 }
 
 static void print_faults(const struct report *r, FILE *out)

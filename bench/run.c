@@ -122,8 +122,10 @@ static int thread_create(struct run *run, uint32_t i)
     rc = thread_worker(run, i);
     if (rc != 0) return rc;
     t->have_worker = true;
-    thread_pollers(run, i);
-    return 0;
+    const struct request_source *source = &run->workers[i].source;
+    if (t->transport.add_memory) rc = t->transport.add_memory(&t->transport, source->pattern, source->pattern_len);
+    if (rc == 0) thread_pollers(run, i);
+    return rc;
 }
 
 static void threads_destroy(struct run *run)

@@ -96,12 +96,14 @@ static void take_answer(struct server_stats *stats)
     }
 }
 
-void server_stats_on_events(struct server_stats *stats)
+void server_stats_on_events(struct server_stats *stats, struct stream *s)
 {
-    struct stream *s = stats->stream;
     uint32_t events = s->events;
     s->events = 0;
-    if (events & STREAM_CONNECTED) stats->connected = true;
+    if (events & STREAM_CONNECTED) {
+        stats->connected = true;
+        stats->stream = s;
+    }
     if ((events & STREAM_READABLE) && s->rx.len > 0) take_answer(stats);
     if ((events & (STREAM_ERROR | STREAM_EOF)) && stats->stream) fail(stats);
 }

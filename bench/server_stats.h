@@ -44,7 +44,7 @@ int server_stats_create(struct server_stats **out, struct buf_pools *pools); /* 
 void server_stats_destroy(struct server_stats **stats);
 /* Opens the connection; a failure is kept in `failed` and the statistics are left out of the report. */
 void server_stats_connect(struct server_stats *stats, struct transport *t, uint64_t now_ns);
-void server_stats_on_events(struct server_stats *stats);
+void server_stats_on_events(struct server_stats *stats, struct stream *s);
 void server_stats_ask(struct server_stats *stats, enum server_stats_when when);
 bool server_stats_quiet(const struct server_stats *stats); /* nothing is awaited */
 void server_stats_close(struct server_stats *stats);

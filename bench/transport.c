@@ -9,6 +9,7 @@
 #define KERNEL_FRAME_ROOM 8192u /* one read takes a reply with a 4 KB value */
 #define KERNEL_FRAMES 8192u
 #define TCP_FRAMES 12288u /* twice a deep receive ring, and what is on its way */
+#define RDMA_FRAMES 256u  /* its connections receive into memory of their own */
 #define BUFFERS_SPARE 16384u
 #define BUFFERS_MAX 262144u
 #define MBUF_OVERHEAD 384u /* struct, headroom, pool's own */
@@ -33,6 +34,7 @@ static struct buf_pools_config pools_config(const struct bench_plan *plan, unsig
         config.frame_count = TCP_FRAMES;
         config.frame_room = port_frame_room((uint16_t)plan->options.mtu);
     }
+    if (plan->transport == BENCH_RDMA) config.frame_count = RDMA_FRAMES;
     config.small_count = capped(BUFFERS_SPARE + 3 * in_flight); /* request, its header, its tail */
     config.ref_count = capped(BUFFERS_SPARE + in_flight * (2 + plan->value_max / 1024));
     return config;
@@ -111,5 +113,6 @@ int transport_create(struct transport *t, struct transport_set *set, uint32_t th
 {
     *t = (struct transport){0};
     if (set->plan->transport == BENCH_TCP) return transport_tcp_create(t, set, thread);
+    if (set->plan->transport == BENCH_RDMA) return transport_rdma_create(t, set, thread, reactor);
     return transport_kernel_create(t, set, thread, reactor);
 }

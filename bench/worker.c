@@ -149,11 +149,11 @@ unsigned worker_turn(struct worker *w, const struct tick *now)
     w->now = *now;
     while ((s = stream_loop_pop(&w->config.transport->loop)) != NULL) {
         if (s->user == w->stats)
-            server_stats_on_events(w->stats);
+            server_stats_on_events(w->stats, s);
         else if (s->user == &w->idle)
             idle_conns_on_events(&w->idle, s);
         else
-            conn_on_events(s->user, w->config.read_tsc());
+            conn_on_events(s->user, s, w->config.read_tsc());
         work++;
     }
     work += w->loop->turn(w, now->tsc);

@@ -51,7 +51,7 @@ struct conn {
     uint64_t left;       /* requests until it is closed for another one */
     uint64_t opened_tsc; /* when the one before it was closed; 0: it is the first */
     bool connected;
-    bool early; /* its first requests may still go with its SYN */
+    bool early;   /* its first requests may still go with its SYN */
     bool waiting; /* on the worker's list of connections with room */
     struct conn *next_waiting;
     struct reply_reader reader;
@@ -171,7 +171,7 @@ unsigned worker_turn(struct worker *w, const struct tick *now);
 uint64_t worker_deadline_ns(const struct worker *w);
 
 /* conn.c: the rest is for worker*.c and loop_*.c. */
-void conn_on_events(struct conn *c, uint64_t now_tsc);
+void conn_on_events(struct conn *c, struct stream *s, uint64_t now_tsc);
 /* Appends one operation to a chain still to be sent. false: no buffer. */
 bool conn_start(struct conn *c, struct buf_chain *chain, const struct planned_op *op, uint64_t start_tsc);
 void conn_send(struct conn *c, struct buf_chain *chain);

@@ -21,7 +21,10 @@ struct classes_tour {
     struct store_class sum[STORE_CLASSES_MAX];
 };
 
-static void classes_free(struct tour *tour) { free(tour); }
+static void classes_free(struct tour *tour)
+{
+    free(tour);
+}
 
 static void classes_add(struct session *s, struct op *op)
 {
@@ -101,7 +104,7 @@ static void sizes_answer(struct session *s, const struct classes_tour *t)
 
 static bool classes_step(struct session *s, struct tour *tour)
 {
-    static void (*const answers[])(struct session *s, const struct classes_tour *t) = {
+    static void (*const answers[])(struct session * s, const struct classes_tour *t) = {
         [STATS_SLABS] = slabs_answer, [STATS_ITEMS] = items_answer, [STATS_SIZES] = sizes_answer};
     struct classes_tour *t = (struct classes_tour *)tour;
     if (t->failed) {

@@ -1,7 +1,7 @@
 /*
  * A request that is answered after several operations, over shards and over turns of the loop: KEYS, RANDOMKEY, and
- * memcached's statistics of its size classes. It begins when everything earlier of its session is answered, and the session
- * parses nothing until it is over; others are served in between, as each step is bounded work.
+ * memcached's statistics of its size classes. It begins when everything earlier of its session is answered, and the
+ * session parses nothing until it is over; others are served in between, as each step is bounded work.
  *
  * Core's thread only.
  */

@@ -1,4 +1,5 @@
-/* KEYS: every shard is scanned piece by piece, and answered piece by piece. RANDOMKEY: shards by lot, by their counts. */
+/* KEYS: every shard is scanned piece by piece, and answered piece by piece. RANDOMKEY: shards by lot, by their counts.
+ */
 #include <stdlib.h>
 #include <string.h>
 #include <rte_random.h>
@@ -11,7 +12,7 @@
 #include "server/tour.h"
 #include "store/scan.h"
 
-#define KEYS_COUNT 512u         /* looked at in one operation */
+#define KEYS_COUNT 512u          /* looked at in one operation */
 #define ANSWER_BYTES (64u << 10) /* of the answer, composed in one turn */
 
 /* ---- KEYS ---- */
@@ -56,8 +57,10 @@ static bool piece_add(struct keys_tour *t, struct scan_keys *keys)
     struct piece *piece = malloc(sizeof *piece);
     if (!piece) return false;
     *piece = (struct piece){.keys = keys};
-    if (t->first) t->last->next = piece;
-    else t->first = piece;
+    if (t->first)
+        t->last->next = piece;
+    else
+        t->first = piece;
     t->last = piece;
     t->count += keys->count;
     return true;
@@ -67,9 +70,12 @@ static void keys_found(struct session *s, struct op *op)
 {
     struct keys_tour *t = (struct keys_tour *)s->tour;
     struct scan_keys *keys = (struct scan_keys *)op->key_heap;
-    if (op->status != STORE_OK) t->failed = true;
-    else if (keys && keys->count && piece_add(t, keys)) op->key_heap = NULL;
-    else if (keys && keys->count) t->failed = true;
+    if (op->status != STORE_OK)
+        t->failed = true;
+    else if (keys && keys->count && piece_add(t, keys))
+        op->key_heap = NULL;
+    else if (keys && keys->count)
+        t->failed = true;
     t->cursor = op->number;
     if (t->cursor == 0) t->owner++;
     t->gathered = t->failed || t->owner == s->core->config->core_count;
@@ -153,7 +159,10 @@ struct random_tour {
     bool answered;
 };
 
-static void random_free(struct tour *tour) { free(tour); }
+static void random_free(struct tour *tour)
+{
+    free(tour);
+}
 
 static void random_found(struct session *s, struct op *op)
 {

@@ -10,7 +10,7 @@ struct store_class {
     uint32_t slot_bytes;
     uint32_t slots; /* of a page */
     uint64_t pages;
-    uint64_t used; /* slots: an item each; one over a page takes several */
+    uint64_t used;             /* slots: an item each; one over a page takes several */
     uint64_t evicted, refused; /* items, slots: ever */
 };
 

@@ -110,7 +110,9 @@ struct tcp_conn *tcp_conn_alloc(struct net_stack *st, uint64_t key, const struct
 /* What both SYNs have said. */
 static void handshake_apply(struct net_stack *st, struct tcp_conn *c, const struct tcp_handshake *hs)
 {
-    c->rcv_nxt = c->rcv_adv = c->last_ack = hs->irs + 1;
+    uint32_t offered = c->rcv_adv - c->rcv_nxt; /* by a SYN of ours: who has its data need not wait for our next word */
+    c->rcv_nxt = c->last_ack = hs->irs + 1;
+    c->rcv_adv = c->rcv_nxt + offered;
     c->peer_mss = hs->mss;
     c->mss = RTE_MIN(hs->mss, tcp_mss_local(st, tcp_conn_v6(c)));
     if (hs->flags & TCP_HS_SCALE) {

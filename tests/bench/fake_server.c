@@ -56,8 +56,10 @@ static int fake_connect(struct transport *t, uint64_t now_ns, bool early, struct
     f->stream = (struct stream){.ops = &fake_ops, .loop = &t->loop, .error = server->refuse};
     *out = &f->stream;
     if (server->handshake_ns) f->connected_ns = now_ns + server->handshake_ns;
-    if (server->refuse) stream_raise(&f->stream, STREAM_ERROR);
-    else if (!f->connected_ns || f->waits) stream_raise(&f->stream, STREAM_CONNECTED);
+    if (server->refuse)
+        stream_raise(&f->stream, STREAM_ERROR);
+    else if (!f->connected_ns || f->waits)
+        stream_raise(&f->stream, STREAM_CONNECTED);
     return 0;
 }
 
@@ -88,7 +90,8 @@ void fake_server_init(struct fake_server *server, struct transport *transport, s
     server->service_ns = fake_service_ns;
     server->answer = "END\r\n";
     server->request_len = sizeof "get kvbench:00000000\r\n" - 1;
-    *transport = (struct transport){.impl = server, .connect = fake_connect, .go = fake_go, .lingering = fake_lingering};
+    *transport =
+        (struct transport){.impl = server, .connect = fake_connect, .go = fake_go, .lingering = fake_lingering};
 }
 
 static void answer(struct fake_stream *f)

@@ -28,9 +28,9 @@ struct fake_server {
     uint32_t request_len;
     uint32_t count;
     uint64_t handshake_ns;
-    bool takes_early;            /* as by fast open: says CONNECTED at once, and the requests are there as soon as it is over */
-    uint32_t connects, goes;     /* ever; of them early ones that were let go with something to say */
-    int refuse; /* errno that connections end with, or 0 */
+    bool takes_early; /* as by fast open: says CONNECTED at once, and the requests are there as soon as it is over */
+    uint32_t connects, goes; /* ever; of them early ones that were let go with something to say */
+    int refuse;              /* errno that connections end with, or 0 */
     struct fake_stream streams[FAKE_STREAMS];
 };
 

@@ -56,6 +56,17 @@ static void test_meanings(void **state)
     assert_true(p.verify == VALUE_VERIFY_NONE);
     bench_plan_free(&p);
 
+    p = parsed("--server rdma://10.9.0.1:6379 --protocol resp --rdma-buffer 64k");
+    assert_true(p.transport == BENCH_RDMA && p.poll == REACTOR_BUSY && p.options.rdma_buffer == 65536);
+    assert_string_equal(p.server_address, "10.9.0.1");
+    assert_int_equal(p.server_port, 6379);
+    bench_plan_free(&p);
+    p = parsed("--server [fd00::1]:7 --transport rdma");
+    assert_true(p.transport == BENCH_RDMA && p.server_port == 7);
+    assert_string_equal(p.server_address, "fd00::1");
+    assert_string_equal(bench_transport_names[p.transport], "rdma");
+    bench_plan_free(&p);
+
     p = parsed("--transport tcp --server 10.9.0.1:11211 --vdev net_memif0,role=client,socket=x");
     assert_string_equal(p.device, "net_memif0");
     assert_string_equal(p.server_address, "10.9.0.1");
@@ -88,6 +99,15 @@ static void test_refusals_name_the_option(void **state)
         {"--server-stats --protocol resp", "server-stats"},
         {"--key-size 7", "key-size"},
         {"--fast-open", "fast-open"},
+        {"--fast-open --reconnect 1 --transport rdma", "fast-open"},
+        {"--server rdma://", "server"},
+        {"--server rdma://10.9.0.1", "server"},
+        {"--server rdma://name:1", "server"},
+        {"--server rdma://10.9.0.1:0 --transport rdma", "server"},
+        {"--server rdma:/10.9.0.1:1", "server"},
+        {"--server rdma://10.9.0.1:1 --transport tcp --device d", "server"},
+        {"--transport infiniband", "transport"},
+        {"--rdma-buffer 100", "rdma-buffer"},
         {"--reconnect x", "reconnect"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -178,8 +178,10 @@ static void test_keys_cut_short(void **state)
         x.stuck[s] = turns % 2;
         feed(s, line);
         for (unsigned i = 0; i < turns; i++) fixture_turn(&x);
-        if (turns % 5) fake_stream_error(&x.streams[s], ECONNRESET);
-        else fake_stream_eof(&x.streams[s]);
+        if (turns % 5)
+            fake_stream_error(&x.streams[s], ECONNRESET);
+        else
+            fake_stream_eof(&x.streams[s]);
         x.stuck[s] = false;
         fixture_settle(&x);
         if (turns % 5 == 0) assert_string_equal(expect_keys(answer(s), KEYS, fits_7), "");
