@@ -1,6 +1,6 @@
 /*
- * Which local key a piece of registered memory has on one device: the shards' regions, the buffers' pools. Filled by the
- * control thread while no core runs; only read after.
+ * Which local key a piece of registered memory has on one device: the shards' regions, the buffers' pools. Filled by
+ * the control thread while no core runs; only read after.
  */
 #ifndef POLAR_RDMA_KEYS_H
 #define POLAR_RDMA_KEYS_H
@@ -23,7 +23,8 @@ struct rdma_keys {
 /* 0, -ENOSPC, -EEXIST (overlaps another). */
 int rdma_keys_add(struct rdma_keys *k, const void *base, size_t bytes, uint32_t lkey);
 void rdma_keys_remove(struct rdma_keys *k, const void *base);
-/* The range that holds the n bytes at p, NULL: none does. *hint: the caller's, the index of the range that was last right. */
+/* The range that holds the n bytes at p, NULL: none does. *hint: the caller's, the index of the range that was last
+ * right. */
 const struct rdma_key_range *rdma_keys_find(const struct rdma_keys *k, const void *p, size_t n, uint32_t *hint);
 
 #endif
