@@ -1,10 +1,8 @@
 #include "server/admin.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -92,6 +90,7 @@ void admin_destroy(struct admin **admin)
 {
     struct admin *a = *admin;
     if (!a) return;
+    if (a->reactor) reactor_fd_remove(a->reactor, &a->watch);
     close(a->listener);
     unlink(a->path);
     admin_capture_end(a);
@@ -150,35 +149,18 @@ static void client_serve(struct admin *admin, int fd)
     fclose(out);
 }
 
-/* DPDK's TAP driver has the kernel send a signal for frames: those are for the cores, and would cut our reads and writes
- * short. Faults of our own stay what they are. */
-static void signals_block(sigset_t *before)
+static void listener_ready(struct reactor_fd *fd, uint32_t epoll_events)
 {
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
-    sigset_t all;
-    sigfillset(&all);
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&all, faults[i]);
-    pthread_sigmask(SIG_BLOCK, &all, before);
+    struct admin *admin = fd->arg;
+    (void)epoll_events;
+    int client = accept4(admin->listener, NULL, NULL, SOCK_CLOEXEC);
+    if (client >= 0) client_serve(admin, client);
 }
 
-int admin_serve(struct admin *admin, const sigset_t *signals)
+int admin_watch(struct admin *admin, struct reactor *reactor)
 {
-    int number = 0;
-    int signal_fd = admin ? signalfd(-1, signals, SFD_CLOEXEC) : -1;
-    sigset_t before;
-    signals_block(&before);
-    while (signal_fd >= 0 && number == 0) {
-        struct signalfd_siginfo info;
-        struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN}, {.fd = admin->listener, .events = POLLIN}};
-        if (poll(fds, 2, -1) < 0) continue;
-        if (fds[0].revents && read(signal_fd, &info, sizeof info) == sizeof info) number = (int)info.ssi_signo;
-        int client = fds[1].revents ? accept4(admin->listener, NULL, NULL, SOCK_CLOEXEC) : -1;
-        if (client >= 0) client_serve(admin, client);
-    }
-    if (signal_fd >= 0)
-        close(signal_fd);
-    else
-        sigwait(signals, &number);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return number;
+    admin->watch = (struct reactor_fd){.fd = admin->listener, .ready = listener_ready, .arg = admin};
+    int rc = reactor_fd_add(reactor, &admin->watch, EPOLLIN);
+    if (rc == 0) admin->reactor = reactor;
+    return rc;
 }

@@ -7,10 +7,10 @@
 #ifndef POLAR_SERVER_ADMIN_H
 #define POLAR_SERVER_ADMIN_H
 
-#include <signal.h>
 #include <stdio.h>
 
 struct admin;
+struct reactor;
 struct server;
 
 /* Before the cores run. path: of the socket; a file there that nobody serves any more is replaced. 0 or -errno, logged.
@@ -18,9 +18,9 @@ struct server;
 int admin_create(struct admin **out, struct server *server, const char *path);
 /* Before the cores stop. Removes the socket's file. */
 void admin_destroy(struct admin **admin);
-/* Serves until one of these blocked signals comes; returns which. admin NULL: only waits. */
-int admin_serve(struct admin *admin, const sigset_t *signals);
-/* The answer to one line, for admin_serve and tests; the cores run. */
+/* Serves from now on in the control thread's reactor, which outlives it; the cores run. 0 or -errno. */
+int admin_watch(struct admin *admin, struct reactor *reactor);
+/* The answer to one line, also for tests; the cores run. */
 void admin_answer(struct admin *admin, char *line, FILE *out);
 
 #endif

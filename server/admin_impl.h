@@ -13,6 +13,8 @@ struct admin {
     struct server *server;
     const char *path;
     int listener;
+    struct reactor *reactor; /* that watches it; NULL: none yet */
+    struct reactor_fd watch;
     bool capturing;
     struct capture *rings[CONFIG_CORES_MAX]; /* of a capture that was stopped; while it runs the cores have them */
 };

@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include "net/addr.h"
 #include "net/port.h"
+#include "server/rdma.h"
 
 const struct option_row config_rows[] = {
 #define OPTION(name, kind, value, least, most, choices, help)                                                          \
@@ -28,6 +29,8 @@ static bool refuse(const char *option, const char *got, const char *takes)
     fprintf(stderr, "polarkv: option '%s' got \"%s\": %s\n", option, got, takes);
     return false;
 }
+
+bool config_refuse(const char *option, const char *got, const char *takes) { return refuse(option, got, takes); }
 
 static bool parse_cpu_range(const char *text, char **end, long *first, long *last)
 {
@@ -150,7 +153,9 @@ enum config_result config_load(struct config *config, int argc, char **argv)
     else if (config->version) printf("polarkv %s\n", POLAR_VERSION);
     else if (config->print_config) options_print_config(config_rows, config_row_count, config, stdout);
     if (config->help || config->version || config->print_config) return CONFIG_EXIT_OK;
-    if (!draw_secret(config) || !check_listen(config) || !check_port(config) || !check_cores(config)) return CONFIG_EXIT_USAGE;
+    if (!draw_secret(config) || !check_listen(config) || !check_port(config) || !server_rdma_check(config) ||
+        !check_cores(config))
+        return CONFIG_EXIT_USAGE;
     return CONFIG_RUN;
 }
 

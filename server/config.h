@@ -37,6 +37,8 @@ enum config_result { CONFIG_RUN, CONFIG_EXIT_OK, CONFIG_EXIT_USAGE };
 
 /* Parses and checks; answers --help, --version and --print-config. On CONFIG_EXIT_USAGE one line is on standard error. */
 enum config_result config_load(struct config *config, int argc, char **argv);
+/* The one line of a bad option, on standard error. False. */
+bool config_refuse(const char *option, const char *got, const char *takes);
 void config_free(struct config *config);
 
 #endif

@@ -8,6 +8,7 @@
 #include <rte_cycles.h>
 #include "base/log.h"
 #include "server/inquiry.h"
+#include "server/rdma.h"
 #include "server/session.h"
 #include "server/snapshots.h"
 
@@ -130,6 +131,7 @@ int core_create(struct core *core, struct server *server, unsigned index)
                                  .keep_count = (uint32_t)core->config->keepalive_count,
                                  .user_timeout_ns = core->config->user_timeout};
     if ((rc = ksock_create(&core->ksock, &ksock)) != 0) return rc;
+    if ((rc = server_rdma_create_core(core)) != 0) return rc;
     core->scratch.data = malloc(SCRATCH_SIZE);
     return core->scratch.data ? 0 : -ENOMEM;
 }
@@ -160,6 +162,7 @@ int core_create_store(struct core *core, uint64_t *touched)
                                  .max_key = UINT16_MAX,
                                  .eviction = eviction_named(config->eviction),
                                  .huge_pages = huge_pages(config),
+                                 .window = config->rdma_onesided && config->rdma.count > 0,
                                  .touched = touched};
     return store_create(&core->store, &store);
 }
@@ -261,6 +264,7 @@ static int register_metrics(struct core *core)
     int rc = metrics_register(m, "server", i, server_metric_rows, server_metric_row_count, &core->metrics);
     if (rc == 0) rc = metrics_register(m, "store", i, store_metric_rows, store_metric_row_count, store_metrics(core->store));
     if (rc == 0) rc = metrics_register(m, "ksock", i, ksock_metric_rows, ksock_metric_row_count, ksock_get_metrics(core->ksock));
+    if (rc == 0) rc = server_rdma_register_metrics(core);
     if (rc != 0 || !core->net) return rc;
     rc = metrics_register(m, "net", i, net_metric_rows, net_metric_row_count, net_stack_metrics(core->net->stack));
     if (rc == 0 && core->server->exception)
@@ -281,11 +285,14 @@ int core_start(struct core *core)
 {
     int rc = register_metrics(core);
     if (rc != 0) return rc;
+    server_rdma_add_clock(core);
     if (core->net) add_poller(core, "net-rx", netcore_rx, netcore_deadline, core->net, core->net->owns_queue);
+    server_rdma_add_input(core);
     if (core->config->core_count > 1) add_poller(core, "mailbox", mailbox_poll, NULL, core, false);
     add_poller(core, "sessions", session_poll, NULL, core, false);
     if (core->config->core_count > 1) add_poller(core, "mailbox-out", mailbox_flush, NULL, core, false);
     if (core->net) add_poller(core, "net-tx", netcore_tx, NULL, core->net, false);
+    server_rdma_add_output(core);
     if (core->index == 0 && core->server->exception)
         rc = exception_serve(core->server->exception, core->reactor, 0, &core->pools, &core->net->exception_metrics);
     add_poller(core, "kernel-out", kernel_output, NULL, core, false);

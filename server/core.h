@@ -25,7 +25,9 @@
 #include "store/store.h"
 
 #define BATCH_MAX 64u
-#define CORE_POLLERS 8u
+#define CORE_POLLERS 11u
+
+struct rdma_listener; /* rdma/listener.h */
 
 /* What all cores share: made before they run, read-only after but for what says otherwise. */
 struct server {
@@ -39,6 +41,7 @@ struct server {
     struct regions *regions;     /* memory that devices know */
     struct snapshots *snapshots; /* NULL: none */
     bool warm;                   /* all shards were taken up as they were left */
+    struct rdma_listener *rdma;  /* NULL: none */
     struct map_ahead *map_ahead; /* NULL: it does not run */
     bool served;                 /* it has run: what the shards hold is worth keeping */
     uint64_t start_unix_ms;
@@ -65,6 +68,7 @@ struct inquiry; /* server/inquiry.h */
 struct snapshot_out; /* store/snapshot_out.h */
 struct lease;   /* server/lease.h */
 struct chunk;
+struct rdma_core; /* rdma/core.h */
 
 struct core {
     unsigned index;
@@ -78,6 +82,7 @@ struct core {
     struct store *store;
     struct ksock *ksock;
     struct netcore *net; /* NULL: no port */
+    struct rdma_core *rdma; /* NULL: none */
     struct mailbox mailbox;
     struct inquiry *inquiry; /* atomic: what the control thread asks; NULL: nothing */
     struct snapshot_out *snapshot; /* atomic: our share of the snapshot that is being written; NULL: none is */

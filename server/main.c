@@ -9,9 +9,11 @@
 #include "base/log.h"
 #include "server/admin.h"
 #include "server/config.h"
+#include "server/control.h"
 #include "server/core.h"
 #include "server/crew.h"
 #include "server/map_ahead.h"
+#include "server/rdma.h"
 #include "server/snapshots.h"
 
 #define EXIT_MACHINE 1 /* the machine refuses */
@@ -229,13 +231,15 @@ static void announce(const struct server *server)
              (unsigned long long)config->memcache_port, (unsigned long long)config->resp_port, where);
 }
 
-static int destroy_server(struct server *server)
+static int destroy_server(struct server *server, struct control *control)
 {
     unsigned count = server->config->core_count;
+    server_rdma_stop(server);
     snapshots_stop(server->snapshots);
     map_ahead_stop(server);
     for (unsigned i = 0; i < count; i++) core_stop(&server->cores[i]);
     for (unsigned i = 0; i < count; i++) core_close(&server->cores[i]);
+    server_rdma_destroy(server, control);
     spread_destroy(&server->spread);
     if (server->port) {
         regions_remove_user(server->regions, server->port);
@@ -254,6 +258,7 @@ static int serve(const struct config *config, struct exception *exception, sigse
 {
     struct server server = {.config = config, .tsc_hz = clock_tsc_hz(), .start_unix_ms = (uint64_t)time(NULL) * 1000};
     struct admin *admin = NULL;
+    struct control *control = NULL;
     server.exception = exception;
     slot_map_init(&server.slots, config->core_count);
     server.metrics = metrics_create();
@@ -261,21 +266,26 @@ static int serve(const struct config *config, struct exception *exception, sigse
     server.regions = regions_create();
     if (!server.metrics || !server.cores || !server.regions) return EXIT_MACHINE;
     memset(server.cores, 0, sizeof *server.cores * config->core_count);
+    if (control_create(&control, signals) != 0) return EXIT_MACHINE;
     int rc = create_cores(&server);
+    if (rc == 0) rc = server_rdma_create(&server, control);
     if (rc == 0) rc = snapshots_create(&server.snapshots, &server);
     if (rc == 0 && !server.warm) rc = snapshots_load(server.snapshots);
     if (rc == 0 && *config->admin_socket) rc = admin_create(&admin, &server, config->admin_socket);
     if (rc == 0) rc = start_cores(&server);
     if (rc == 0) rc = snapshots_start(server.snapshots);
+    if (rc == 0) rc = server_rdma_listen(&server);
+    if (rc == 0 && admin) rc = admin_watch(admin, control_reactor(control));
     if (rc == 0 && server.warm) map_ahead_start(&server);
     server.served = rc == 0;
     if (server.served) {
         announce(&server);
-        int signal_number = admin_serve(admin, signals);
+        int signal_number = control_serve(control);
         log_info("%s: stopping", strsignal(signal_number));
     }
     admin_destroy(&admin);
-    int ended = destroy_server(&server);
+    int ended = destroy_server(&server, control);
+    control_destroy(&control);
     if (rc == 0) rc = ended;
     return rc == 0 ? 0 : EXIT_MACHINE;
 }
@@ -303,7 +313,7 @@ int main(int argc, char **argv)
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     int status = EXIT_MACHINE;
     struct exception *exception = NULL;
-    if (probe_ports(&config) == 0 && open_exception(&config, &exception) == 0 &&
+    if (probe_ports(&config) == 0 && server_rdma_probe(&config) == 0 && open_exception(&config, &exception) == 0 &&
         start_eal(&config, exception, argv[0]) == 0) {
         status = serve(&config, exception, &signals);
         eal_stop();

@@ -1,0 +1,81 @@
+#include "rdma/pair.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "rdma/address.h"
+
+size_t rdma_pair_memory_bytes(const struct rdma_device *device, uint32_t buffer_bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t bytes = rdma_conn_memory_bytes(buffer_bytes, rdma_device_limits(device)->send_depth);
+    return (bytes + page - 1) / page * page;
+}
+
+static int memory_open(struct rdma_pair *p, uint32_t buffer_bytes)
+{
+    p->memory_bytes = rdma_pair_memory_bytes(p->lane->device, buffer_bytes);
+    void *memory = mmap(NULL, p->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return -errno;
+    p->memory = memory;
+    p->mr = rdma_device_register(p->lane->device, memory, p->memory_bytes,
+                                 IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
+    return p->mr ? 0 : -errno;
+}
+
+static int queues_open(struct rdma_pair *p)
+{
+    const struct rdma_limits *limits = rdma_device_limits(p->lane->device);
+    struct ibv_qp_init_attr attr = {.qp_context = p,
+                                    .send_cq = p->lane->cq,
+                                    .recv_cq = p->lane->cq,
+                                    .srq = p->lane->srq,
+                                    .qp_type = IBV_QPT_RC,
+                                    .cap = {.max_send_wr = limits->send_depth,
+                                            .max_send_sge = limits->max_sge,
+                                            .max_inline_data = limits->max_inline}};
+    return rdma_create_qp(p->id, rdma_device_pd(p->lane->device), &attr) == 0 ? 0 : -errno;
+}
+
+static int conn_open(struct rdma_pair *p, const struct rdma_pair_config *config)
+{
+    const struct rdma_limits *limits = rdma_device_limits(p->lane->device);
+    struct rdma_conn_config conn = {.lane = (unsigned)p->lane->number,
+                                    .qp = p->id->qp,
+                                    .memory = p->memory,
+                                    .buffer_bytes = config->buffer_bytes,
+                                    .lkey = p->mr->lkey,
+                                    .rkey = p->mr->rkey,
+                                    .send_depth = limits->send_depth,
+                                    .max_sge = limits->max_sge,
+                                    .max_inline = limits->max_inline,
+                                    .server = config->server,
+                                    .accept = config->accept,
+                                    .accept_arg = config->accept_arg,
+                                    .user = config->user};
+    char peer[RDMA_ADDRESS_TEXT];
+    rdma_address_format(rdma_get_peer_addr(p->id), peer);
+    snprintf(conn.peer, sizeof conn.peer, "%.*s", (int)sizeof conn.peer - 1, peer);
+    p->conn = rdma_conn_create(&conn);
+    return p->conn ? 0 : -ENOMEM;
+}
+
+int rdma_pair_open(struct rdma_pair *p, const struct rdma_pair_config *config)
+{
+    *p = (struct rdma_pair){.id = config->id, .lane = config->lane};
+    int rc = rdma_lane_reserve(p->lane);
+    if (rc != 0) return rc;
+    if ((rc = memory_open(p, config->buffer_bytes)) == 0 && (rc = queues_open(p)) == 0) rc = conn_open(p, config);
+    if (rc != 0) rdma_pair_close(p);
+    return rc;
+}
+
+void rdma_pair_close(struct rdma_pair *p)
+{
+    if (p->id->qp) rdma_destroy_qp(p->id);
+    if (p->conn) rdma_conn_destroy(p->conn);
+    if (p->mr) rdma_device_deregister(p->lane->device, p->mr);
+    if (p->memory) munmap(p->memory, p->memory_bytes);
+    rdma_lane_release(p->lane);
+}

@@ -1,0 +1,38 @@
+/*
+ * One connection as set-up has it, on either side: its id, queue pair and receive memory, and the datapath's connection
+ * made of them. What becomes of it is decided by who made it (rdma/listener.h). Set-up thread.
+ */
+#ifndef POLAR_RDMA_PAIR_H
+#define POLAR_RDMA_PAIR_H
+
+#include <rdma/rdma_cma.h>
+#include "rdma/core.h"
+#include "rdma/device.h"
+
+struct rdma_pair {
+    struct rdma_cm_id *id;
+    struct rdma_lane *lane;
+    struct rdma_conn *conn; /* whose user is the pair's owner's */
+    uint8_t *memory;
+    size_t memory_bytes;
+    struct ibv_mr *mr;
+};
+
+struct rdma_pair_config {
+    struct rdma_cm_id *id; /* a connect request's, or one whose route is resolved */
+    struct rdma_lane *lane;
+    uint32_t buffer_bytes; /* of each of two receive buffers */
+    bool server;
+    stream_accept_fn *accept;
+    void *accept_arg;
+    void *user; /* rdma_conn_user */
+};
+
+/* Bytes of receive memory that each pair takes, in whole pages. */
+size_t rdma_pair_memory_bytes(const struct rdma_device *device, uint32_t buffer_bytes);
+/* The core is not told. 0 or -errno: nothing is left, the id is still the caller's. */
+int rdma_pair_open(struct rdma_pair *pair, const struct rdma_pair_config *config);
+/* The core never knew of it, or has said RDMA_NOTICE_DONE. The id is still the caller's. */
+void rdma_pair_close(struct rdma_pair *pair);
+
+#endif
