@@ -20,6 +20,7 @@ static void register_received(struct rdma_conn *c, const struct rdma_message *m)
 static void message_given(struct rdma_conn *c, const struct rdma_message *m)
 {
     const struct rdma_core_config *config = &c->core->config;
+    if (!c->held) return; /* nobody is there any more */
     bool fine = config->message && config->message(config->message_arg, c, m);
     if (!fine) conn_violation(c, &c->core->metrics.unsolicited);
 }

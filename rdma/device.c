@@ -101,6 +101,7 @@ static int source_add(struct rdma_device *d, void *base, size_t bytes, int acces
         snprintf(d->error, sizeof d->error, "memory that is sent from overlaps other memory: %s", strerror(-rc));
         rdma_device_deregister(d, mr);
     }
+    if (rc == 0 && access & IBV_ACCESS_REMOTE_READ) rdma_keys_allow(&d->keys, base, mr->rkey);
     if (rc == 0) d->sources[d->source_count++] = mr;
     return rc;
 }

@@ -31,6 +31,13 @@ int rdma_keys_add(struct rdma_keys *k, const void *base, size_t bytes, uint32_t 
     return 0;
 }
 
+void rdma_keys_allow(struct rdma_keys *k, const void *base, uint32_t rkey)
+{
+    uint32_t at = lower_bound(k, (uintptr_t)base);
+    assert(at < k->count && k->ranges[at].first == (uintptr_t)base);
+    k->ranges[at].rkey = rkey;
+}
+
 void rdma_keys_remove(struct rdma_keys *k, const void *base)
 {
     uint32_t at = lower_bound(k, (uintptr_t)base);

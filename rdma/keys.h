@@ -13,6 +13,7 @@
 struct rdma_key_range {
     uintptr_t first, last; /* the last byte's address */
     uint32_t lkey;
+    uint32_t rkey; /* for peers, which may read it; 0: they may not */
 };
 
 struct rdma_keys {
@@ -22,6 +23,8 @@ struct rdma_keys {
 
 /* 0, -ENOSPC, -EEXIST (overlaps another). */
 int rdma_keys_add(struct rdma_keys *k, const void *base, size_t bytes, uint32_t lkey);
+/* Peers may read what was added at base, with this key. */
+void rdma_keys_allow(struct rdma_keys *k, const void *base, uint32_t rkey);
 void rdma_keys_remove(struct rdma_keys *k, const void *base);
 /* The range that holds the n bytes at p, NULL: none does. *hint: the caller's, the index of the range that was last
  * right. */

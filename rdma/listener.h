@@ -56,6 +56,7 @@ struct rdma_listener_config {
      */
     void (*on_core)(void *arg, unsigned core, void (*fn)(void *fn_arg), void *fn_arg);
     void *on_core_arg;
+    int region_access;        /* IBV_ACCESS_ bits: as what it is registered */
     struct regions *regions;  /* what is sent from beside the cores' buffers */
     uint32_t buffer_bytes;    /* of each of a connection's two receive buffers */
     uint64_t memory_bytes;    /* most that all of them may take */

@@ -102,7 +102,7 @@ static void async_ready(struct reactor_fd *fd, uint32_t epoll_events)
 static int rail_open(struct rail *rail, struct ibv_context *verbs, char *text, size_t cap)
 {
     struct rdma_listener *l = rail->listener;
-    const struct rdma_device_config config = {.regions = l->config.regions};
+    const struct rdma_device_config config = {.regions = l->config.regions, .region_access = l->config.region_access};
     int rc = rdma_device_open(&rail->device, verbs, &config, text, cap);
     if (rc != 0) return rc;
     for (unsigned i = 0; i < l->config.core_count && rc == 0; i++)

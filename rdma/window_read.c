@@ -12,7 +12,8 @@
 #define ENTRIES_SLACK 2u /* pages that lie before the line, or that the window ends in */
 #define GUESS_LEAST 128u
 #define GUESS_FIRST 512u
-#define GUESS_SHARE 64u /* of what was too much the next guess is less by one in so many */
+#define GUESS_STEP 64u
+#define GUESS_PATIENCE 16u /* items in a row that were shorter by a step, before the next guess is */
 
 struct window_map *window_map_create(uint64_t bytes)
 {
@@ -107,13 +108,11 @@ static const struct window_line *line_of(const struct window_get *g)
     return (const struct window_line *)(const void *)(g->buffer + LINE_AT);
 }
 
-/* False: this is no window, or not one that we know how to read. Lines may come in another order than they were read.
- */
-static bool take_line(struct window_get *g)
+/* Lines may come in another order than they were read. */
+bool window_map_learn(struct window_map *map, const uint8_t *read)
 {
-    struct window_map *map = g->map;
     struct window_line line;
-    memcpy(&line, line_of(g), sizeof line);
+    memcpy(&line, read, sizeof line);
     if (line.format != WINDOW_FORMAT || line.buckets < WINDOW_PAGE_BUCKETS) return false;
     if ((line.buckets - 1) / WINDOW_PAGE_BUCKETS >= map->entries || line.directory < line.place) return false;
     if (map->known && (line.place != map->seen.place || line.directory != map->seen.directory)) return false;
@@ -122,6 +121,11 @@ static bool take_line(struct window_get *g)
     map->seen = line;
     map->known = true;
     return true;
+}
+
+static bool take_line(struct window_get *g)
+{
+    return window_map_learn(g->map, g->buffer + LINE_AT);
 }
 
 /* Of entries that were there when it was asked for: others may still be what they were before the index shrank. */
@@ -193,10 +197,16 @@ static enum window_step on_bucket(struct window_get *g)
     return on_link(g);
 }
 
+/* Whole cache lines, as much as lately would have done. */
 static void learn_length(struct window_map *map, uint32_t bytes)
 {
-    map->guess = bytes > map->guess ? bytes : map->guess - (map->guess - bytes) / GUESS_SHARE;
-    if (map->guess < GUESS_LEAST) map->guess = GUESS_LEAST;
+    uint32_t guess = map->guess - GUESS_STEP;
+    if (bytes > guess)
+        guess = (bytes + GUESS_STEP - 1) / GUESS_STEP * GUESS_STEP;
+    else if (++map->shorter < GUESS_PATIENCE)
+        return;
+    map->shorter = 0;
+    map->guess = guess < GUESS_LEAST ? GUESS_LEAST : guess;
 }
 
 static uint64_t expires_ms(const uint8_t *p)

@@ -34,6 +34,7 @@ struct window_map {
     struct window_line seen; /* the last line that was read */
     uint32_t entries;        /* of the directory; 0: not known */
     uint32_t guess;          /* bytes that an item is read with at once */
+    uint32_t shorter;        /* items in a row that were shorter */
     struct window_counts counts;
     uint32_t directory[];
 };
@@ -41,6 +42,8 @@ struct window_map {
 /* For a window of so many bytes. NULL: out of memory, or no window can be so small. Control path. */
 struct window_map *window_map_create(uint64_t bytes);
 void window_map_destroy(struct window_map **map);
+/* Takes a line that was read. False: this is no window, or not one that we know how to read. */
+bool window_map_learn(struct window_map *map, const uint8_t *line);
 
 /* What is to be read: bytes from the window's byte `at` on. */
 struct window_piece {

@@ -162,6 +162,7 @@ int core_create_store(struct core *core, uint64_t *touched)
                                  .max_key = UINT16_MAX,
                                  .eviction = eviction_named(config->eviction),
                                  .huge_pages = huge_pages(config),
+                                 .window = config->rdma_onesided && config->rdma.count > 0,
                                  .touched = touched};
     return store_create(&core->store, &store);
 }
@@ -284,6 +285,7 @@ int core_start(struct core *core)
 {
     int rc = register_metrics(core);
     if (rc != 0) return rc;
+    server_rdma_add_clock(core);
     if (core->net) {
         core->net->reactor = core->reactor;
         add_poller(core, "net-rx", netcore_rx, netcore_deadline, core->net, core->net->owns_queue);

@@ -25,7 +25,7 @@
 #include "store/store.h"
 
 #define BATCH_MAX 64u
-#define CORE_POLLERS 10u
+#define CORE_POLLERS 11u
 
 struct rdma_listener; /* rdma/listener.h */
 

@@ -13,6 +13,7 @@
 #include "server/control.h"
 #include "server/core.h"
 #include "server/inquiry.h"
+#include "server/rdma_window.h"
 #include "server/session.h"
 
 #define CONNECTIONS_MOST UINT64_C(65536)  /* of a core */
@@ -107,6 +108,7 @@ int server_rdma_create_core(struct core *core)
                                       .max_connections = connections_most(core->config),
                                       .keepalive_ns = KEEPALIVE_NS,
                                       .linger_ns = LINGER_NS};
+    server_window_offer(core, &config);
     return rdma_core_create(&core->rdma, &config);
 }
 
@@ -126,6 +128,11 @@ static void add_poller(struct core *core, const struct poller *poller)
     struct poller *p = &core->pollers[core->poller_count++];
     *p = *poller;
     reactor_add_poller(core->reactor, p);
+}
+
+void server_rdma_add_clock(struct core *core)
+{
+    server_window_add_clock(core);
 }
 
 void server_rdma_add_input(struct core *core)
@@ -194,7 +201,9 @@ int server_rdma_create(struct server *server, struct control *control)
                                             .regions = server->regions,
                                             .buffer_bytes = (uint32_t)config->rdma_buffer,
                                             .memory_bytes = config->rdma_memory,
-                                            .max_connections = connections_most(config)};
+                                            .max_connections = connections_most(config),
+                                            .region_access = server_window_access(config),
+                                            .reads = config->rdma_onesided ? SERVER_WINDOW_READS : 0};
     int rc = rdma_listener_create(&server->rdma, &listener, text, sizeof text);
     if (rc != 0) log_error("option 'rdma': %s", text);
     return rc;

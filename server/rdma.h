@@ -24,6 +24,7 @@ int server_rdma_probe(const struct config *config);
 int server_rdma_create_core(struct core *core);                         /* the core's datapath */
 int server_rdma_create(struct server *server, struct control *control); /* devices; all stores are there */
 int server_rdma_register_metrics(struct core *core);
+void server_rdma_add_clock(struct core *core);  /* of option rdma-onesided, before all others */
 void server_rdma_add_input(struct core *core);  /* pollers, before the sessions' */
 void server_rdma_add_output(struct core *core); /* and behind it */
 int server_rdma_listen(struct server *server);  /* the cores run */

@@ -32,6 +32,11 @@ int server_rdma_register_metrics(struct core *core)
     return 0;
 }
 
+void server_rdma_add_clock(struct core *core)
+{
+    (void)core;
+}
+
 void server_rdma_add_input(struct core *core)
 {
     (void)core;
