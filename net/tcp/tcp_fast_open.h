@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "net/addr.h"
+#include "net/tcp/tcp_known.h"
 
 #define TCP_FAST_OPEN_COOKIE 8u /* bytes of our own */
 #define TCP_FAST_OPEN_COOKIE_LEAST 4u
@@ -34,8 +35,7 @@ struct tcp_segment;
 
 /* What a client knows of a server. */
 struct tcp_fast_open_server {
-    struct net_addr addr;
-    uint64_t used_at;       /* ns; 0: free */
+    struct tcp_known known_by;
     uint64_t blocked_until; /* ns: SYNs with the option go unanswered */
     uint16_t mss;           /* the server's */
     uint8_t len;            /* of the cookie; 0: none */

@@ -6,46 +6,36 @@
 #include "net/tcp/tcp_fast_open.h"
 #include "net/tcp/tcp_tuning.h"
 
-#define SETS 64u
-#define WAYS 4u
+#define SERVERS 256u
 #define BLOCK_NS UINT64_C(60000000000) /* after a SYN that went unanswered, twice as long after each further one */
 #define BLOCK_SHIFT_MOST 6u
 
 int tcp_fast_open_servers_init(struct tcp_fast_open *fo)
 {
-    fo->servers = net_region_map(SETS * WAYS * sizeof *fo->servers);
+    fo->servers = net_region_map(SERVERS * sizeof *fo->servers);
     return fo->servers ? 0 : -ENOMEM;
 }
 
 void tcp_fast_open_servers_fini(struct tcp_fast_open *fo)
 {
-    net_region_unmap(fo->servers, SETS * WAYS * sizeof *fo->servers);
-}
-
-static struct tcp_fast_open_server *set_of(struct tcp_fast_open *fo, const struct net_addr *addr)
-{
-    return fo->servers + siphash(fo->secret, addr->bytes, sizeof addr->bytes) % SETS * WAYS;
+    net_region_unmap(fo->servers, SERVERS * sizeof *fo->servers);
 }
 
 static struct tcp_fast_open_server *cookie_find(struct tcp_fast_open *fo, const struct net_addr *addr)
 {
-    struct tcp_fast_open_server *set = set_of(fo, addr);
-    for (unsigned i = 0; i < WAYS; i++)
-        if (set[i].used_at && net_addr_equal(&set[i].addr, addr)) return &set[i];
-    return NULL;
+    return tcp_known_find(fo->servers, sizeof *fo->servers, SERVERS, fo->secret, addr);
 }
 
 /* The one of its set that is longest unused makes room. */
 static struct tcp_fast_open_server *cookie_make(struct net_stack *st, const struct net_addr *addr)
 {
-    struct tcp_fast_open_server *set = set_of(&st->fast_open, addr), *e = cookie_find(&st->fast_open, addr);
+    struct tcp_fast_open *fo = &st->fast_open;
+    struct tcp_fast_open_server *e = cookie_find(fo, addr);
     if (!e) {
-        e = set;
-        for (unsigned i = 1; i < WAYS; i++)
-            if (set[i].used_at < e->used_at) e = &set[i];
-        *e = (struct tcp_fast_open_server){.addr = *addr};
+        e = tcp_known_room(fo->servers, sizeof *fo->servers, SERVERS, fo->secret, addr);
+        *e = (struct tcp_fast_open_server){.known_by.addr = *addr};
     }
-    e->used_at = st->now + 1;
+    e->known_by.used_at = st->now + 1;
     return e;
 }
 

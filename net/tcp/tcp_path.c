@@ -6,19 +6,10 @@
 
 #define FOLLOWING 1u /* full segments of data behind a probe: what is acknowledged of them shows its loss */
 
-static struct tcp_path *set_of(struct net_stack *st, const struct net_addr *to)
-{
-    uint64_t hash = siphash(st->key_secret, to->bytes, sizeof to->bytes);
-    return &st->paths.entries[hash % (TCP_PATHS / TCP_PATH_WAYS) * TCP_PATH_WAYS];
-}
-
 static struct tcp_path *path_find(struct net_stack *st, const struct tcp_conn *c)
 {
     struct net_addr to = tcp_conn_remote(c);
-    struct tcp_path *set = set_of(st, &to);
-    for (unsigned i = 0; i < TCP_PATH_WAYS; i++)
-        if (set[i].used_at && net_addr_equal(&set[i].to, &to)) return &set[i];
-    return NULL;
+    return tcp_known_find(st->paths.entries, sizeof *st->paths.entries, TCP_PATHS, st->key_secret, &to);
 }
 
 static uint32_t mtu_of(const struct tcp_conn *c)
@@ -32,14 +23,11 @@ static struct tcp_path *path_get(struct net_stack *st, const struct tcp_conn *c)
     struct tcp_path *p = path_find(st, c);
     if (!p) {
         struct net_addr to = tcp_conn_remote(c);
-        p = set_of(st, &to);
-        struct tcp_path *set = p;
-        for (unsigned i = 1; i < TCP_PATH_WAYS; i++)
-            if (set[i].used_at < p->used_at) p = &set[i];
-        st->paths.used += p->used_at == 0;
-        *p = (struct tcp_path){.to = to, .mtu = (uint16_t)mtu_of(c), .most = UINT16_MAX};
+        p = tcp_known_room(st->paths.entries, sizeof *st->paths.entries, TCP_PATHS, st->key_secret, &to);
+        st->paths.used += p->known_by.used_at == 0;
+        *p = (struct tcp_path){.known_by.addr = to, .mtu = (uint16_t)mtu_of(c), .most = UINT16_MAX};
     }
-    p->used_at = RTE_MAX(st->now, 1u);
+    p->known_by.used_at = RTE_MAX(st->now, 1u);
     return p;
 }
 

@@ -16,11 +16,10 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include "net/addr.h"
 #include "net/tcp/seq.h"
+#include "net/tcp/tcp_known.h"
 
 #define TCP_PATHS 256u
-#define TCP_PATH_WAYS 4u
 #define TCP_PATH_BASE 1280u                      /* every path takes it: RFC 8899 5.1.2, 8200 5 */
 #define TCP_PATH_TRIES 3u                        /* MAX_PROBES: RFC 8899 5.1.2 */
 #define TCP_PATH_STEP 10u                        /* bytes: what is less is not searched for */
@@ -33,8 +32,7 @@ struct net_stack;
 struct tcp_conn;
 
 struct tcp_path {
-    struct net_addr to;
-    uint64_t used_at;   /* ns; 0: free */
+    struct tcp_known known_by;
     uint64_t next_at;   /* ns: not probed before */
     uint64_t sent_at;   /* ns: the last probe */
     uint64_t prober;    /* whose probe is out; 0: none is */
