@@ -12,7 +12,9 @@
 
 #define NOW 1000u
 #define PAYLOAD_LEAST 90.0 /* percent */
+#define PAYLOAD_EVICTING 85.0
 #define PAYLOAD_KEPT 86u
+#define LARGE_BYTES 9000u
 
 struct sizes {
     uint32_t least;
@@ -27,10 +29,14 @@ static const struct sizes shifts[] = {
 static uint64_t arg_mib = 64;
 static uint8_t value[1 << 20];
 
+static double percent(const struct store *s, uint64_t bytes)
+{
+    return 100.0 * (double)bytes / (double)store_metrics(s)->bytes_limit;
+}
+
 static double payload_percent(const struct store *s)
 {
-    const struct store_metrics *m = store_metrics(s);
-    return 100.0 * (double)m->bytes_payload / (double)m->bytes_limit;
+    return percent(s, store_metrics(s)->bytes_payload);
 }
 
 static uint32_t random_size(struct random *r, struct sizes sizes)
@@ -118,9 +124,56 @@ static void test_shifts(void **state)
     store_destroy(&s);
 }
 
+/*
+ * The same with eviction: nothing is deleted, what is new finds room for itself. What is kept free weighs more the
+ * smaller the region is: 90% is for half a GiB and more.
+ */
+static void evicting_shifts(enum store_eviction policy, const char *name)
+{
+    struct store_config config = {
+        .memory_limit = arg_mib * MIB, .max_value = sizeof(value), .max_key = 250, .eviction = policy};
+    struct store *s = NULL;
+    struct random r = {9};
+    uint64_t n = 0;
+    assert_int_equal(store_create(&s, &config), 0);
+    const struct store_metrics *m = store_metrics(s);
+    for (unsigned i = 0; i < SHIFTS; i++) {
+        for (uint64_t written = 0; written < m->bytes_limit * 2;) {
+            uint32_t len = random_size(&r, shifts[i]);
+            assert_int_equal(set(s, n++, len), STORE_OK);
+            if (len > LARGE_BYTES) store_step(s, NOW); /* the server's loop turns while such a value comes in */
+            written += len;
+        }
+        store_step(s, NOW);
+        print_message(
+            "%s, values of %u to %u bytes: %.1f%% payload; index %.1f, headers %.1f, eviction %.1f, head %.1f, "
+            "free pages %.1f, slack %.1f\n",
+            name, shifts[i].least, shifts[i].most, payload_percent(s), percent(s, m->bytes_index),
+            percent(s, m->bytes_headers), percent(s, m->bytes_eviction), percent(s, m->bytes_head),
+            percent(s, m->bytes_free), percent(s, m->bytes_slack));
+        assert_true(payload_percent(s) >= PAYLOAD_EVICTING);
+        store_check(s);
+    }
+    assert_int_equal(m->refused, 0);
+    store_destroy(&s);
+}
+
+static void test_hybrid_shifts(void **state)
+{
+    (void)state;
+    evicting_shifts(STORE_EVICT_HYBRID, "hybrid");
+}
+
+static void test_fifo_shifts(void **state)
+{
+    (void)state;
+    evicting_shifts(STORE_EVICT_FIFO, "fifo");
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) arg_mib = strtoull(argv[1], NULL, 0);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_refusal), cmocka_unit_test(test_shifts)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_refusal), cmocka_unit_test(test_shifts),
+                                       cmocka_unit_test(test_hybrid_shifts), cmocka_unit_test(test_fifo_shifts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
