@@ -147,7 +147,7 @@ static void side_create(struct side *s, struct side *peer, unsigned index, uint3
     if (buf_pools_create(&s->pools, &pools) != 0) exit(1);
     net_stack_config_default(&config);
     net_stack_config_address(&config, net_addr_v4(0x0a000001 + index), 24);
-    for (uint32_t i = 1; index == 0 && i < CLIENT_ADDRESSES; i++)
+    for (uint32_t i = 1; idle > 0 && index == 0 && i < CLIENT_ADDRESSES; i++)
         net_stack_config_address(&config, net_addr_v4(0x0a000001 + CLIENT_ADDRESSES * i), 24);
     config.port_first = 1024;
     config.max_connections = RTE_MAX(config.max_connections, connections + idle + 64);

@@ -10,31 +10,39 @@
 #include <string.h>
 #include <rte_mbuf.h>
 
-/* The sum of len bytes, the last one padded with zero. At most 2^32 bytes. */
+/* The sum of len bytes, the last one padded with zero. At most 2^32 bytes; the result is below 2^35. */
 static inline uint64_t checksum_sum(const void *data, size_t len)
 {
     const uint8_t *p = data;
-    uint64_t sum = 0;
-    uint32_t word;
-    for (; len >= sizeof word; len -= sizeof word, p += sizeof word) {
-        memcpy(&word, p, sizeof word);
-        sum += word;
+    uint64_t sum = 0, carries = 0, words[4];
+    uint32_t rest = 0;
+    for (; len >= sizeof words; len -= sizeof words, p += sizeof words) {
+        memcpy(words, p, sizeof words);
+        for (unsigned i = 0; i < 4; i++) {
+            sum += words[i];
+            carries += sum < words[i];
+        }
+    }
+    sum = (sum & UINT32_MAX) + (sum >> 32) + carries;
+    for (; len >= sizeof rest; len -= sizeof rest, p += sizeof rest) {
+        memcpy(&rest, p, sizeof rest);
+        sum += rest;
     }
     if (len) {
-        word = 0;
-        memcpy(&word, p, len);
-        sum += word;
+        rest = 0;
+        memcpy(&rest, p, len);
+        sum += rest;
     }
     return sum;
 }
 
+/* Adding both halves of a number to one another, in both orders, leaves their sum with its carry in the upper one. */
 static inline uint16_t checksum_fold(uint64_t sum)
 {
-    sum = (sum & UINT32_MAX) + (sum >> 32);
-    sum = (sum & UINT32_MAX) + (sum >> 32);
-    sum = (sum & UINT16_MAX) + (sum >> 16);
-    sum = (sum & UINT16_MAX) + (sum >> 16);
-    return (uint16_t)sum;
+    sum += sum << 32 | sum >> 32;
+    uint32_t half = (uint32_t)(sum >> 32);
+    half += half << 16 | half >> 16;
+    return (uint16_t)(half >> 16);
 }
 
 /* What a run of bytes adds to a sum when it starts at an odd place. */
