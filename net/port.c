@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <rte_dev.h>
+#include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_flow.h>
@@ -244,8 +245,18 @@ static void caps_fill(struct port *port, const struct opening *o)
     struct rte_ether_addr mac;
     if (rte_eth_macaddr_get(o->id, &mac) == 0) memcpy(caps->mac, mac.addr_bytes, sizeof caps->mac);
     port->linear_only = !caps->tx_multi_segment || !caps->tx_external;
-    port->own_memory = o->traits.own_memory;
+    /* By physical addresses (an IOMMU too narrow for virtual ones, or none) what is not DPDK's has none that we know. */
+    port->own_memory = o->traits.own_memory || rte_eal_iova_mode() == RTE_IOVA_PA;
     port->odd_pieces = o->traits.odd_pieces && caps->tx_tcp_checksum;
+}
+
+static void say(const struct port *port, const struct opening *o)
+{
+    const struct port_caps *caps = &port->caps;
+    log_info("port %s (%s): %u queue%s, MTU %u%s%s%s%s%s", o->config->device, o->info.driver_name, port->queue_count,
+             port->queue_count == 1 ? "" : "s", caps->mtu, caps->tx_tcp_checksum ? ", sends checksums" : "",
+             caps->rx_checksum ? ", checks checksums" : "", caps->tso_most ? ", cuts segments" : "",
+             caps->rss ? ", spreads by RSS" : "", port->own_memory ? ", takes copies of items" : "");
 }
 
 int port_open(struct port **out, const struct port_config *config, char *err_text, size_t err_cap)
@@ -275,6 +286,7 @@ int port_open(struct port **out, const struct port_config *config, char *err_tex
     }
     caps_fill(port, &o);
     port->isolated = o.isolated;
+    say(port, &o);
     *out = port;
     return 0;
 }
@@ -312,9 +324,12 @@ bool port_link_up(const struct port *port)
 int port_register_memory(struct port *port, void *base, size_t bytes, size_t page_bytes)
 {
     struct rte_eth_dev_info info;
+    if (port->own_memory) return 0; /* what lies there is copied for the device */
     if (rte_extmem_register(base, bytes, NULL, 0, page_bytes) != 0 && rte_errno != EEXIST) return -rte_errno;
     int rc = rte_eth_dev_info_get(port->id, &info);
     if (rc != 0) return rc;
     if (rte_dev_dma_map(info.device, base, (uintptr_t)base, bytes) == 0) return 0;
     return rte_errno == ENOTSUP || rte_errno == EEXIST ? 0 : -rte_errno;
 }
+
+void port_copy_foreign(struct port *port) { port->own_memory = true; }

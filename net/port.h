@@ -83,8 +83,13 @@ uint16_t port_linearise(struct rte_mempool *pool, struct rte_mbuf **frames, uint
 /* How the device spreads, to be proved; NULL: it does not. Shared by the queues' cores. */
 struct rss *port_rss(struct port *port);
 uint64_t port_tx_dropped(const struct port *port, uint16_t queue); /* any thread */
-/* Registers memory that replies are sent from with this port (rte_extmem_register, rte_dev_dma_map). 0 or -errno. */
+/*
+ * Registers memory that replies are sent from with this port (rte_extmem_register, rte_dev_dma_map). 0 or -errno, when the
+ * device cannot reach it: an IOMMU may translate fewer bits than virtual addresses have (39 on many desktops).
+ */
 int port_register_memory(struct port *port, void *base, size_t bytes, size_t page_bytes);
+/* From now on port_tx copies what lies outside of DPDK's memory. Before the cores run. */
+void port_copy_foreign(struct port *port);
 /*
  * Checks a --vdev argument against an MTU (0: 1500) before EAL sees it: memif's bsize must hold the longest frame, and
  * zero-copy must be off, or frames are corrupted (DPDK 22.11). 0, or -EINVAL with one line in err_text.

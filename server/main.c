@@ -128,7 +128,11 @@ static int create_store(struct core *core, void *arg)
 
 static int port_add_region(void *arg, const struct region_piece *piece)
 {
-    return port_register_memory(arg, piece->base, piece->bytes, piece->page_bytes);
+    int rc = port_register_memory(arg, piece->base, piece->bytes, piece->page_bytes);
+    if (rc == 0) return 0;
+    log_warn("the port's device does not reach the memory of items (%s): they are copied for it", strerror(-rc));
+    port_copy_foreign(arg);
+    return 0;
 }
 
 /* All shards are taken up as they were left, or none: half of the keys would be worth less than a snapshot. */

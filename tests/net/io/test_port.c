@@ -245,7 +245,7 @@ static void copies_what_the_peer_cannot_reach(void **state)
     rte_pktmbuf_chain(m, value);
     rte_pktmbuf_chain(m, last);
     let_go = 0;
-    port->own_memory = true;
+    port_copy_foreign(port);
     port_tx(port, 0, &m, 1);
     port->own_memory = false;
     assert_int_equal(let_go, 1);
