@@ -135,6 +135,13 @@ void server_rdma_add_clock(struct core *core)
     server_window_add_clock(core);
 }
 
+/* The completion queues' descriptors are in the core's reactor (rdma/lane.c). */
+static bool arm(void *arg, bool on)
+{
+    if (on) rdma_core_arm(arg);
+    return true;
+}
+
 void server_rdma_add_input(struct core *core)
 {
     if (!core->rdma) return;
@@ -142,7 +149,8 @@ void server_rdma_add_input(struct core *core)
                                  .run = rdma_core_input,
                                  .deadline = rdma_core_deadline,
                                  .arg = core->rdma,
-                                 .needs_naps = true};
+                                 .needs_naps = true,
+                                 .arm = arm};
     add_poller(core, &input);
 }
 
