@@ -26,8 +26,8 @@
  * the sum was there at t1; it ended after b, for at t1 it had not been retracted, at t2 g had not ended, and at t3 it
  * had not expired. It is not empty, for nothing is published that has expired, and by no seed but the present one. So
  * V and [b, e] have a moment in common, and at that moment the value was the key's. Nothing else need be true: not of
- * the index, which is a hint where to look, nor of the order in which a device reads, nor that it reads 8 bytes at a
- * time: half a sum is no sum.
+ * the index, which is a hint where to look, nor of the order in which a device reads. Of the line's numbers each is read
+ * whole (aligned words of 8 bytes are); of a sum not even that: half of one is none.
  *
  *     growth, splits, merges    a bucket looked up in vain, or an old one: what it leads to still must have its sum
  *     overwrite in place        retract, write, publish
