@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "rdma_pair.h"
+#include "tests/guest/rdma_pair.h"
 
 #define BUFFER (256u << 10)
 #define VALUE_MOST (1u << 20)

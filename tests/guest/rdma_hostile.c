@@ -5,7 +5,7 @@
 #include <endian.h>
 #include <stdio.h>
 #include <string.h>
-#include "rdma_pair.h"
+#include "tests/guest/rdma_pair.h"
 
 #define BUFFER 65536u
 
