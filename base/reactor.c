@@ -121,6 +121,12 @@ int reactor_fd_modify(struct reactor *r, struct reactor_fd *rfd, uint32_t epoll_
     return fd_control(r, EPOLL_CTL_MOD, rfd, epoll_events);
 }
 
+int reactor_fd_wakes(struct reactor *r, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = r};
+    return epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 || errno == EEXIST ? 0 : -errno;
+}
+
 void reactor_fd_remove(struct reactor *r, struct reactor_fd *rfd)
 {
     int rc = fd_control(r, EPOLL_CTL_DEL, rfd, 0);
@@ -224,10 +230,25 @@ unsigned reactor_turn(struct reactor *r)
     return work;
 }
 
-/* Until the first deadline, the nap's end, or a second. */
-static uint64_t sleep_ns(const struct reactor *r)
+/* True: all that is polled will wake the core. */
+static bool pollers_arm(const struct reactor *r)
 {
-    uint64_t least = r->naps ? r->config.nap_us * NS_PER_US : SLEEP_MAX_NS;
+    bool all = true;
+    for (const struct poller *p = r->pollers; p; p = p->next)
+        if (p->needs_naps) all = p->arm && p->arm(p->arg, true) && all;
+    return all;
+}
+
+static void pollers_disarm(const struct reactor *r)
+{
+    for (const struct poller *p = r->pollers; p; p = p->next)
+        if (p->needs_naps && p->arm) p->arm(p->arg, false);
+}
+
+/* Until the first deadline, the nap's end, or a second. */
+static uint64_t sleep_ns(const struct reactor *r, bool nap)
+{
+    uint64_t least = nap ? r->config.nap_us * NS_PER_US : SLEEP_MAX_NS;
     for (const struct poller *p = r->pollers; p; p = p->next) {
         if (!p->deadline) continue;
         uint64_t deadline = p->deadline(p->arg);
@@ -254,8 +275,9 @@ static void turn_sleeping(struct reactor *r)
     now_update(r);
     atomic_store_explicit(&r->sleeping, 1, memory_order_relaxed);
     rte_smp_mb(); /* not C11's fence, which gcc refuses to compile for the thread sanitizer */
+    bool nap = r->naps && !pollers_arm(r);
     unsigned work = pollers_run(r);
-    uint64_t timeout_ns = work ? 0 : sleep_ns(r);
+    uint64_t timeout_ns = work ? 0 : sleep_ns(r, nap);
     if (timeout_ns == 0) {
         atomic_store_explicit(&r->sleeping, 0, memory_order_relaxed);
         fds_collect(r, 0);
@@ -267,6 +289,7 @@ static void turn_sleeping(struct reactor *r)
         metric_add(&r->stats.sleeps, 1);
         now_update(r);
     }
+    if (r->naps) pollers_disarm(r);
     work += fds_dispatch(r);
     work += pollers_run(r);
     turn_account(r, work, rte_rdtsc() - start - slept);

@@ -5,7 +5,7 @@
  * adaptive reactor is busy cycles against elapsed ones.
  *
  * Idle: with REACTOR_ADAPTIVE the thread sleeps in epoll when a turn found nothing: at once when no poller needs naps,
- * after idle_spin_us and in naps of nap_us when one does (a DPDK port that cannot interrupt). With REACTOR_BUSY it
+ * after idle_spin_us when one does, in naps of nap_us where it cannot be armed (a DPDK port that cannot interrupt). With REACTOR_BUSY it
  * never sleeps. Where a poller needs naps, fds are looked at only every fd_interval_us while the core is awake, but again at
  * once after a look that found something.
  */
@@ -25,12 +25,19 @@ typedef unsigned poller_fn(void *arg, const struct tick *now);
 /* The latest monotonic ns at which this poller wants to run though nothing happens (a timer); UINT64_MAX: never. */
 typedef uint64_t poller_deadline_fn(void *arg);
 
+/*
+ * on: the core is about to sleep, and what this poller polls is to wake it (reactor_fd_wakes); false: it cannot now. The
+ * poller runs once more before the core sleeps: nothing that came meanwhile is lost. off: the core is awake again.
+ */
+typedef bool poller_arm_fn(void *arg, bool on);
+
 struct poller {
     const char *name;
     poller_fn *run;
     poller_deadline_fn *deadline; /* may be NULL */
     void *arg;
-    bool needs_naps; /* polls a device that cannot wake the core; looked at when it is added */
+    bool needs_naps; /* polls a device that cannot wake the core by itself; looked at when it is added */
+    poller_arm_fn *arm; /* such a device can be told to; NULL: it cannot */
     /* Any thread may read these, relaxed (metric_get). */
     uint64_t busy_tsc; /* cycles of its runs that returned work, with the idle runs of others just before */
     uint64_t runs;     /* a turn that may sleep runs each poller twice: before the wait and after it */
@@ -71,6 +78,9 @@ void reactor_add_poller(struct reactor *reactor, struct poller *poller);
 /* Before reactor_run or on the reactor's thread, from ready call-backs too. 0 or -errno. */
 int reactor_fd_add(struct reactor *reactor, struct reactor_fd *rfd, uint32_t epoll_events);
 int reactor_fd_modify(struct reactor *reactor, struct reactor_fd *rfd, uint32_t epoll_events);
+/* An event of fd, by edges, ends a sleep, and nothing else: nobody reads it. Again for the same fd: nothing. Forgotten
+ * when it is closed. 0 or -errno. Reactor thread. */
+int reactor_fd_wakes(struct reactor *reactor, int fd);
 /* Before the fd is closed. Events already collected are not delivered: rfd may be freed or added again at once. */
 void reactor_fd_remove(struct reactor *reactor, struct reactor_fd *rfd);
 /*

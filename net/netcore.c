@@ -137,6 +137,21 @@ unsigned netcore_tx(void *arg, const struct tick *now)
     return sent;
 }
 
+bool netcore_arm(void *arg, bool on)
+{
+    struct netcore *nc = arg;
+    if (!on) {
+        if (nc->armed) port_rx_disarm(nc->port, nc->queue);
+        nc->armed = false;
+        return true;
+    }
+    int fd = nc->reactor ? port_rx_arm(nc->port, nc->queue) : -ENOTSUP;
+    if (fd < 0) return false;
+    nc->armed = true;
+    metric_add(&nc->metrics.rx_armed, 1);
+    return reactor_fd_wakes(nc->reactor, fd) == 0;
+}
+
 uint64_t netcore_deadline(void *arg)
 {
     struct netcore *nc = arg;

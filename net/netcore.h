@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "base/reactor.h"
 #include "net/capture.h"
 #include "net/exception.h"
 #include "net/kernel_resolve.h"
@@ -28,6 +29,8 @@ struct netcore {
     uint16_t queue;
     struct spread *spread;   /* NULL: no other core shares the port */
     unsigned core;
+    struct reactor *reactor; /* sleeps until the queue interrupts: netcore_arm; NULL: no */
+    bool armed;
     bool owns_queue;         /* else another core receives and sends for this one */
     struct rte_mempool *frames;
     struct net_stack *stack; /* owned */
@@ -68,6 +71,8 @@ void netcore_fini(struct netcore *nc);
 unsigned netcore_rx(void *arg, const struct tick *now);
 /* What the connections have to say. */
 unsigned netcore_tx(void *arg, const struct tick *now);
+/* poller_arm_fn of netcore_rx: nc->reactor has been set, on its thread. */
+bool netcore_arm(void *arg, bool on);
 /* poller_deadline_fn of netcore_rx: the stack's next timer. */
 uint64_t netcore_deadline(void *arg);
 

@@ -31,6 +31,7 @@ struct driver_traits {
     bool peer_spreads; /* the other end picks the queue */
     bool memory_wire;  /* shared memory between two processes, without offloads of its own */
     bool drops_rings;  /* its interrupt handler takes rings away under a running burst */
+    bool armed_dies;   /* arming a queue races with its peer's death: its own thread takes the rings away */
     bool page_buffers; /* a whole receive buffer must fit a page */
     uint16_t headroom; /* bytes it keeps free in a receive buffer, beside DPDK's own headroom */
     uint16_t mtu_most; /* where it promises too much; 0: as it says */
@@ -47,7 +48,7 @@ static const struct driver_traits drivers[] = {
     {.driver = "net_af_xdp", .linear_only = true, .page_buffers = true, .headroom = 256, .mtu_most = 3438},
     {.driver = "net_ring", .gathers = true, .peer_spreads = true, .memory_wire = true},
     {.driver = "net_tap", .odd_pieces = true},
-    {.driver = "net_vhost", .odd_pieces = true, .peer_spreads = true},
+    {.driver = "net_vhost", .odd_pieces = true, .peer_spreads = true, .armed_dies = true},
     {.driver = "net_virtio_user", .own_memory = true, .peer_spreads = true, .drops_rings = true},
 };
 
@@ -167,9 +168,17 @@ static int buffers_check(const struct opening *o)
     return 0;
 }
 
+/* What the device joins comes in chains. */
+static uint64_t lro_of(const struct opening *o)
+{
+    uint64_t capa = o->info.rx_offload_capa;
+    if (!(capa & RTE_ETH_RX_OFFLOAD_TCP_LRO) || !(capa & RTE_ETH_RX_OFFLOAD_TCP_CKSUM)) return 0;
+    return RTE_ETH_RX_OFFLOAD_TCP_LRO | (capa & RTE_ETH_RX_OFFLOAD_SCATTER);
+}
+
 static void rx_offloads_choose(struct opening *o)
 {
-    o->conf.rxmode.offloads = o->info.rx_offload_capa & RX_OFFLOADS;
+    o->conf.rxmode.offloads = (o->info.rx_offload_capa & RX_OFFLOADS) | lro_of(o);
     if (o->conf.rxmode.mq_mode != RTE_ETH_MQ_RX_RSS) o->conf.rxmode.offloads &= ~RTE_ETH_RX_OFFLOAD_RSS_HASH;
 }
 
@@ -205,8 +214,6 @@ static int queues_set_up(const struct opening *o)
 
 static int device_start(struct opening *o)
 {
-    struct rte_flow_error error;
-    o->isolated = o->config->isolate && rte_flow_isolate(o->id, 1, &error) == 0; /* before all else: no frame slips in */
     int rc = rte_eth_dev_configure(o->id, o->queues, o->queues, &o->conf);
     if (rc != 0) return refuse(o, rc, "%u queues with MTU %u are refused: %s", o->queues, o->mtu, rte_strerror(-rc));
     /* Asks the device itself; drivers without an MTU of their own carry what they are given. */
@@ -217,6 +224,18 @@ static int device_start(struct opening *o)
     rc = rte_eth_dev_start(o->id);
     if (rc != 0) return refuse(o, rc, "does not start: %s (a memif client needs its server first)", rte_strerror(-rc));
     return 0;
+}
+
+/* Where the driver refuses to start with interrupts, without. */
+static int device_bring_up(struct opening *o)
+{
+    struct rte_flow_error error;
+    o->isolated = o->config->isolate && rte_flow_isolate(o->id, 1, &error) == 0; /* before all else: no frame slips in */
+    o->conf.intr_conf.rxq = o->config->rx_interrupts && !o->traits.armed_dies;
+    int rc = device_start(o);
+    if (rc == 0 || !o->conf.intr_conf.rxq) return rc;
+    o->conf.intr_conf.rxq = 0;
+    return device_start(o);
 }
 
 static int trust_check(const struct opening *o)
@@ -235,6 +254,8 @@ static void caps_fill(struct port *port, const struct opening *o)
     caps->tx_multi_segment = (tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) || o->traits.gathers;
     caps->tx_external = !o->traits.linear_only;
     caps->rx_checksum = o->conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+    caps->rx_interrupts = o->conf.intr_conf.rxq && port_rx_armable(port);
+    caps->lro = o->conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO;
     caps->rss = o->conf.rxmode.mq_mode == RTE_ETH_MQ_RX_RSS;
     caps->tso_most = tx & RTE_ETH_TX_OFFLOAD_TCP_TSO ? TSO_MOST : 0;
     if (caps->rss) rss_read(&port->rss, port->id);
@@ -279,7 +300,7 @@ int port_open(struct port **out, const struct port_config *config, char *err_tex
     for (uint16_t q = 0; q < o.queues; q++) port->queues[q].frames = config->pools[q].frame;
     port->gated = o.traits.drops_rings;
     if (port->gated) port_gate_add(&port->gate, &port->queues[0].side, sizeof port->queues[0], o.queues);
-    if ((rc = device_start(&o)) != 0) {
+    if ((rc = device_bring_up(&o)) != 0) {
         port_gate_remove(&port->gate);
         free(port);
         return rc;

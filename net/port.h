@@ -26,6 +26,8 @@ struct port_caps {
     bool rx_checksum;      /* the device verifies what it can (TCP at least) and says so in ol_flags, or is trusted: port_rx
                             * then says so */
     bool rss;
+    bool lro;              /* segments may come joined, longer than the MTU: net/tcp/tcp_gro.h */
+    bool rx_interrupts;    /* queues may be armed: port_rx_arm */
     uint32_t tso_most;     /* payload bytes of a frame that the device cuts into segments (net/tso.h); 0: it does not */
     uint16_t mtu;          /* IP bytes */
     uint8_t mac[6];
@@ -45,6 +47,7 @@ struct port_config {
      * corrupt, with the same said at its other end; the kernel's loopback and virtio leave them out the same way.
      */
     bool no_tcp_checksum;
+    bool rx_interrupts;    /* wanted: idle cores are to sleep until a frame comes */
     bool isolate;          /* take only what flow rules send here, if the driver can: see port_isolated */
     struct buf_pools *pools; /* [queues]: receive buffers of each queue come from its core's frame pool. Borrowed. */
 };
@@ -75,6 +78,13 @@ unsigned port_interface(const struct port *port); /* index of the kernel's inter
 bool port_isolated(const struct port *port);    /* all but what flow rules send here stays in the kernel's driver */
 bool port_link_up(const struct port *port);
 uint16_t port_rx(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t max);
+/*
+ * The next frame of the queue is to wake its core. Returns the descriptor that then becomes readable, by edges: it need
+ * not be read, and may be another the next time. What is in the queue already does not count: look once more before
+ * sleeping. -errno: it cannot, now or ever. The core of the queue, as port_rx_disarm.
+ */
+int port_rx_arm(struct port *port, uint16_t queue);
+void port_rx_disarm(struct port *port, uint16_t queue);
 /* Takes all n frames: what the device does not take after a few tries is freed and counted as tx_dropped. */
 void port_tx(struct port *port, uint16_t queue, struct rte_mbuf **frames, uint16_t n);
 /* Makes every frame one buffer that holds its own data, from pool; what cannot be is freed and added to *dropped. Returns

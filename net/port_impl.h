@@ -16,6 +16,9 @@ struct port_queue {
     struct port_gate_side side;
 };
 
+/* port_intr.c: whether the queues of a started port can be armed. */
+bool port_rx_armable(struct port *port);
+
 struct port {
     uint16_t id;
     uint16_t queue_count;

@@ -18,6 +18,7 @@
 #include "net/region.h"
 #include "net/tcp/tcp.h"
 #include "net/tcp/tcp_ecn.h"
+#include "net/tcp/tcp_gro.h"
 #include "net/tcp/tcp_tuning.h"
 
 #define MTU_LEAST 576u
@@ -314,7 +315,7 @@ static inline bool segment_parse(struct net_stack *st, struct rte_mbuf *m, uint3
     s->ack = load_be32(tcp + 8);
     s->flags |= tcp[13];
     s->wnd = (uint16_t)(tcp[14] << 8 | tcp[15]);
-    s->payload_off = (uint16_t)(at + header);
+    s->payload_off = at + header;
     s->len = m->pkt_len - at - header;
     s->options = tcp + TCP_HEADER_BYTES;
     s->options_len = (uint8_t)(header - TCP_HEADER_BYTES);
@@ -417,11 +418,22 @@ static void conn_prefetch(const struct net_stack *st, uint32_t ref)
     for (unsigned line = 0; line < TCP_CONN_HOT_LINES; line++) rte_prefetch0(p + 64 * line);
 }
 
+/* Some of them follow one another. */
+static __attribute__((noinline)) void input_joined(struct net_stack *st, struct tcp_segment *segments, uint16_t count)
+{
+    for (uint16_t i = 0; i < count;) {
+        uint16_t joined = tcp_gro(st, &segments[i], (uint16_t)(count - i));
+        tcp_input(st, &segments[i]);
+        i = (uint16_t)(i + joined);
+    }
+}
+
 static void input_burst(struct net_stack *st, struct rte_mbuf **frames, uint16_t n)
 {
     struct tcp_segment segments[STACK_BURST];
     uint16_t count = 0;
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, before = 0;
+    bool runs = false;
     for (uint16_t i = 0; i < n; i++) {
         if (i + PREFETCH_AHEAD < n) rte_prefetch0(rte_pktmbuf_mtod(frames[i + PREFETCH_AHEAD], void *));
         bytes += frames[i]->pkt_len;
@@ -432,8 +444,14 @@ static void input_burst(struct net_stack *st, struct rte_mbuf **frames, uint16_t
     for (uint16_t i = 0; i < count; i++) {
         segments[i].guess = tcp_table_guess(&st->table, segments[i].key);
         conn_prefetch(st, segments[i].guess);
+        runs |= segments[i].key == before;
+        before = segments[i].key;
     }
-    for (uint16_t i = 0; i < count; i++) tcp_input(st, &segments[i]);
+    if (unlikely(runs)) {
+        input_joined(st, segments, count);
+    } else {
+        for (uint16_t i = 0; i < count; i++) tcp_input(st, &segments[i]);
+    }
     metric_add(&st->metrics.rx_frames, n);
     metric_add(&st->metrics.rx_bytes, bytes);
 }

@@ -284,7 +284,11 @@ int core_start(struct core *core)
 {
     int rc = register_metrics(core);
     if (rc != 0) return rc;
-    if (core->net) add_poller(core, "net-rx", netcore_rx, netcore_deadline, core->net, core->net->owns_queue);
+    if (core->net) {
+        core->net->reactor = core->reactor;
+        add_poller(core, "net-rx", netcore_rx, netcore_deadline, core->net, core->net->owns_queue);
+        core->pollers[core->poller_count - 1].arm = netcore_arm;
+    }
     server_rdma_add_input(core);
     if (core->config->core_count > 1) add_poller(core, "mailbox", mailbox_poll, NULL, core, false);
     add_poller(core, "sessions", session_poll, NULL, core, false);

@@ -71,7 +71,8 @@ static int create_port(struct server *server)
     for (unsigned i = 0; i < config->core_count; i++) pools[i] = server->cores[i].pools;
     struct port_config port = {
         .device = config->port, .queues = (uint16_t)config->core_count, .mtu = (uint16_t)config->mtu, .pools = pools,
-        .no_tcp_checksum = !config->port_checksums, .isolate = exception_wants_isolation(server->exception)};
+        .rx_interrupts = strcmp(config->poll, "busy") != 0, .no_tcp_checksum = !config->port_checksums,
+        .isolate = exception_wants_isolation(server->exception)};
     int rc = port_open(&server->port, &port, text, sizeof text);
     if (rc != 0) log_error("option 'port': %s", text);
     if (rc != 0 || !server->exception) return rc;

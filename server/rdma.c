@@ -128,6 +128,13 @@ static void add_poller(struct core *core, const struct poller *poller)
     reactor_add_poller(core->reactor, p);
 }
 
+/* The completion queues' descriptors are in the core's reactor (rdma/lane.c). */
+static bool arm(void *arg, bool on)
+{
+    if (on) rdma_core_arm(arg);
+    return true;
+}
+
 void server_rdma_add_input(struct core *core)
 {
     if (!core->rdma) return;
@@ -135,7 +142,8 @@ void server_rdma_add_input(struct core *core)
                                  .run = rdma_core_input,
                                  .deadline = rdma_core_deadline,
                                  .arg = core->rdma,
-                                 .needs_naps = true};
+                                 .needs_naps = true,
+                                 .arm = arm};
     add_poller(core, &input);
 }
 

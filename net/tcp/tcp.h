@@ -54,9 +54,9 @@ struct tcp_segment {
     uint32_t ports;        /* as they lie in the segment */
     tcp_seq seq, ack;
     uint32_t len;          /* payload bytes */
+    uint32_t payload_off;  /* in m */
     uint32_t ts_val, ts_ecr; /* valid with has_ts */
     uint16_t wnd;          /* as in the header, not scaled */
-    uint16_t payload_off;  /* in m */
     uint8_t ip_at;         /* in m */
     bool v6;
     uint16_t flags;        /* and TCP_CE */

@@ -54,6 +54,15 @@ void tcp_ack_advance(struct net_stack *st, struct tcp_conn *c, const struct tcp_
     if (unlikely(c->flags & TCPF_ORPHAN && c->state != TCPS_FIN_WAIT_2)) tcp_linger_set(st, c, TCP_LINGER_NS);
 }
 
+/*
+ * Of a peer that takes SACK blocks a duplicate counts only if it brings some: without, it answers what others sent in our
+ * name, or is a challenge, and a flood of such must not look like loss. RFC 6675 2, RFC 5961 7.
+ */
+static bool duplicate_counts(const struct tcp_conn *c, const struct tcp_segment *s)
+{
+    return !(c->flags & TCPF_SACK) || tcp_sack_tells(c, s);
+}
+
 /* An ACK that does not advance: does it tell of a loss? RFC 5681 2, RFC 6675 2. */
 static void ack_again(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
 {
@@ -61,7 +70,7 @@ static void ack_again(struct net_stack *st, struct tcp_conn *c, const struct tcp
     if (c->flags & TCPF_PERSIST || (c->snd_max == c->snd_una && !(c->flags & TCPF_BOARD))) return;
     bool dupack = s->len == 0 && !(s->flags & TCP_FIN) && window == c->snd_wnd;
     if (c->flags & TCPF_BOARD) tcp_loss_ack(st, c, s, 0, c->snd_max - c->snd_una, dupack);
-    else if (dupack) tcp_newreno_duplicate(st, c);
+    else if (dupack && duplicate_counts(c, s)) tcp_newreno_duplicate(st, c);
 }
 
 bool tcp_ack_rx(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)

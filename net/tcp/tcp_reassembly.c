@@ -7,6 +7,7 @@
  */
 #include <string.h>
 #include "net/tcp/tcp.h"
+#include "net/tcp/tcp_gro.h"
 #include "net/tcp/tcp_rx_memory.h"
 #include "net/tcp/tcp_sack.h"
 
@@ -121,16 +122,23 @@ static void ooo_drain(struct net_stack *st, struct tcp_conn *c)
     if (!q->head && q->dup.start == q->dup.end) tcp_ooo_put(st, c);
 }
 
-/* An ACK is owed at once for every second full segment; a stranger's small ones wait for company. RFC 5681 4.2. */
-static void ack_policy(struct tcp_conn *c, uint32_t len)
+/* A longer segment than all before. Where a device does not say what it has joined it is taken for one as the link. */
+static void rcv_mss_grow(struct tcp_conn *c, const struct tcp_segment *s)
 {
-    if (len > c->rcv_mss) c->rcv_mss = (uint16_t)RTE_MIN(len, (uint32_t)tcp_stack_of(c)->config.mtu); /* longer: joined by the device */
+    uint32_t piece = RTE_MIN(tcp_segment_piece(s), (uint32_t)tcp_stack_of(c)->config.mtu);
+    if (piece > c->rcv_mss) c->rcv_mss = (uint16_t)piece;
+}
+
+/* An ACK is owed at once for every second full segment; a stranger's small ones wait for company. RFC 5681 4.2. */
+static void ack_policy(struct tcp_conn *c)
+{
     if (c->rcv_nxt - c->last_ack >= 2u * c->rcv_mss) c->flags |= TCPF_ACK_NOW;
 }
 
 void tcp_deliver(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s)
 {
     struct rte_mbuf *m = s->m;
+    if (unlikely(s->len > c->rcv_mss)) rcv_mss_grow(c, s);
     s->m = NULL;
     m = cut_front(m, s->payload_off);
     c->rcv_nxt += s->len;
@@ -139,7 +147,7 @@ void tcp_deliver(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s
         ooo_drain(st, c);
         c->flags |= TCPF_ACK_NOW; /* a hole was filled, wholly or in part: RFC 5681 4.2 */
     }
-    ack_policy(c, s->len);
+    ack_policy(c);
     tcp_raise(c, STREAM_READABLE);
     stack_touch(st, c);
 }
@@ -218,7 +226,8 @@ static bool ooo_full(const struct net_stack *st, const struct tcp_ooo *q)
 /* Takes s->m: each of its segments by itself. */
 static void ooo_add(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s)
 {
-    metric_add(&st->metrics.out_of_order, 1);
+    uint32_t pieces = (s->len + tcp_segment_piece(s) - 1) / tcp_segment_piece(s);
+    metric_add(&st->metrics.out_of_order, pieces);
     struct tcp_ooo *q = tcp_ooo_get(st, c);
     if (!q) {
         metric_add(&st->metrics.drop_tcp_no_memory, 1);
@@ -241,7 +250,7 @@ static void ooo_add(struct net_stack *st, struct tcp_conn *c, struct tcp_segment
         seq = after;
         m = next;
     }
-    if (!(c->flags & TCPF_SACK)) q->dupacks++; /* it counts them: RFC 5681 4.2 */
+    if (!(c->flags & TCPF_SACK)) q->dupacks += pieces; /* it counts them: RFC 5681 4.2 */
     if (!q->head) tcp_ooo_put(st, c);
 }
 
@@ -264,7 +273,7 @@ void tcp_payload_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segment
             s->seq = c->rcv_nxt;
             return;
         }
-        s->payload_off = (uint16_t)(s->payload_off + known);
+        s->payload_off += known;
         s->len -= known;
         s->seq = c->rcv_nxt;
     }
