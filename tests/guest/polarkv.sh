@@ -34,11 +34,11 @@ stat() # NAME
     stats | sed -n "s/^STAT $1 //p"
 }
 
-# Each of these comes to this value in half a minute; counts are refreshed once a second.
+# Each of these comes to this value in a minute; counts are refreshed once a second.
 becomes() # NAME=VALUE...
 {
     for want in "$@"; do
-        for try in $(seq 60); do
+        for try in $(seq 120); do
             [ "$(stat "${want%=*}")" != "${want#*=}" ] || continue 2
             usleep 500000
         done

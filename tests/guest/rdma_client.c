@@ -1,21 +1,21 @@
 /*
- * A strict client of Valkey over RDMA (rdma_pair.h): what it is asked to do it does, and anything that a server may not do
- * ends it with a message and status 1.
+ * A strict client of Valkey over RDMA (rdma_pair.h): what it is asked to do it does, and anything that a server may not
+ * do ends it with a message and status 1.
  *
  *   rdma_client ADDRESS PORT redis|memcache values        SETs and GETs of 1 byte to 1 MB
- *   rdma_client ADDRESS PORT redis|memcache pairs N R     N pairs at a time, R rounds of pipelined SETs and GETs on each
- *   rdma_client ADDRESS PORT redis|memcache small         answers into buffers so small that each is cut at every byte
- *   rdma_client ADDRESS PORT redis|memcache ends          requests that lie across the end of the server's buffer, at every byte
- *   rdma_client ADDRESS PORT redis|memcache slow          a reader that stops reading; others are served meanwhile
- *   rdma_client ADDRESS PORT redis|memcache idle          keepalives, and features when asked for
- *   rdma_client ADDRESS PORT redis|memcache churn N       connects, asks and disconnects N times
- *   rdma_client ADDRESS PORT redis|memcache die N         kills itself at a point that N names, in the middle of a write
+ *   rdma_client ADDRESS PORT redis|memcache pairs N R     N pairs at a time, R rounds of pipelined SETs and GETs on
+ * each rdma_client ADDRESS PORT redis|memcache small         answers into buffers so small that each is cut at every
+ * byte rdma_client ADDRESS PORT redis|memcache ends          requests that lie across the end of the server's buffer,
+ * at every byte rdma_client ADDRESS PORT redis|memcache slow          a reader that stops reading; others are served
+ * meanwhile rdma_client ADDRESS PORT redis|memcache idle          keepalives, and features when asked for rdma_client
+ * ADDRESS PORT redis|memcache churn N       connects, asks and disconnects N times rdma_client ADDRESS PORT
+ * redis|memcache die N         kills itself at a point that N names, in the middle of a write
  */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "rdma_pair.h"
+#include "tests/guest/rdma_pair.h"
 
 #define BUFFER (256u << 10)
 #define VALUE_MOST (1u << 20)
@@ -56,8 +56,9 @@ static void expect(struct pair *p, const char *want)
 /* What stands before a SET's value; returns its length. */
 static uint32_t set_head(const struct client *c, char head[ANSWER_MOST], const char *key, uint32_t len)
 {
-    int n = c->memcache ? snprintf(head, ANSWER_MOST, "set %s 0 0 %u\r\n", key, len)
-                        : snprintf(head, ANSWER_MOST, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%u\r\n", strlen(key), key, len);
+    int n = c->memcache
+                ? snprintf(head, ANSWER_MOST, "set %s 0 0 %u\r\n", key, len)
+                : snprintf(head, ANSWER_MOST, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%u\r\n", strlen(key), key, len);
     return (uint32_t)n;
 }
 
@@ -69,7 +70,10 @@ static void set_send(const struct client *c, struct pair *p, const char *key, co
     pair_send(p, "\r\n", 2);
 }
 
-static void set_answer(const struct client *c, struct pair *p) { expect(p, c->memcache ? "STORED\r\n" : "+OK\r\n"); }
+static void set_answer(const struct client *c, struct pair *p)
+{
+    expect(p, c->memcache ? "STORED\r\n" : "+OK\r\n");
+}
 
 static void get_send(const struct client *c, struct pair *p, const char *key)
 {
@@ -82,8 +86,10 @@ static void get_send(const struct client *c, struct pair *p, const char *key)
 static void get_answer(const struct client *c, struct pair *p, const char *key, const uint8_t *value, uint32_t len)
 {
     char head[ANSWER_MOST];
-    if (c->memcache) snprintf(head, sizeof head, "VALUE %s 0 %u\r\n", key, len);
-    else snprintf(head, sizeof head, "$%u\r\n", len);
+    if (c->memcache)
+        snprintf(head, sizeof head, "VALUE %s 0 %u\r\n", key, len);
+    else
+        snprintf(head, sizeof head, "$%u\r\n", len);
     expect(p, head);
     pair_read(p, c->back, len);
     if (memcmp(c->back, value, len) != 0) pair_fail("key %s, %u bytes: another value came back", key, len);
@@ -116,7 +122,10 @@ static void run_values(const struct client *c, int n, int rounds)
 }
 
 /* Different on each pair and in each round. */
-static uint32_t small_len(int pair, int round, unsigned i) { return 1 + (uint32_t)(pair * 31 + round * 7) % 900 + i; }
+static uint32_t small_len(int pair, int round, unsigned i)
+{
+    return 1 + (uint32_t)(pair * 31 + round * 7) % 900 + i;
+}
 
 static void round_send(const struct client *c, struct pair *p, int pair, int round)
 {
@@ -241,8 +250,8 @@ static void run_churn(const struct client *c, int n, int rounds)
     }
 }
 
-/* With up to four fifths of a value written; every other time with answers on their way that it does not read, for which a
- * server stops reading too. */
+/* With up to four fifths of a value written; every other time with answers on their way that it does not read, for
+ * which a server stops reading too. */
 static void run_die(const struct client *c, int n, int rounds)
 {
     (void)rounds;

@@ -1,11 +1,11 @@
 /*
- * Breaks each rule of Valkey over RDMA in turn: rdma_hostile ADDRESS PORT, redis clients' port. After each the server has
- * ended that connection, and serves one that was there before and one that comes after.
+ * Breaks each rule of Valkey over RDMA in turn: rdma_hostile ADDRESS PORT, redis clients' port. After each the server
+ * has ended that connection, and serves one that was there before and one that comes after.
  */
 #include <endian.h>
 #include <stdio.h>
 #include <string.h>
-#include "rdma_pair.h"
+#include "tests/guest/rdma_pair.h"
 
 #define BUFFER 65536u
 
@@ -28,9 +28,18 @@ static void registers(struct pair *p, uint64_t address, uint32_t length, uint32_
     pair_post_message(p, m, sizeof m);
 }
 
-static void message_empty(struct pair *p) { pair_post_message(p, nothing, 0); }
-static void message_short(struct pair *p) { pair_post_message(p, nothing, PAIR_MESSAGE - 1); }
-static void message_long(struct pair *p) { pair_post_message(p, nothing, PAIR_MESSAGE + 1); }
+static void message_empty(struct pair *p)
+{
+    pair_post_message(p, nothing, 0);
+}
+static void message_short(struct pair *p)
+{
+    pair_post_message(p, nothing, PAIR_MESSAGE - 1);
+}
+static void message_long(struct pair *p)
+{
+    pair_post_message(p, nothing, PAIR_MESSAGE + 1);
+}
 
 static void opcode_unknown(struct pair *p)
 {
@@ -48,11 +57,20 @@ static void feature_unknown(struct pair *p)
     pair_post_message(p, m, sizeof m);
 }
 
-static void register_nothing(struct pair *p) { registers(p, (uintptr_t)p->memory, 0, p->mr->rkey); }
-static void register_past_memory(struct pair *p) { registers(p, UINT64_MAX - 100, 4096, p->mr->rkey); }
+static void register_nothing(struct pair *p)
+{
+    registers(p, (uintptr_t)p->memory, 0, p->mr->rkey);
+}
+static void register_past_memory(struct pair *p)
+{
+    registers(p, UINT64_MAX - 100, 4096, p->mr->rkey);
+}
 
 /* Ours is hardly written. */
-static void register_early(struct pair *p) { registers(p, (uintptr_t)p->memory, p->buffer_bytes, p->mr->rkey); }
+static void register_early(struct pair *p)
+{
+    registers(p, (uintptr_t)p->memory, p->buffer_bytes, p->mr->rkey);
+}
 
 /* A buffer of the server's own: what it then writes fails at our device. The one before must be full. */
 static void register_the_server_s(struct pair *p)
@@ -72,10 +90,19 @@ static void register_the_server_s(struct pair *p)
 
 /* ---- writes ---- */
 
-static uint64_t next(const struct pair *p) { return p->peer_address + p->peer_filled; }
+static uint64_t next(const struct pair *p)
+{
+    return p->peer_address + p->peer_filled;
+}
 
-static void immediate_zero(struct pair *p) { pair_post_write(p, next(p), nothing, 0, 0); }
-static void immediate_most(struct pair *p) { pair_post_write(p, next(p), "PING", 4, UINT32_MAX); }
+static void immediate_zero(struct pair *p)
+{
+    pair_post_write(p, next(p), nothing, 0, 0);
+}
+static void immediate_most(struct pair *p)
+{
+    pair_post_write(p, next(p), "PING", 4, UINT32_MAX);
+}
 
 static void immediate_past_end(struct pair *p)
 {
@@ -83,7 +110,10 @@ static void immediate_past_end(struct pair *p)
 }
 
 /* The device refuses these. */
-static void write_past_end(struct pair *p) { pair_post_write(p, p->peer_address + (1ull << 40), "PING", 4, 4); }
+static void write_past_end(struct pair *p)
+{
+    pair_post_write(p, p->peer_address + (1ull << 40), "PING", 4, 4);
+}
 
 static void write_by_a_wrong_key(struct pair *p)
 {

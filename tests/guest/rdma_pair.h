@@ -1,7 +1,7 @@
 /*
- * A client's end of Valkey over RDMA (topics/RDMA.md of valkey-doc), written from that document with nothing of ours in it,
- * and strict: what the server does that the document does not provide for ends the program with a line that says what.
- * One thread, blocking; nothing waits longer than PAIR_WAIT_MS.
+ * A client's end of Valkey over RDMA (topics/RDMA.md of valkey-doc), written from that document with nothing of ours in
+ * it, and strict: what the server does that the document does not provide for ends the program with a line that says
+ * what. One thread, blocking; nothing waits longer than PAIR_WAIT_MS.
  */
 #ifndef POLAR_TESTS_GUEST_RDMA_PAIR_H
 #define POLAR_TESTS_GUEST_RDMA_PAIR_H
@@ -23,7 +23,7 @@ struct pair {
     struct ibv_pd *pd;
     struct ibv_cq *cq;
     struct ibv_mr *mr;
-    uint8_t *memory;       /* one region: the buffer that the server writes into, the stage we write from, messages */
+    uint8_t *memory; /* one region: the buffer that the server writes into, the stage we write from, messages */
     uint32_t buffer_bytes;
     uint32_t filled;       /* bytes of the buffer that the server has announced */
     bool hold;             /* do not register the buffer again when it is full */
@@ -32,7 +32,7 @@ struct pair {
     uint32_t peer_key, peer_bytes, peer_filled;
     bool peer_registered;
     uint32_t stage_at, message_at, in_flight;
-    uint8_t *inbox;        /* received, not yet read */
+    uint8_t *inbox; /* received, not yet read */
     size_t inbox_len, inbox_cap;
     unsigned keepalives, features_asked;
     bool cut_expected, cut; /* the server is to end this connection; it has */

@@ -46,7 +46,7 @@ class TwoMachinesTest(unittest.TestCase):
                 self.assertTrue(far.alive() and not far.failures(), far.tail())
                 far.kill()
                 server.tell("alone")
-                self.assertIn("rest_after_power_cut", server.finish(90))
+                self.assertIn("rest_after_power_cut", server.finish(120))
             finally:
                 far.kill()
                 server.kill()
