@@ -48,6 +48,9 @@ struct stream_ops {
     void (*peer)(const struct stream *s, char *text, size_t cap);
     /* A short static name: "tcp", "kernel". */
     const char *name;
+    /* The peer can still change the bytes of rx while they are read (it wrote them by itself, over RDMA). Who decides by
+     * them copies them first: what was looked at once may be another thing the next time. */
+    bool rx_shared;
 };
 
 /* A core's list of streams with events. */

@@ -314,4 +314,5 @@ static const struct stream_ops rdma_stream_ops = {.send = op_send,
                                                   .close = op_close,
                                                   .abort = op_abort,
                                                   .peer = op_peer,
-                                                  .name = "rdma"};
+                                                  .name = "rdma",
+                                                  .rx_shared = true};

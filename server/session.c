@@ -164,12 +164,21 @@ uint8_t *session_copy(struct session *s, struct buf_cursor *cur, uint32_t n)
     return dst;
 }
 
-const uint8_t *session_join(struct session *s, uint32_t n)
+/* n bytes (all available) at `at` in one piece: in place, or in the core's scratch. */
+static const uint8_t *bytes_join(struct session *s, uint32_t n)
 {
     const uint8_t *p;
-    if (session_window(s, &p) >= n) return p;
+    if (session_window(s, &p) >= n && !session_rx_shared(s)) return p;
     struct buf_cursor cur = s->at;
     return session_copy(s, &cur, n);
+}
+
+/* The same for a line. Of shared bytes the end that was found may be gone since: the copy has it. */
+static const uint8_t *line_join(struct session *s, uint32_t n)
+{
+    const uint8_t *line = bytes_join(s, n);
+    if (session_rx_shared(s)) ((uint8_t *)(uintptr_t)line)[n - 1] = '\n';
+    return line;
 }
 
 enum session_line session_find_line(struct session *s, uint32_t *scanned, uint32_t soft, const uint8_t **line,
@@ -180,7 +189,9 @@ enum session_line session_find_line(struct session *s, uint32_t *scanned, uint32
     if (end) {
         *scanned = 0;
         *len = (uint32_t)(end - *line) + 1;
-        return *len > SESSION_LINE_MAX ? SESSION_LINE_TOO_LONG : SESSION_LINE_WHOLE;
+        if (*len > SESSION_LINE_MAX) return SESSION_LINE_TOO_LONG;
+        *line = line_join(s, *len);
+        return SESSION_LINE_WHOLE;
     }
     struct buf_cursor cur = s->at;
     uint32_t off = *scanned;
@@ -192,14 +203,14 @@ enum session_line session_find_line(struct session *s, uint32_t *scanned, uint32
         *scanned = 0;
         *len = off + (uint32_t)(end - p) + 1;
         if (*len > SESSION_LINE_MAX) return SESSION_LINE_TOO_LONG;
-        *line = session_join(s, *len);
+        *line = line_join(s, *len);
         return SESSION_LINE_WHOLE;
     }
     *scanned = off;
     if (off > SESSION_LINE_MAX) return SESSION_LINE_TOO_LONG;
     if (off <= soft) return SESSION_LINE_NONE;
     *len = soft + 1;
-    *line = session_join(s, *len);
+    *line = bytes_join(s, *len);
     return SESSION_LINE_OPEN;
 }
 

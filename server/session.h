@@ -124,11 +124,11 @@ enum session_line {
     SESSION_LINE_OPEN,     /* no line end within `soft` bytes: the first soft + 1 are given */
     SESSION_LINE_TOO_LONG, /* none within SESSION_LINE_MAX */
 };
-/* The line at `at`, its end included, in place or joined. *scanned: bytes known to hold no end; 0 at a new line. */
+/* Whether what is decided by must be copied first (struct stream_ops). */
+static inline bool session_rx_shared(const struct session *s) { return s->stream->ops->rx_shared; }
+/* The line at `at`, its end included, in place or copied. *scanned: bytes known to hold no end; 0 at a new line. */
 enum session_line session_find_line(struct session *s, uint32_t *scanned, uint32_t soft, const uint8_t **line,
                                     uint32_t *len);
-/* n bytes (all available) at `at` in one piece: in place, or joined in the core's scratch. */
-const uint8_t *session_join(struct session *s, uint32_t n);
 /* Copies n bytes at cur into the core's scratch, where they stay until the batch has run. A request joins no more than
  * 2 * SESSION_LINE_MAX bytes. */
 uint8_t *session_copy(struct session *s, struct buf_cursor *cur, uint32_t n);

@@ -45,9 +45,12 @@ static bool memcache_keys(struct session *s, const struct mc_request *r, const u
     struct memcache_state *m = &s->memcache;
     struct slice key = r->key, more = r->more;
     if (m->in_keys) {
-        more = (struct slice){line + m->next_key, (size_t)(r->more.data + r->more.len - line) - m->next_key};
-        int found = mc_next_key(&more, &key);
-        RTE_VERIFY(found == 1); /* it was there before, and the line has not changed */
+        const uint8_t *end = r->more.data + r->more.len;
+        more = (struct slice){line + m->next_key, m->next_key < end - line ? (size_t)(end - line) - m->next_key : 0};
+        if (mc_next_key(&more, &key) != 1) { /* it was there before: the peer has changed what it wrote */
+            session_break(s);
+            return false;
+        }
     }
     if (!m->in_keys && !memcache_keys_valid(more))
         return memcache_error(s, SLICE_LITERAL("CLIENT_ERROR bad command line format\r\n"), r->line_len, 0, false);

@@ -35,13 +35,13 @@ static bool resp_failed(struct resp_reader *r, enum resp_take take)
     return take == TAKE_ERROR ? resp_protocol_error(r->s, r->error) : false;
 }
 
-/* The bytes at the reader for a header line: in place, or a short copy across a buffer border. */
+/* The bytes at the reader for a header line: in place, or a short copy (across a buffer border, of shared bytes). */
 static uint32_t resp_peek(struct resp_reader *r, uint8_t *copy, const uint8_t **p)
 {
     struct buf_cursor cur = r->s->at;
     buf_cursor_advance(&cur, r->off);
     uint32_t window = buf_cursor_window(&cur, p), left = session_available(r->s) - r->off;
-    if (window >= BULK_LINE_MAX || window == left) return window;
+    if ((window >= BULK_LINE_MAX || window == left) && !session_rx_shared(r->s)) return window;
     *p = copy;
     return buf_cursor_read(&cur, copy, BULK_LINE_MAX);
 }
@@ -87,7 +87,8 @@ static enum resp_take resp_take_arg(struct resp_reader *r, struct slice *arg)
     struct buf_cursor cur = s->at;
     buf_cursor_advance(&cur, r->off);
     arg->len = len;
-    if (buf_cursor_window(&cur, &arg->data) < len) arg->data = session_copy(s, &cur, (uint32_t)len);
+    if (buf_cursor_window(&cur, &arg->data) < len || session_rx_shared(s))
+        arg->data = session_copy(s, &cur, (uint32_t)len);
     r->off += (uint32_t)len + 2;
     return TAKE_OK;
 }

@@ -40,7 +40,7 @@ class Rdma(unittest.TestCase):
         self.refused(2, ["'rdma'", "twice"], "--rdma", "127.0.0.1:6380", "--rdma", "memcache@127.0.0.1:6380")
 
     def test_sizes(self):
-        for options, words in ((["--rdma-buffer", "63k"], ["rdma-buffer", "63k", "64k"]),
+        for options, words in ((["--rdma-buffer", "127k"], ["rdma-buffer", "127k", "128k"]),
                                (["--rdma-buffer", "17m"], ["rdma-buffer", "17m", "16m"]),
                                (["--rdma-memory", "1k"], ["rdma-memory", "1k"])):
             with self.subTest(options):

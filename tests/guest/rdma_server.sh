@@ -9,7 +9,7 @@ at_rest()
 
 rdma_up eth0 10.77.0.1/24
 report rdma $? || exit
-polarkv_start --rdma 10.77.0.1:6379 --rdma memcache@10.77.0.1:11211 --rdma-buffer 64k
+polarkv_start --rdma 10.77.0.1:6379 --rdma memcache@10.77.0.1:11211 --rdma-buffer 128k
 report started $? || exit
 regions=$(stat rdma_listener_memory_regions)
 hear quiet

@@ -23,7 +23,7 @@ at_rest()
 
 rdma_dummy $address/24
 report rdma $? || exit
-polarkv_start --rdma $address:6379 --rdma memcache@$address:11211 --rdma-buffer 64k
+polarkv_start --rdma $address:6379 --rdma memcache@$address:11211 --rdma-buffer 128k
 report started $? || exit
 regions=$(stat rdma_listener_memory_regions)
 
