@@ -103,6 +103,14 @@ static void keepalive_stop(struct rdma_conn *c)
     TAILQ_REMOVE(&c->core->kept, c, keepalive);
 }
 
+/* The last one has not been taken: some hardware tries for ever. */
+static void keepalive_missed(struct rdma_conn *c)
+{
+    if (++c->keepalives_missed < RDMA_KEEPALIVES_MISSED) return;
+    metric_add(&c->core->metrics.keepalive_cut, 1);
+    conn_cut(c, ETIMEDOUT);
+}
+
 /* A peer that does not take the last one is not sent another. */
 static void keepalives_due(struct rdma_core *core)
 {
@@ -110,7 +118,11 @@ static void keepalives_due(struct rdma_core *core)
     while ((c = TAILQ_FIRST(&core->kept)) != NULL && c->keepalive_ns <= core->now_ns) {
         keepalive_stop(c);
         keepalive_start(c);
-        if (c->keepalive_posted || c->keepalive_due) continue;
+        if (c->keepalive_posted || c->keepalive_due) {
+            keepalive_missed(c);
+            continue;
+        }
+        c->keepalives_missed = 0;
         c->keepalive_due = true;
         conn_list(c);
     }

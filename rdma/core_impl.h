@@ -26,6 +26,7 @@
 #define RDMA_SEND_DEPTH_MIN 16u
 #define RDMA_UNSIGNALLED_MAX 64u
 #define RDMA_REPOST_BATCH 32u     /* receives posted at once */
+#define RDMA_KEEPALIVES_MISSED 10u /* keepalives due since one was taken: the peer, or the way to it, is gone */
 #define RDMA_STARVED_NS 1000000u  /* how soon a core that sleeps looks for buffer headers again */
 #define RDMA_PIECE_MAX UINT16_MAX /* bytes of one buffer */
 #define RDMA_PIECES_MAX 60000u    /* buffers that refer to one receive buffer: the count has 16 bits */
@@ -83,6 +84,7 @@ struct rdma_conn {
     bool register_due;
     bool keepalive_due;
     bool keepalive_posted;
+    uint8_t keepalives_missed;
     bool features_set; /* a client's */
     uint8_t questions; /* GET_FEATURES sent and not answered */
     uint8_t messages_head, messages_count;

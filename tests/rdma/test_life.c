@@ -269,6 +269,30 @@ static void server_keeps_alive(void **state)
     fixture_end(&x);
 }
 
+/* Hardware that sends again for ever never says that the peer is gone. */
+static void silent_peer_is_given_up(void **state)
+{
+    (void)state;
+    struct fixture x;
+    fixture_start(&x, keepalives);
+    struct side *s = fixture_connect(&x, &side_default);
+    fake_qp_stall(s->qp, 300000000000);
+    for (unsigned i = 0; i < 10; i++) { /* one that is posted, and nine that are not */
+        fake_run(x.fake, 3000000000);
+        fixture_turns(&x, 3);
+        assert_int_equal(end_metric(&x.server, "keepalive_cut"), 0);
+    }
+    assert_int_equal(end_metric(&x.server, "keepalives_sent"), 1);
+    assert_int_equal(s->stream->events & STREAM_ERROR, 0);
+    fake_run(x.fake, 3000000000);
+    fixture_turns(&x, 3);
+    assert_int_equal(end_metric(&x.server, "keepalive_cut"), 1);
+    assert_int_equal(s->stream->events & STREAM_ERROR, STREAM_ERROR);
+    assert_int_equal(s->stream->error, ETIMEDOUT);
+    fake_run(x.fake, 300000000000);
+    fixture_end(&x);
+}
+
 static void two(struct end_config *config)
 {
     config->max_connections = 2;
@@ -319,6 +343,7 @@ int main(void)
         cmocka_unit_test(shutdown_ends_with_eof),       cmocka_unit_test(abort_drops_what_is_queued),
         cmocka_unit_test(done_waits_for_references),    cmocka_unit_test(failed_completions_fail_the_stream),
         cmocka_unit_test(removed_device_is_given_up),   cmocka_unit_test(server_keeps_alive),
+        cmocka_unit_test(silent_peer_is_given_up),
         cmocka_unit_test(connections_are_limited),      cmocka_unit_test(arming_asks_every_queue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
