@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
+#include "base/load.h"
 
 #define WINDOW_FORMAT UINT64_C(0x3130574e494c4f50) /* another for another layout */
 #define WINDOW_UNIT_BYTES 8u
@@ -65,19 +65,6 @@ enum {
 };
 /* What a sum covers of the header: its state, and how often it was read, change beside it. */
 #define WINDOW_HEADER_SUMMED (~(3u | 3u << 30))
-
-static inline uint32_t window_load32(const uint8_t *p)
-{
-    uint32_t v;
-    memcpy(&v, p, sizeof(v));
-    return v;
-}
-static inline uint64_t window_load64(const uint8_t *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof(v));
-    return v;
-}
 
 /* Of a PLAIN or WIDE item, by its first byte: where its fields, and its key, begin. */
 static inline uint32_t window_fields_at(uint32_t bits)

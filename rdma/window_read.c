@@ -136,7 +136,7 @@ static bool take_chunk(struct window_get *g)
     uint32_t last = (g->known - 1) / WINDOW_PAGE_BUCKETS;
     if (g->epoch != line_of(g)->epoch || map->seen.epoch != g->epoch) return false;
     for (uint32_t i = 0; i < CHUNK_ENTRIES && first + i <= last; i++) {
-        uint32_t page = window_load32(g->buffer + CHUNK_AT + i * sizeof(uint32_t));
+        uint32_t page = load32(g->buffer + CHUNK_AT + i * sizeof(uint32_t));
         if (page == 0 || !holds(map, bucket_at(map, page, 0), WINDOW_PAGE_BYTES)) return false;
         map->directory[first + i] = page;
     }
@@ -212,8 +212,8 @@ static void learn_length(struct window_map *map, uint32_t bytes)
 static uint64_t expires_ms(const uint8_t *p)
 {
     switch (p[0] & WINDOW_ITEM_EXPIRES) {
-    case WINDOW_ITEM_EXPIRES_S: return (uint64_t)window_load32(p + window_fields_at(p[0])) * 1000u;
-    case WINDOW_ITEM_EXPIRES_MS: return window_load64(p + window_fields_at(p[0]));
+    case WINDOW_ITEM_EXPIRES_S: return (uint64_t)load32(p + window_fields_at(p[0])) * 1000u;
+    case WINDOW_ITEM_EXPIRES_MS: return load64(p + window_fields_at(p[0]));
     default: return 0;
     }
 }
@@ -225,13 +225,13 @@ static enum window_step judge(struct window_get *g, const uint8_t *p, uint32_t b
     const struct window_line *line = line_of(g);
     uint32_t bytes = body_at + g->key_len + value_len;
     uint64_t expires = expires_ms(p);
-    if (window_load64(p + window_sum_at(bytes)) != window_sum(line->seed, p, bytes))
+    if (load64(p + window_sum_at(bytes)) != window_sum(line->seed, p, bytes))
         return miss(g, &map->counts.miss_item);
     if (expires && expires <= line->now_ms + WINDOW_CLOCK_MS) return by_message(&map->counts.expiring);
     g->value = p + body_at + g->key_len;
     g->value_len = value_len;
     g->flags =
-        p[0] & WINDOW_ITEM_FLAGS ? window_load32(p + window_fields_at(p[0]) + ((p[0] & WINDOW_ITEM_EXPIRES) >> 2)) : 0;
+        p[0] & WINDOW_ITEM_FLAGS ? load32(p + window_fields_at(p[0]) + ((p[0] & WINDOW_ITEM_EXPIRES) >> 2)) : 0;
     learn_length(map, (uint32_t)window_sum_at(bytes) + WINDOW_SUM_BYTES);
     map->counts.values++;
     return WINDOW_VALUE;
@@ -241,13 +241,13 @@ static enum window_step on_item(struct window_get *g)
 {
     struct window_map *map = g->map;
     const uint8_t *p = g->buffer + ITEM_AT;
-    uint32_t header = window_load32(p), bits = p[0];
+    uint32_t header = load32(p), bits = p[0];
     bool plain = (bits & WINDOW_ITEM_SHAPE) == WINDOW_ITEM_PLAIN;
     if ((bits & WINDOW_ITEM_STATE) != WINDOW_ITEM_LIVE) return miss(g, &map->counts.miss_item);
     if (!window_has_sum(bits)) return by_message(&map->counts.apart);
     if (!plain && g->have < 12) return miss(g, &map->counts.miss_item);
-    uint32_t key_len = plain ? header >> 8 & 255u : window_load32(p + 8) & 65535u;
-    uint64_t value_len = plain ? header >> 16 & 0x3fffu : window_load32(p + 4);
+    uint32_t key_len = plain ? header >> 8 & 255u : load32(p + 8) & 65535u;
+    uint64_t value_len = plain ? header >> 16 & 0x3fffu : load32(p + 4);
     uint32_t body_at = window_body_at(bits);
     if (key_len != g->key_len) return next_candidate(g);
     uint64_t bytes = window_sum_at(body_at + key_len + value_len) + WINDOW_SUM_BYTES;

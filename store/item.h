@@ -21,6 +21,7 @@
 #define POLAR_STORE_ITEM_H
 
 #include <string.h>
+#include "base/load.h"
 #include "store/shard.h"
 
 enum {
@@ -49,37 +50,6 @@ enum {
 #define ITEM_CHAIN_FIELDS (ITEM_TRACKED | ITEM_FLAGS | ITEM_CAS)
 #define ITEM_PLAIN_KEY_MAX 255u
 _Static_assert(SLOT_BYTES_MAX < 1u << 14, "the value length of a PLAIN item");
-
-static inline uint32_t load32(const uint8_t *p)
-{
-    uint32_t v;
-    memcpy(&v, p, sizeof(v));
-    return v;
-}
-static inline uint64_t load64(const uint8_t *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof(v));
-    return v;
-}
-static inline uint16_t load16(const uint8_t *p)
-{
-    uint16_t v;
-    memcpy(&v, p, sizeof(v));
-    return v;
-}
-static inline void save16(uint8_t *p, uint16_t v)
-{
-    memcpy(p, &v, sizeof(v));
-}
-static inline void save32(uint8_t *p, uint32_t v)
-{
-    memcpy(p, &v, sizeof(v));
-}
-static inline void save64(uint8_t *p, uint64_t v)
-{
-    memcpy(p, &v, sizeof(v));
-}
 
 static inline uint32_t item_state(const uint8_t *p)
 {
