@@ -1,5 +1,6 @@
 #include "server/core.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -78,12 +79,37 @@ static unsigned kernel_output(void *arg, const struct tick *now)
     return ksock_output(core->ksock);
 }
 
-static void add_poller(struct core *core, const char *name, poller_fn *run, poller_deadline_fn *deadline, void *arg,
-                       bool needs_naps)
+void core_add_poller(struct core *core, const struct poller *poller)
 {
+    assert(core->poller_count < CORE_POLLERS);
     struct poller *p = &core->pollers[core->poller_count++];
-    *p = (struct poller){.name = name, .run = run, .deadline = deadline, .arg = arg, .needs_naps = needs_naps};
+    *p = *poller;
     reactor_add_poller(core->reactor, p);
+}
+
+static void add_poller(struct core *core, const char *name, poller_fn *run, void *arg)
+{
+    const struct poller poller = {.name = name, .run = run, .arg = arg};
+    core_add_poller(core, &poller);
+}
+
+static void add_net_input(struct core *core)
+{
+    const struct poller input = {.name = "net-rx",
+                                 .run = netcore_rx,
+                                 .deadline = netcore_deadline,
+                                 .arg = core->net,
+                                 .needs_naps = core->net->owns_queue,
+                                 .arm = netcore_arm};
+    core->net->reactor = core->reactor;
+    core_add_poller(core, &input);
+}
+
+static void add_housekeeping(struct core *core)
+{
+    const struct poller poller = {
+        .name = "housekeeping", .run = housekeeping, .deadline = housekeeping_deadline, .arg = core};
+    core_add_poller(core, &poller);
 }
 
 static int create_pools(struct core *core)
@@ -286,21 +312,17 @@ int core_start(struct core *core)
     int rc = register_metrics(core);
     if (rc != 0) return rc;
     server_rdma_add_clock(core);
-    if (core->net) {
-        core->net->reactor = core->reactor;
-        add_poller(core, "net-rx", netcore_rx, netcore_deadline, core->net, core->net->owns_queue);
-        core->pollers[core->poller_count - 1].arm = netcore_arm;
-    }
+    if (core->net) add_net_input(core);
     server_rdma_add_input(core);
-    if (core->config->core_count > 1) add_poller(core, "mailbox", mailbox_poll, NULL, core, false);
-    add_poller(core, "sessions", session_poll, NULL, core, false);
-    if (core->config->core_count > 1) add_poller(core, "mailbox-out", mailbox_flush, NULL, core, false);
-    if (core->net) add_poller(core, "net-tx", netcore_tx, NULL, core->net, false);
+    if (core->config->core_count > 1) add_poller(core, "mailbox", mailbox_poll, core);
+    add_poller(core, "sessions", session_poll, core);
+    if (core->config->core_count > 1) add_poller(core, "mailbox-out", mailbox_flush, core);
+    if (core->net) add_poller(core, "net-tx", netcore_tx, core->net);
     server_rdma_add_output(core);
     if (core->index == 0 && core->server->exception)
         rc = exception_serve(core->server->exception, core->reactor, 0, &core->pools, &core->net->exception_metrics);
-    add_poller(core, "kernel-out", kernel_output, NULL, core, false);
-    add_poller(core, "housekeeping", housekeeping, housekeeping_deadline, core, false);
+    add_poller(core, "kernel-out", kernel_output, core);
+    add_housekeeping(core);
     return rc;
 }
 

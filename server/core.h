@@ -128,6 +128,8 @@ void core_destroy(struct core *core);
 
 /* Cuts `count` objects of `size` bytes (a multiple of 16) from one zeroed heap block owned by the core; NULL: out of memory. */
 void *core_chunk(struct core *core, size_t size, unsigned count);
+/* Adds a copy behind the core's other pollers. Before it runs. */
+void core_add_poller(struct core *core, const struct poller *poller);
 
 static inline unsigned core_owner(const struct core *core, const void *key, size_t len)
 {

@@ -123,13 +123,6 @@ int server_rdma_register_metrics(struct core *core)
                             rdma_listener_metrics(core->server->rdma));
 }
 
-static void add_poller(struct core *core, const struct poller *poller)
-{
-    struct poller *p = &core->pollers[core->poller_count++];
-    *p = *poller;
-    reactor_add_poller(core->reactor, p);
-}
-
 void server_rdma_add_clock(struct core *core)
 {
     server_window_add_clock(core);
@@ -151,14 +144,14 @@ void server_rdma_add_input(struct core *core)
                                  .arg = core->rdma,
                                  .needs_naps = true,
                                  .arm = arm};
-    add_poller(core, &input);
+    core_add_poller(core, &input);
 }
 
 void server_rdma_add_output(struct core *core)
 {
     if (!core->rdma) return;
     const struct poller output = {.name = "rdma-tx", .run = rdma_core_output, .arg = core->rdma};
-    add_poller(core, &output);
+    core_add_poller(core, &output);
 }
 
 /* ---- the listener ---- */

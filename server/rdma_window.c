@@ -46,7 +46,6 @@ static unsigned clock_tick(void *arg, const struct tick *now)
 void server_window_add_clock(struct core *core)
 {
     if (!core->config->rdma_onesided || !core->rdma) return;
-    struct poller *p = &core->pollers[core->poller_count++];
-    *p = (struct poller){.name = "window-clock", .run = clock_tick, .arg = core};
-    reactor_add_poller(core->reactor, p);
+    const struct poller poller = {.name = "window-clock", .run = clock_tick, .arg = core};
+    core_add_poller(core, &poller);
 }
