@@ -14,6 +14,7 @@
 #define BUFFERS_MAX 262144u
 #define MBUF_OVERHEAD 384u /* struct, headroom, pool's own */
 #define LINK_WAIT_MS 5000u
+#define LINGERING 4096u /* connections closed for others */
 
 /* Requests in flight of one thread. */
 static uint64_t in_flight_of(const struct bench_plan *plan)
@@ -38,6 +39,12 @@ static struct buf_pools_config pools_config(const struct bench_plan *plan, unsig
     config.small_count = capped(BUFFERS_SPARE + 3 * in_flight); /* request, its header, its tail */
     config.ref_count = capped(BUFFERS_SPARE + in_flight * (2 + plan->value_max / 1024));
     return config;
+}
+
+uint32_t transport_connections_most(const struct bench_plan *plan)
+{
+    uint32_t open = plan->connections + (uint32_t)plan->options.idle_connections + 8;
+    return plan->options.reconnect ? 2 * open + LINGERING : open;
 }
 
 uint32_t transport_memory_mib(const struct bench_plan *plan)

@@ -42,6 +42,8 @@ struct transport_set {
     struct port *port;       /* NULL over kernel sockets */
 };
 
+/* Connections of a thread at most, those that were closed for others and linger among them. */
+uint32_t transport_connections_most(const struct bench_plan *plan);
 /* MiB of DPDK memory that transport_set_open will need. */
 uint32_t transport_memory_mib(const struct bench_plan *plan);
 /* Makes the buffers, opens the port and waits for its link. After eal_start. 0 or -errno, with a log line. */

@@ -6,7 +6,6 @@
 #include "net/ksock.h"
 
 #define RX_LIMIT (1u << 20)
-#define LINGERING 4096u
 
 struct kernel_transport {
     struct ksock *ksock;
@@ -43,13 +42,6 @@ static void kernel_destroy(struct transport *t)
     free(k);
 }
 
-/* Those that were closed for others linger a while. */
-static uint32_t connections_most(const struct bench_plan *plan)
-{
-    uint32_t open = plan->connections + (uint32_t)plan->options.idle_connections + 8;
-    return plan->options.reconnect ? 2 * open + LINGERING : open;
-}
-
 int transport_kernel_create(struct transport *t, struct transport_set *set, uint32_t thread, struct reactor *reactor)
 {
     struct kernel_transport *k = calloc(1, sizeof *k);
@@ -57,7 +49,7 @@ int transport_kernel_create(struct transport *t, struct transport_set *set, uint
     struct ksock_config config = {.reactor = reactor,
                                   .loop = &t->loop,
                                   .pools = &set->pools[thread],
-                                  .max_connections = connections_most(set->plan),
+                                  .max_connections = transport_connections_most(set->plan),
                                   .rx_limit = RX_LIMIT};
     int rc = ksock_create(&k->ksock, &config);
     if (rc != 0) {

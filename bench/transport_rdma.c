@@ -11,7 +11,6 @@
 
 #define TIMEOUT_NS UINT64_C(10000000000)
 #define LINGER_NS UINT64_C(1000000000)
-#define LINGERING 1024u /* connections closed for others */
 #define PAGE_BYTES 4096u
 
 /* Stands for a connection until there is one: all that can be done with it is to give it up. */
@@ -171,18 +170,12 @@ static int server_address(struct rdma_transport *k, const struct bench_plan *pla
     return rdma_address_parse(text, &k->server);
 }
 
-static uint32_t connections_most(const struct bench_plan *plan)
-{
-    uint32_t open = plan->connections + (uint32_t)plan->options.idle_connections + 8;
-    return plan->options.reconnect ? 2 * open + LINGERING : open;
-}
-
 static int transport_rdma_open(struct rdma_transport *k, struct transport_set *set, uint32_t thread,
                                struct reactor *reactor, char *text, size_t cap)
 {
     struct rdma_core_config core = {.loop = k->loop,
                                     .pools = &set->pools[thread],
-                                    .max_connections = connections_most(set->plan),
+                                    .max_connections = transport_connections_most(set->plan),
                                     .linger_ns = LINGER_NS};
     snprintf(text, cap, "out of memory");
     k->regions = regions_create();

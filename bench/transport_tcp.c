@@ -7,7 +7,6 @@
 
 #define SOURCE_PORT_FIRST 1024u
 #define SOURCE_PORT_LAST 65535u
-#define LINGERING 4096u /* connections closed for others */
 
 struct tcp_transport {
     struct netcore core;
@@ -66,8 +65,7 @@ static int core_init(struct tcp_transport *k, struct transport *t, struct transp
     struct netcore_config config = {.port = set->port, .queue = (uint16_t)thread, .address = set->plan->options.ip};
     net_stack_config_default(&config.stack);
     config.stack.core = thread;
-    config.stack.max_connections = set->plan->connections + (uint32_t)set->plan->options.idle_connections + 8;
-    if (set->plan->options.reconnect) config.stack.max_connections = 2 * config.stack.max_connections + LINGERING;
+    config.stack.max_connections = transport_connections_most(set->plan);
     config.stack.tuning.fast_open = set->plan->options.fast_open;
     config.stack.pools = &set->pools[thread];
     config.stack.loop = &t->loop;
