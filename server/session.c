@@ -190,7 +190,7 @@ enum session_line session_find_line(struct session *s, uint32_t *scanned, uint32
         *scanned = 0;
         *len = (uint32_t)(end - *line) + 1;
         if (*len > SESSION_LINE_MAX) return SESSION_LINE_TOO_LONG;
-        *line = line_join(s, *len);
+        if (session_rx_shared(s)) *line = line_join(s, *len);
         return SESSION_LINE_WHOLE;
     }
     struct buf_cursor cur = s->at;
