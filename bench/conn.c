@@ -2,7 +2,7 @@
 #include <string.h>
 #include "bench/worker.h"
 
-bool conn_start(struct conn *c, struct buf_chain *chain, const struct planned_op *op, uint64_t start_tsc)
+bool conn_append(struct conn *c, struct buf_chain *chain, const struct planned_op *op, uint64_t start_tsc)
 {
     struct worker *w = c->worker;
     if (!request_append(&w->source, chain, op)) {
@@ -11,6 +11,13 @@ bool conn_start(struct conn *c, struct buf_chain *chain, const struct planned_op
     }
     c->ops[c->last++ & w->ops_mask] =
         (struct conn_op){.start_tsc = start_tsc, .index = op->index, .is_get = op->is_get};
+    return true;
+}
+
+bool conn_start(struct conn *c, struct buf_chain *chain, const struct planned_op *op, uint64_t start_tsc)
+{
+    struct worker *w = c->worker;
+    if (!conn_look(c, op, start_tsc) && !conn_append(c, chain, op, start_tsc)) return false;
     c->left--;
     w->in_flight++;
     if (w->phase == WORKER_LOADING) w->load_next += w->config.plan->threads;
@@ -30,6 +37,7 @@ void conn_send(struct conn *c, struct buf_chain *chain)
 void conn_close(struct conn *c)
 {
     if (!c->stream) return;
+    conn_looks_end(c);
     c->stream->ops->close(c->stream);
     c->stream = NULL;
     c->connected = false;
@@ -50,6 +58,7 @@ static void conn_lose(struct conn *c, const char *why)
     worker_note_error(w, why);
     w->in_flight -= conn_in_flight(c);
     c->first = c->last;
+    conn_looks_end(c);
     c->stream->ops->abort(c->stream);
     c->stream = NULL;
     c->connected = false;
@@ -63,7 +72,7 @@ static bool is_measured(const struct worker *w, const struct conn_op *op)
     return w->phase == WORKER_DRAINING && w->loop == &loop_open && op->start_tsc < w->measure_end_tsc;
 }
 
-static void conn_count(struct worker *w, const struct conn_op *op, const struct reply *reply, uint64_t now_tsc)
+void conn_count(struct worker *w, const struct conn_op *op, const struct reply *reply, uint64_t now_tsc)
 {
     struct worker_counts *n = &w->counts[w->phase];
     if (op->is_get)
@@ -127,14 +136,30 @@ static void conn_reopen(struct conn *c, uint64_t now_tsc)
 }
 
 /* Returns since when its first requests have waited. */
-static uint64_t conn_connected(struct conn *c, struct stream *s, uint64_t now_tsc)
+static uint64_t conn_connected(struct conn *c, uint64_t now_tsc)
 {
-    c->stream = s;
     if (c->connected) return now_tsc; /* an early one: now the handshake is over */
     c->connected = true;
     if (c->opened_tsc) return c->opened_tsc;
     c->worker->connected++;
     return now_tsc;
+}
+
+/* Whether it can be asked from now on. */
+static bool conn_opens(const struct conn *c, uint32_t events)
+{
+    if (!c->worker->config.transport->onesided) return events & STREAM_CONNECTED;
+    return !c->connected && conn_windows_open(c);
+}
+
+/* What has ended it; NULL: it goes on. */
+static const char *conn_fault(struct conn *c, uint32_t events, uint64_t now_tsc)
+{
+    if ((events & STREAM_READABLE) && !conn_read(c, now_tsc)) return "an answer that is not the protocol";
+    const char *refused = conn_windows_fault(c, events);
+    if (refused) return refused;
+    if (events & STREAM_ERROR) return strerror(c->stream->error);
+    return events & STREAM_EOF ? "connection closed by the server" : NULL;
 }
 
 void conn_on_events(struct conn *c, struct stream *s, uint64_t now_tsc)
@@ -143,19 +168,17 @@ void conn_on_events(struct conn *c, struct stream *s, uint64_t now_tsc)
     uint32_t events = s->events;
     uint64_t start_tsc = now_tsc;
     s->events = 0;
-    if (events & STREAM_CONNECTED) start_tsc = conn_connected(c, s, now_tsc);
-    if ((events & STREAM_READABLE) && !conn_read(c, now_tsc)) {
-        conn_lose(c, "an answer that is not the protocol");
+    if (events & STREAM_CONNECTED) {
+        c->stream = s;
+        conn_windows_ask(c);
+    }
+    if (conn_opens(c, events)) start_tsc = conn_connected(c, now_tsc);
+    const char *fault = conn_fault(c, events, now_tsc);
+    if (fault) {
+        conn_lose(c, fault);
         return;
     }
-    if (events & STREAM_ERROR) {
-        conn_lose(c, strerror(s->error));
-        return;
-    }
-    if (events & STREAM_EOF) {
-        conn_lose(c, "connection closed by the server");
-        return;
-    }
+    conn_looks_ask(c);
     if (c->left == 0 && conn_in_flight(c) == 0 && worker_is_asking(w))
         conn_reopen(c, now_tsc);
     else if (c->connected && w->phase >= WORKER_LOADING && conn_has_room(c))

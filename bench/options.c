@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/decimal.h"
+#include "bench/onesided.h"
 
 const struct option_row bench_option_rows[] = {
 #define OPTION(name, kind, value, least, most, choices, help)                                                          \
@@ -121,6 +122,15 @@ static enum reactor_poll poll_of(const struct bench_plan *plan)
 
 #define VALUE_SIZE_MAX (16u << 20)
 
+static int plan_onesided(const struct bench_plan *plan, FILE *err)
+{
+    if (!plan->options.onesided) return 0;
+    if (plan->transport != BENCH_RDMA) return refuse(err, "onesided: takes --transport rdma");
+    if (plan->pipeline > ONESIDED_DEPTH_MAX)
+        return refuse(err, "onesided: takes a --pipeline of at most %u", ONESIDED_DEPTH_MAX);
+    return 0;
+}
+
 static int plan_load(struct bench_plan *plan, FILE *err)
 {
     const struct bench_options *o = &plan->options;
@@ -172,6 +182,7 @@ static int plan_fill(struct bench_plan *plan, FILE *err)
     if ((rc = plan_server(plan, err)) != 0) return rc;
     if (plan->transport == BENCH_TCP && has_scheme(o))
         return refuse(err, "server: got '%s', takes no " RDMA_SCHEME " with --transport tcp", o->server);
+    if ((rc = plan_onesided(plan, err)) != 0) return rc;
     if ((rc = plan_load(plan, err)) != 0) return rc;
     return plan->transport == BENCH_TCP ? plan_device(plan, err) : 0;
 }

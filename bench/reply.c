@@ -10,11 +10,21 @@ void reply_reader_init(struct reply_reader *r, struct request_source *source, en
     *r = (struct reply_reader){.source = source, .verify = verify, .value_min = value_min, .value_max = value_max};
 }
 
+static bool size_is_right(const struct reply_reader *r, uint32_t len)
+{
+    return r->verify == VALUE_VERIFY_NONE || (len >= r->value_min && len <= r->value_max);
+}
+
+bool reply_value_is_right(struct reply_reader *r, uint32_t index, const uint8_t *value, uint32_t len)
+{
+    return size_is_right(r, len) && value_check_whole(r->source->pattern, r->verify, index, value, len);
+}
+
 /* Is it the value asked for, by its size and, where the protocol repeats it, its key? */
 static bool head_is_right(struct reply_reader *r, uint32_t index, const struct codec_reply *head)
 {
     if (r->verify == VALUE_VERIFY_NONE) return true;
-    if (head->value_len < r->value_min || head->value_len > r->value_max) return false;
+    if (!size_is_right(r, head->value_len)) return false;
     return r->source->protocol != CODEC_MEMCACHE || slice_equal(head->key, request_key(r->source, index));
 }
 

@@ -34,6 +34,8 @@ struct reply_reader {
 
 void reply_reader_init(struct reply_reader *r, struct request_source *source, enum value_verify verify,
                        uint32_t value_min, uint32_t value_max);
+/* Whether this is a value of the key's, as the plan has it checked. */
+bool reply_value_is_right(struct reply_reader *r, uint32_t index, const uint8_t *value, uint32_t len);
 /* Takes the next reply, to a get or a set of key `index`, from rx and consumes its bytes (also with NEED_MORE: of what
  * has been read already). REPLY_BAD: what came is not the protocol. */
 enum reply_status reply_read(struct reply_reader *r, bool is_get, uint32_t index, struct buf_chain *rx,

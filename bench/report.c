@@ -29,9 +29,18 @@ static void add_counts(struct report *r, const struct worker *w)
     r->idle += w->idle.connected;
 }
 
+static void add_windows(struct report *r, const struct worker *w)
+{
+#define METRIC(name, kind, help) r->windows.name += w->windows_after.name - w->windows_before.name;
+#include "rdma/window.def"
+#undef METRIC
+    r->left += w->counts[WORKER_MEASURING].left;
+}
+
 static void add_worker(struct report *r, const struct worker *w)
 {
     add_counts(r, w);
+    if (r->plan->options.onesided) add_windows(r, w);
     histogram_merge(&r->get_ns, &w->get_ns);
     histogram_merge(&r->set_ns, &w->set_ns);
     double seconds = 0, us_per_tsc = 1e6 / (double)w->config.tsc_hz;

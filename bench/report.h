@@ -17,6 +17,8 @@ struct report {
     uint64_t connect_failures, lost; /* idle ones too */
     uint64_t reopened;               /* connections closed for another one */
     uint64_t idle;                   /* idle connections that came */
+    struct window_counts windows;    /* of one-sided GETs, while measuring */
+    uint64_t left;                   /* and those that were not looked up */
     struct histogram get_ns, set_ns, all_ns;
     double busy_share; /* of the busiest thread's time; below 0: unknown */
     double lag_us;     /* open loop: mean lag of a late turn behind the intended time, of the worst thread */

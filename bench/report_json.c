@@ -49,6 +49,7 @@ static void put_plan(FILE *out, const struct bench_plan *p)
     put_text(out, "server", p->options.server);
     put_text(out, "protocol", p->options.protocol);
     put_text(out, "transport", bench_transport_names[p->transport]);
+    put_bool(out, "onesided", p->options.onesided);
     put_count(out, "threads", p->threads);
     put_count(out, "connections", p->connections);
     put_count(out, "reconnect", p->options.reconnect);
@@ -64,6 +65,16 @@ static void put_plan(FILE *out, const struct bench_plan *p)
     put_real(out, "rate", p->options.rate);
     put_text(out, "verify", p->options.verify);
     put_count(out, "seed", p->options.seed);
+}
+
+/* Of the GETs while measuring: how many were answered by one-sided reads, and why others were not. */
+static void put_windows(FILE *out, const struct report *r)
+{
+    if (!r->plan->options.onesided) return;
+#define METRIC(name, kind, help) put_count(out, "onesided_" #name, r->windows.name);
+#include "rdma/window.def"
+#undef METRIC
+    put_count(out, "onesided_left", r->left);
 }
 
 static void put_faults(FILE *out, const struct report *r)
@@ -137,6 +148,7 @@ void report_print_json(const struct report *r, FILE *out)
     put_latency(out, "", &r->all_ns);
     if (r->get_ns.count) put_latency(out, "get_", &r->get_ns);
     if (r->set_ns.count) put_latency(out, "set_", &r->set_ns);
+    put_windows(out, r);
     put_faults(out, r);
     put_server(out, r);
     put_real(out, "client_busy_share", r->busy_share);

@@ -13,13 +13,30 @@ static void print_latency(FILE *out, const char *what, const struct histogram *h
 static void print_head(const struct report *r, FILE *out)
 {
     const struct bench_plan *p = r->plan;
-    char value[32];
+    char value[32], transport[32];
+    snprintf(transport, sizeof transport, "%s%s", bench_transport_names[p->transport],
+             p->options.onesided ? ", one-sided," : "");
     snprintf(value, sizeof value, p->value_min == p->value_max ? "%u" : "%u-%u", p->value_min, p->value_max);
     fprintf(
         out,
         "%s over %s to %s: %u connections, depth %u, %u keys of %u bytes, values of %s bytes, sets:gets %u:%u, %s\n",
-        p->options.protocol, bench_transport_names[p->transport], p->options.server, p->connections, p->pipeline,
-        p->keys, p->key_len, value, p->sets, p->gets, p->options.distribution);
+        p->options.protocol, transport, p->options.server, p->connections, p->pipeline, p->keys, p->key_len, value,
+        p->sets, p->gets, p->options.distribution);
+}
+
+static void print_windows(const struct report *r, FILE *out)
+{
+    const struct window_counts *n = &r->windows;
+    double looks = n->gets ? (double)n->gets : 1;
+    if (!r->plan->options.onesided) return;
+    fprintf(out, "one-sided: %llu of %llu gets, %.1f reads and %.0f bytes each\n", (unsigned long long)n->values,
+            (unsigned long long)r->gets, (double)n->reads / looks, (double)n->read_bytes / looks);
+    fprintf(out,
+            "by request: absent %llu, torn %llu, moved %llu, in pieces %llu, expiring %llu, strange %llu, left to the "
+            "server %llu\n",
+            (unsigned long long)n->absent, (unsigned long long)n->torn, (unsigned long long)n->moved,
+            (unsigned long long)n->apart, (unsigned long long)n->expiring, (unsigned long long)n->strange,
+            (unsigned long long)r->left);
 }
 
 static void print_faults(const struct report *r, FILE *out)
@@ -50,6 +67,8 @@ static void print_server(const struct report *r, FILE *out)
 static void print_warnings(const struct report *r, FILE *out)
 {
     if (r->cut) fprintf(out, "WARNING: the hard stop ended the run\n");
+    if (r->plan->options.onesided && r->plan->duration_ns != 0 && r->windows.values < r->gets / 2)
+        fprintf(out, "WARNING: most gets went by request, not by one-sided reads\n");
     if (r->client_limited)
         fprintf(out, "WARNING: this load generator was the limit (busy %.0f%%), not the server\n", 100 * r->busy_share);
     if (r->plan->options.rate > 0 && r->ops_per_s < 0.98 * r->plan->options.rate)
@@ -73,6 +92,7 @@ void report_print(const struct report *r, FILE *out)
         print_latency(out, "get", &r->get_ns);
         print_latency(out, "set", &r->set_ns);
         print_latency(out, "all", &r->all_ns);
+        print_windows(r, out);
     }
     print_faults(r, out);
     print_server(r, out);

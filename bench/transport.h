@@ -29,7 +29,8 @@ struct transport {
     int (*add_memory)(struct transport *t, void *base, size_t bytes);
     /* Connections that have not yet ended in order. */
     uint32_t (*lingering)(const struct transport *t);
-    struct poller input, output; /* input.run NULL: none */
+    struct poller input, output;   /* input.run NULL: none */
+    struct onesided_set *onesided; /* how GETs read the server's memory (bench/onesided.h); NULL: they go by request */
     void *impl;
     void (*destroy)(struct transport *t);
 };

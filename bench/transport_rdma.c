@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/queue.h>
 #include "base/log.h"
+#include "bench/onesided.h"
 #include "bench/transport.h"
 #include "rdma/address.h"
 #include "rdma/core.h"
@@ -24,6 +25,7 @@ struct attempt {
 struct rdma_transport {
     struct rdma_core *core;
     struct rdma_dialer *dialer;
+    struct onesided_set *onesided; /* NULL: without */
     struct regions *regions;
     struct region_piece memory; /* base NULL: none */
     struct stream_loop *loop;
@@ -152,6 +154,7 @@ static void transport_rdma_close(struct rdma_transport *k)
     bool all = rdma_dialer_destroy(&k->dialer, LINGER_NS);
     while ((a = LIST_FIRST(&k->attempts)) != NULL) attempt_free(a);
     if (k->core && all) rdma_core_destroy(&k->core);
+    if (all) onesided_set_destroy(&k->onesided);
     if (k->memory.base) regions_remove(k->regions, k->memory.base);
     if (k->regions) regions_destroy(&k->regions);
     free(k);
@@ -177,9 +180,16 @@ static int transport_rdma_open(struct rdma_transport *k, struct transport_set *s
                                     .pools = &set->pools[thread],
                                     .max_connections = transport_connections_most(set->plan),
                                     .linger_ns = LINGER_NS};
+    uint32_t looks = set->plan->options.onesided ? set->plan->pipeline : 0;
     snprintf(text, cap, "out of memory");
     k->regions = regions_create();
     if (!k->regions) return -ENOMEM;
+    if (looks > 0) {
+        k->onesided = onesided_set_create(looks);
+        if (!k->onesided) return -ENOMEM;
+        core.message = onesided_message;
+        core.message_arg = k->onesided;
+    }
     int rc = server_address(k, set->plan);
     if (rc == 0) rc = rdma_core_create(&k->core, &core);
     struct rdma_dialer_config dialer = {.reactor = reactor,
@@ -189,7 +199,8 @@ static int transport_rdma_open(struct rdma_transport *k, struct transport_set *s
                                         .vector = thread,
                                         .buffer_bytes = (uint32_t)set->plan->options.rdma_buffer,
                                         .timeout_ns = TIMEOUT_NS,
-                                        .reads = 1};
+                                        .reads = looks > 0 ? ONESIDED_READS : 1,
+                                        .read_bytes = onesided_memory_bytes(looks)};
     return rc == 0 ? rdma_dialer_create(&k->dialer, &dialer, text, cap) : rc;
 }
 
@@ -207,6 +218,7 @@ int transport_rdma_create(struct transport *t, struct transport_set *set, uint32
         return rc;
     }
     t->impl = k;
+    t->onesided = k->onesided;
     t->connect = transport_rdma_connect;
     t->add_memory = transport_rdma_add_memory;
     t->lingering = transport_rdma_lingering;

@@ -29,6 +29,7 @@ static void conns_init(struct worker *w)
         c->left = UINT64_MAX; /* a preload does not reconnect */
         c->ops = w->ops + (size_t)i * (w->ops_mask + 1);
         reply_reader_init(&c->reader, &w->source, plan->verify, plan->value_min, plan->value_max);
+        if (w->looks) conn_looks_init(c, w->looks + (size_t)i * plan->pipeline);
     }
 }
 
@@ -59,7 +60,9 @@ int worker_init(struct worker *w, const struct worker_config *config, const stru
     histogram_init(&w->set_ns);
     w->conns = calloc(config->connections, sizeof *w->conns);
     w->ops = calloc((size_t)config->connections * (w->ops_mask + 1), sizeof *w->ops);
-    if (!w->conns || !w->ops || idle_conns_init(&w->idle, config->idle) != 0) goto free_conns;
+    bool looks = config->transport->onesided != NULL;
+    if (looks) w->looks = calloc((size_t)config->connections * config->plan->pipeline, sizeof *w->looks);
+    if (!w->conns || !w->ops || (looks && !w->looks) || idle_conns_init(&w->idle, config->idle) != 0) goto free_conns;
     if (request_source_init(&w->source, config->plan->protocol, config->pools, config->plan->key_len,
                             config->plan->value_max) != 0)
         goto free_conns;
@@ -72,6 +75,7 @@ free_source:
     request_source_fini(&w->source);
 free_conns:
     idle_conns_fini(&w->idle);
+    free(w->looks);
     free(w->ops);
     free(w->conns);
     return -ENOMEM;
@@ -82,6 +86,7 @@ void worker_fini(struct worker *w)
     server_stats_destroy(&w->stats);
     request_source_fini(&w->source);
     idle_conns_fini(&w->idle);
+    free(w->looks);
     free(w->ops);
     free(w->conns);
 }
@@ -147,6 +152,7 @@ unsigned worker_turn(struct worker *w, const struct tick *now)
     unsigned work = 0;
     struct stream *s;
     w->now = *now;
+    if (w->looks_starved) conn_looks_again(w);
     while ((s = stream_loop_pop(&w->config.transport->loop)) != NULL) {
         if (s->user == w->stats)
             server_stats_on_events(w->stats, s);

@@ -15,6 +15,7 @@
 #include "base/stream.h"
 #include "bench/histogram.h"
 #include "bench/idle.h"
+#include "bench/onesided.h"
 #include "bench/options.h"
 #include "bench/process_time.h"
 #include "bench/reply.h"
@@ -43,6 +44,14 @@ struct conn_op {
     bool is_get;
 };
 
+/* A GET that reads the server's memory, beside the connection's FIFO. */
+struct look {
+    struct conn *conn;
+    struct conn_op op;
+    struct look *next; /* free, or to be asked by request */
+    uint8_t key[KEY_MAX];
+};
+
 struct conn {
     struct worker *worker;
     struct stream *stream; /* NULL: not open, or lost */
@@ -55,11 +64,16 @@ struct conn {
     bool waiting; /* on the worker's list of connections with room */
     struct conn *next_waiting;
     struct reply_reader reader;
+    struct onesided *onesided; /* the server's windows; NULL: not asked for */
+    int onesided_error;        /* they could not be: errno */
+    struct look *free_looks;
+    struct look *vain_looks; /* found nothing that counts: to be asked by request */
+    uint32_t looking;        /* looks that are not free */
 };
 
 static inline uint32_t conn_in_flight(const struct conn *c)
 {
-    return c->last - c->first;
+    return c->last - c->first + c->looking;
 }
 
 /* What happened in a phase. */
@@ -68,6 +82,7 @@ struct worker_counts {
     uint64_t hits, misses;
     uint64_t wrong;
     uint64_t errors; /* refused by the server, not the protocol, or lost with their connection */
+    uint64_t left;   /* of one-sided GETs: those that were not looked up, so that the server sees what is read */
 };
 
 /* How operations are started: closed loop (loop_closed.c) or open (loop_open.c). */
@@ -108,6 +123,8 @@ struct worker {
     const struct loop *loop;
     struct conn *conns;
     struct conn_op *ops; /* of all connections */
+    struct look *looks;  /* likewise; NULL: without --onesided */
+    bool looks_starved;  /* some that were in vain found no buffer */
     uint32_t ops_mask;
     struct request_source source;
     struct workload workload;
@@ -140,9 +157,10 @@ struct worker {
     struct histogram get_ns, set_ns;
     uint64_t ns_per_tsc_32; /* ns a tick, times 2^32 */
     uint64_t measure_start_tsc, measure_end_tsc;
-    uint64_t reopened;           /* connections closed for another one */
-    uint64_t starved;            /* times no buffer was to be had */
-    char error_text[REPLY_TEXT]; /* the first error */
+    struct window_counts windows_before, windows_after; /* of measuring */
+    uint64_t reopened;                                  /* connections closed for another one */
+    uint64_t starved;                                   /* times no buffer was to be had */
+    char error_text[REPLY_TEXT];                        /* the first error */
 
     /* Thread 0 alone. */
     struct server_stats *stats; /* NULL: not asked */
@@ -176,6 +194,25 @@ void conn_on_events(struct conn *c, struct stream *s, uint64_t now_tsc);
 bool conn_start(struct conn *c, struct buf_chain *chain, const struct planned_op *op, uint64_t start_tsc);
 void conn_send(struct conn *c, struct buf_chain *chain);
 void conn_close(struct conn *c);
+/* An operation has been answered; wrong values and latency are the worker's to know. */
+void conn_count(struct worker *w, const struct conn_op *op, const struct reply *reply, uint64_t now_tsc);
+/* Appends its request, and puts it into the FIFO. false: no buffer. */
+bool conn_append(struct conn *c, struct buf_chain *chain, const struct planned_op *op, uint64_t start_tsc);
+/* conn_look.c: with --onesided, else nothing. */
+void conn_looks_init(struct conn *c, struct look *looks);
+void conn_windows_ask(struct conn *c); /* the stream is up */
+bool conn_windows_open(const struct conn *c);
+/* Why there are no windows, nor will be: NULL, or one line. */
+const char *conn_windows_fault(const struct conn *c, uint32_t events);
+/* false: the operation is to be asked by request. */
+bool conn_look(struct conn *c, const struct planned_op *op, uint64_t start_tsc);
+/* A look-up is over; value NULL: in vain. */
+void conn_on_look(struct look *l, const uint8_t *value, uint32_t len);
+/* Those in vain are asked by request; for want of a buffer later, by conn_looks_again. */
+void conn_looks_ask(struct conn *c);
+void conn_looks_again(struct worker *w);
+/* Before the stream is given back. What was under way is not answered. */
+void conn_looks_end(struct conn *c);
 /* worker.c */
 void worker_wait_push(struct worker *w, struct conn *c);
 struct conn *worker_wait_pop(struct worker *w);

@@ -44,6 +44,8 @@ static void all_wait(struct worker *w)
 
 static void sample(struct worker *w, bool after)
 {
+    const struct onesided_set *onesided = w->config.transport->onesided;
+    if (onesided) onesided_set_counts(onesided, after ? &w->windows_after : &w->windows_before);
     if (w->reactor) reactor_read_stats(w->reactor, after ? &w->reactor_after : &w->reactor_before);
     if (w->config.thread != 0) return;
     uint64_t pid = w->config.plan->options.server_pid;
@@ -129,6 +131,7 @@ static void give_up_connecting(struct worker *w)
         struct conn *c = &w->conns[i];
         if (!c->stream || c->connected) continue;
         connect_failed(w, ETIMEDOUT);
+        conn_looks_end(c);
         c->stream->ops->abort(c->stream);
         c->stream = NULL;
         w->alive--;

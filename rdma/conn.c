@@ -61,6 +61,22 @@ void *rdma_conn_user(const struct rdma_conn *conn)
     return conn->config.user;
 }
 
+void rdma_conn_set_reads(struct rdma_conn *conn, uint8_t reads)
+{
+    conn->config.reads = reads;
+}
+
+uint8_t rdma_conn_reads(const struct rdma_conn *conn)
+{
+    return conn->config.reads;
+}
+
+uint8_t *rdma_conn_read_memory(const struct rdma_conn *conn, uint32_t *lkey)
+{
+    *lkey = conn->lkey;
+    return conn->config.read_memory;
+}
+
 struct rdma_conn *rdma_conn_of(struct stream *s)
 {
     return s->ops == &rdma_stream_ops ? conn_of(s) : NULL;

@@ -97,6 +97,8 @@ struct rdma_conn_config {
     uint16_t send_depth; /* of the pair */
     uint8_t max_sge;
     uint16_t max_inline;      /* bytes; 0: none */
+    uint8_t *read_memory;     /* for the handler's reads to read into, under lkey; NULL: none */
+    uint8_t reads;            /* in flight at a time: see rdma_conn_set_reads */
     bool server;              /* sends keepalives, answers features */
     stream_accept_fn *accept; /* on the core, once it is established; a client's stream raises STREAM_CONNECTED then */
     void *accept_arg;
@@ -111,6 +113,8 @@ struct rdma_conn *rdma_conn_create(const struct rdma_conn_config *config);
 /* After RDMA_NOTICE_DONE, or when it was never given. Set-up thread. */
 void rdma_conn_destroy(struct rdma_conn *conn);
 void *rdma_conn_user(const struct rdma_conn *conn);
+/* What the peer has agreed to. Before ESTABLISHED is told. Set-up thread. */
+void rdma_conn_set_reads(struct rdma_conn *conn, uint8_t reads);
 
 enum rdma_tell { RDMA_TELL_NEW, RDMA_TELL_ESTABLISHED, RDMA_TELL_GONE };
 /*
@@ -163,5 +167,9 @@ struct rdma_read {
  * the handler has let go of the stream. false: the connection ended; done is not called.
  */
 bool rdma_conn_read(struct rdma_conn *conn, struct rdma_read *read);
+/* Reads that the pair has in flight at a time; others wait in its queue, and what is posted behind them. */
+uint8_t rdma_conn_reads(const struct rdma_conn *conn);
+/* Memory to read into that set-up gave the connection, there as long as anything is posted; NULL: none. */
+uint8_t *rdma_conn_read_memory(const struct rdma_conn *conn, uint32_t *lkey);
 
 #endif

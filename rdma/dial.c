@@ -95,6 +95,7 @@ static int pair_open(struct rdma_dial *dial)
     const struct rdma_pair_config config = {.id = dial->id,
                                             .lane = rail ? &rail->lane : NULL,
                                             .buffer_bytes = d->config.buffer_bytes,
+                                            .read_bytes = d->config.read_bytes,
                                             .accept = dial_accept,
                                             .accept_arg = dial,
                                             .user = dial};
@@ -118,7 +119,7 @@ static int dial_connect(struct rdma_dial *dial)
     struct rdma_dialer *d = dial->dialer;
     int rc = pair_open(dial);
     if (rc != 0) return rc;
-    uint8_t most = rdma_device_limits(dial->pair.lane->device)->max_reads;
+    uint8_t most = rdma_device_limits(dial->pair.lane->device)->max_asks;
     struct rdma_conn_param param = {.responder_resources = 1,
                                     .initiator_depth = d->config.reads < most ? d->config.reads : most,
                                     .retry_count = RETRIES,
@@ -129,17 +130,18 @@ static int dial_connect(struct rdma_dial *dial)
     return rdma_connect(dial->id, &param) == 0 ? 0 : -errno;
 }
 
-static void dial_up(struct rdma_dial *dial)
+static void dial_up(struct rdma_dial *dial, uint8_t reads)
 {
     if (dial->state != DIAL_CONNECT) return;
     state_set(dial, DIAL_UP);
+    rdma_conn_set_reads(dial->pair.conn, reads);
     bool told = rdma_core_tell(dial->dialer->config.core, RDMA_TELL_ESTABLISHED, dial->pair.conn);
     assert(told);
     (void)told;
 }
 
-/* status: -errno, or of a refusal the peer's reason. */
-static void dial_event(struct rdma_dial *dial, enum rdma_cm_event_type event, int status)
+/* status: -errno, or of a refusal the peer's reason. reads: that the peer agrees to. */
+static void dial_event(struct rdma_dial *dial, enum rdma_cm_event_type event, int status, uint8_t reads)
 {
     int rc = 0;
     switch (event) {
@@ -148,7 +150,7 @@ static void dial_event(struct rdma_dial *dial, enum rdma_cm_event_type event, in
         rc = rdma_resolve_route(dial->id, RESOLVE_MS) == 0 ? 0 : -errno;
         break;
     case RDMA_CM_EVENT_ROUTE_RESOLVED: rc = dial_connect(dial); break;
-    case RDMA_CM_EVENT_ESTABLISHED: dial_up(dial); break;
+    case RDMA_CM_EVENT_ESTABLISHED: dial_up(dial, reads); break;
     case RDMA_CM_EVENT_REJECTED: rc = -ECONNREFUSED; break;
     case RDMA_CM_EVENT_ADDR_ERROR:
     case RDMA_CM_EVENT_ROUTE_ERROR:
@@ -171,8 +173,9 @@ static void channel_ready(struct reactor_fd *fd, uint32_t epoll_events)
         struct rdma_dial *dial = event->id->context;
         enum rdma_cm_event_type type = event->event;
         int status = event->status;
+        uint8_t reads = type == RDMA_CM_EVENT_ESTABLISHED ? event->param.conn.initiator_depth : 0;
         rdma_ack_cm_event(event);
-        dial_event(dial, type, status);
+        dial_event(dial, type, status, reads);
     }
 }
 

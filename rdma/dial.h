@@ -33,7 +33,8 @@ struct rdma_dialer_config {
     unsigned vector;               /* which of a device's interrupts, by the thread's number */
     uint32_t buffer_bytes;         /* of each of a connection's two receive buffers */
     uint64_t timeout_ns;           /* from rdma_dial to the connection */
-    uint8_t reads;                 /* one-sided reads of a connection in flight; at least 1 */
+    uint8_t reads;     /* one-sided reads of a connection in flight, at least 1; the server may agree to fewer */
+    size_t read_bytes; /* a connection's memory to read into: rdma_conn_read_memory; 0: none */
 };
 
 /* 0 or -errno; then text is one line that says what is missing: a device, the connection manager, a right. */

@@ -23,6 +23,11 @@ static int too_low(const char *device, const char *what, int has, unsigned needs
     return -ENOTSUP;
 }
 
+static uint8_t reads_of(int has)
+{
+    return (uint8_t)lower(READS, has < 0 ? 0 : (uint32_t)has);
+}
+
 int rdma_limits_set(struct rdma_limits *limits, const struct ibv_device_attr *attr, const char *device, char *text,
                     size_t cap)
 {
@@ -44,7 +49,8 @@ int rdma_limits_set(struct rdma_limits *limits, const struct ibv_device_attr *at
     limits->send_depth = (uint16_t)lower(lower(SEND_DEPTH, (uint32_t)attr->max_qp_wr), limits->cqe_most / 4);
     limits->max_sge = (uint8_t)lower(SGE, (uint32_t)attr->max_sge);
     limits->max_inline = 0;
-    limits->max_reads = (uint8_t)lower(READS, attr->max_qp_rd_atom < 0 ? 0 : (uint32_t)attr->max_qp_rd_atom);
+    limits->max_reads = reads_of(attr->max_qp_rd_atom);
+    limits->max_asks = reads_of(attr->max_qp_init_rd_atom);
     return 0;
 }
 

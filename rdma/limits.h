@@ -15,6 +15,7 @@ struct rdma_limits {
     uint8_t max_sge;     /* pieces of a gather list; lowered further by trying (rdma/device.h) */
     uint16_t max_inline; /* bytes sent from the work request itself; 0 until tried */
     uint8_t max_reads;   /* RDMA READs of a pair that the device answers at once */
+    uint8_t max_asks;    /* and that it has in flight of its own */
 };
 
 /*

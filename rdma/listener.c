@@ -135,10 +135,11 @@ static void event_handle(struct rdma_listener *l, struct rdma_cm_event *event)
 {
     struct rdma_cm_id *id = event->id, *listen = event->listen_id;
     enum rdma_cm_event_type type = event->event;
+    uint8_t reads = type == RDMA_CM_EVENT_CONNECT_REQUEST ? event->param.conn.responder_resources : 0;
     rdma_ack_cm_event(event);
     struct endpoint *e = endpoint_of(l, type == RDMA_CM_EVENT_CONNECT_REQUEST ? listen : id);
     if (type == RDMA_CM_EVENT_CONNECT_REQUEST)
-        link_request(l, e, id);
+        link_request(l, e, id, reads);
     else if (e)
         endpoint_event(l, e, type);
     else

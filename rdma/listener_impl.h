@@ -73,8 +73,8 @@ void rail_doom(struct rail *rail);
 void rail_settle(struct rail *rail);
 void rail_close(struct rail *rail);
 
-/* endpoint NULL: it is gone meanwhile. */
-void link_request(struct rdma_listener *listener, struct endpoint *endpoint, struct rdma_cm_id *id);
+/* endpoint NULL: it is gone meanwhile. reads: one-sided ones that the client would like to have in flight. */
+void link_request(struct rdma_listener *listener, struct endpoint *endpoint, struct rdma_cm_id *id, uint8_t reads);
 void link_event(struct link *link, enum rdma_cm_event_type event);
 /* Counts why, disconnects, tells the core; nothing when that has been done. */
 void link_end(struct link *link, uint64_t *why);

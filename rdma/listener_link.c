@@ -92,9 +92,11 @@ static unsigned core_for(const struct rdma_listener *l, const struct endpoint *e
     return l->connections[core] < l->config.max_connections ? core : l->config.core_count;
 }
 
-static int link_accept(struct link *link)
+/* Not more reads than the client asked for: its pair would be set to what we say, which its device may not have. */
+static int link_accept(struct link *link, uint8_t reads)
 {
-    uint8_t most = rdma_device_limits(link->rail->device)->max_reads, reads = link->listener->config.reads;
+    uint8_t most = rdma_device_limits(link->rail->device)->max_reads, configured = link->listener->config.reads;
+    if (reads > configured) reads = configured;
     if (reads == 0) reads = 1; /* the protocol document's depth */
     struct rdma_conn_param param = {.responder_resources = reads < most ? reads : most,
                                     .initiator_depth = most ? 1 : 0,
@@ -108,7 +110,7 @@ static struct link *link_open(struct rdma_listener *l, struct endpoint *e, struc
                               uint64_t **why)
 {
     unsigned core = core_for(l, e);
-    size_t bytes = rdma_pair_memory_bytes(rail->device, l->config.buffer_bytes);
+    size_t bytes = rdma_pair_memory_bytes(rail->device, l->config.buffer_bytes, 0);
     *why = &l->metrics.rejected_limit;
     if (core == l->config.core_count) return NULL;
     *why = &l->metrics.rejected_memory;
@@ -138,7 +140,7 @@ static struct link *link_open(struct rdma_listener *l, struct endpoint *e, struc
     return NULL;
 }
 
-void link_request(struct rdma_listener *l, struct endpoint *e, struct rdma_cm_id *id)
+void link_request(struct rdma_listener *l, struct endpoint *e, struct rdma_cm_id *id, uint8_t reads)
 {
     char text[TEXT_BYTES];
     uint64_t *why = &l->metrics.rejected_device;
@@ -156,7 +158,7 @@ void link_request(struct rdma_listener *l, struct endpoint *e, struct rdma_cm_id
     id->context = link;
     links_add(l, link);
     core_wake(l, link->core);
-    if (link_accept(link) != 0) link_end(link, &l->metrics.accept_failed);
+    if (link_accept(link, reads) != 0) link_end(link, &l->metrics.accept_failed);
 }
 
 /* ---- what becomes of it ---- */

@@ -6,16 +6,24 @@
 #include <unistd.h>
 #include "rdma/address.h"
 
-size_t rdma_pair_memory_bytes(const struct rdma_device *device, uint32_t buffer_bytes)
+#define LINE_BYTES 64u
+
+/* What is read into lies behind all else. */
+static size_t read_memory_at(const struct rdma_device *device, uint32_t buffer_bytes)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t bytes = rdma_conn_memory_bytes(buffer_bytes, rdma_device_limits(device)->send_depth);
+    return (bytes + LINE_BYTES - 1) & ~(size_t)(LINE_BYTES - 1);
+}
+
+size_t rdma_pair_memory_bytes(const struct rdma_device *device, uint32_t buffer_bytes, size_t read_bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = read_memory_at(device, buffer_bytes) + read_bytes;
     return (bytes + page - 1) / page * page;
 }
 
-static int memory_open(struct rdma_pair *p, uint32_t buffer_bytes)
+static int memory_open(struct rdma_pair *p, const struct rdma_pair_config *config)
 {
-    p->memory_bytes = rdma_pair_memory_bytes(p->lane->device, buffer_bytes);
+    p->memory_bytes = rdma_pair_memory_bytes(p->lane->device, config->buffer_bytes, config->read_bytes);
     void *memory = mmap(NULL, p->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return -errno;
     p->memory = memory;
@@ -50,10 +58,12 @@ static int conn_open(struct rdma_pair *p, const struct rdma_pair_config *config)
                                     .send_depth = limits->send_depth,
                                     .max_sge = limits->max_sge,
                                     .max_inline = limits->max_inline,
+                                    .reads = 1,
                                     .server = config->server,
                                     .accept = config->accept,
                                     .accept_arg = config->accept_arg,
                                     .user = config->user};
+    if (config->read_bytes > 0) conn.read_memory = p->memory + read_memory_at(p->lane->device, config->buffer_bytes);
     char peer[RDMA_ADDRESS_TEXT];
     rdma_address_format(rdma_get_peer_addr(p->id), peer);
     snprintf(conn.peer, sizeof conn.peer, "%.*s", (int)sizeof conn.peer - 1, peer);
@@ -66,7 +76,7 @@ int rdma_pair_open(struct rdma_pair *p, const struct rdma_pair_config *config)
     *p = (struct rdma_pair){.id = config->id, .lane = config->lane};
     int rc = rdma_lane_reserve(p->lane);
     if (rc != 0) return rc;
-    if ((rc = memory_open(p, config->buffer_bytes)) == 0 && (rc = queues_open(p)) == 0) rc = conn_open(p, config);
+    if ((rc = memory_open(p, config)) == 0 && (rc = queues_open(p)) == 0) rc = conn_open(p, config);
     if (rc != 0) rdma_pair_close(p);
     return rc;
 }

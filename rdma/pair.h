@@ -22,14 +22,15 @@ struct rdma_pair_config {
     struct rdma_cm_id *id; /* a connect request's, or one whose route is resolved */
     struct rdma_lane *lane;
     uint32_t buffer_bytes; /* of each of two receive buffers */
+    size_t read_bytes;     /* for one-sided reads to read into; 0: none */
     bool server;
     stream_accept_fn *accept;
     void *accept_arg;
     void *user; /* rdma_conn_user */
 };
 
-/* Bytes of receive memory that each pair takes, in whole pages. */
-size_t rdma_pair_memory_bytes(const struct rdma_device *device, uint32_t buffer_bytes);
+/* Bytes of memory that each pair takes, in whole pages. */
+size_t rdma_pair_memory_bytes(const struct rdma_device *device, uint32_t buffer_bytes, size_t read_bytes);
 /* The core is not told. 0 or -errno: nothing is left, the id is still the caller's. */
 int rdma_pair_open(struct rdma_pair *pair, const struct rdma_pair_config *config);
 /* The core never knew of it, or has said RDMA_NOTICE_DONE. The id is still the caller's. */

@@ -76,12 +76,18 @@ static uint8_t *buffer_of(const struct rdma_window *w, const struct look_up *l)
     return l == &w->first ? w->config.memory : w->config.memory + (size_t)(l - w->look_ups) * WINDOW_GET_BYTES;
 }
 
+static void state_set(struct rdma_window *w, enum rdma_window_state state)
+{
+    bool settled = w->state == RDMA_WINDOW_ASKING && state != RDMA_WINDOW_ASKING;
+    w->state = state;
+    if (settled && w->config.settled) w->config.settled(w->config.settled_arg);
+}
+
 static bool ask(struct rdma_window *w, uint16_t opcode, unsigned shard)
 {
     struct rdma_message m = {.opcode = opcode, .select = (uint16_t)shard};
     if (opcode == RDMA_SET_FEATURES) m.features = RDMA_FEATURE_ONESIDED;
-    if (!rdma_conn_send_message(w->config.conn, &m)) w->state = RDMA_WINDOW_NONE;
-    return w->state != RDMA_WINDOW_NONE;
+    return rdma_conn_send_message(w->config.conn, &m);
 }
 
 int rdma_window_create(struct rdma_window **out, const struct rdma_window_config *config)
@@ -90,6 +96,7 @@ int rdma_window_create(struct rdma_window **out, const struct rdma_window_config
     struct rdma_window *w = calloc(1, sizeof *w + config->depth * sizeof w->look_ups[0]);
     if (!w) return -ENOMEM;
     w->config = *config;
+    w->config.settled = NULL; /* not before there is anything to look at */
     w->until_asked = config->ask_every;
     w->first.window = w;
     for (uint32_t i = config->depth; i-- > 0;) {
@@ -101,8 +108,18 @@ int rdma_window_create(struct rdma_window **out, const struct rdma_window_config
         free(w);
         return -ENOTCONN;
     }
+    w->config.settled = config->settled;
     *out = w;
     return 0;
+}
+
+/* The next one, or all have come. */
+static void ask_shard(struct rdma_window *w)
+{
+    if (w->shards != 0 && w->given == w->shards)
+        state_set(w, RDMA_WINDOW_OPEN);
+    else if (!ask(w, RDMA_SET_FEATURES, w->given))
+        state_set(w, RDMA_WINDOW_NONE);
 }
 
 static void window_free(struct rdma_window *w)
@@ -133,18 +150,16 @@ static void look_up_end(struct look_up *l, enum window_step step)
 
 static void open_up(struct rdma_window *w)
 {
-    const struct window_map *map = w->shard[0].map;
+    struct window_map *map = w->shard[0].map;
     unsigned shards = map->known && map->seen.shard == 0 ? map->seen.shards : 0;
     if (shards == 0 || shards > SHARDS_MAX) {
-        w->state = RDMA_WINDOW_NONE;
+        state_set(w, RDMA_WINDOW_NONE);
         return;
     }
     w->shards = shards;
+    window_map_expect(map, 0, shards);
     slot_map_init(&w->owners, shards);
-    if (w->given < shards)
-        ask(w, RDMA_SET_FEATURES, w->given);
-    else
-        w->state = RDMA_WINDOW_OPEN;
+    ask_shard(w);
 }
 
 static void piece_done(struct look_up *l, bool ok)
@@ -153,12 +168,10 @@ static void piece_done(struct look_up *l, bool ok)
     if (--l->pending > 0 || !l->active) return;
     if (l == &l->window->first) {
         l->active = false;
-        if (l->failed)
-            l->window->state = RDMA_WINDOW_NONE;
-        else if (window_map_learn(l->window->shard[0].map, buffer_of(l->window, l)))
+        if (!l->failed && window_map_learn(l->window->shard[0].map, buffer_of(l->window, l)))
             open_up(l->window);
         else
-            l->window->state = RDMA_WINDOW_NONE;
+            state_set(l->window, RDMA_WINDOW_NONE);
         return;
     }
     look_up_go_on(l, l->failed ? WINDOW_MESSAGE : window_get_on(&l->get));
@@ -175,7 +188,7 @@ static void pump(struct rdma_window *w)
         w->in_flight++;
         if (rdma_conn_read(w->config.conn, read)) continue;
         w->in_flight--;
-        w->state = RDMA_WINDOW_NONE; /* the connection has ended */
+        state_set(w, RDMA_WINDOW_NONE); /* the connection has ended */
         piece_done(((struct piece *)read)->of, false);
     }
 }
@@ -244,6 +257,7 @@ void rdma_window_destroy(struct rdma_window **window, void (*freed)(void *arg), 
     *window = NULL;
     if (!w) return;
     w->waiting = NULL;
+    w->config.settled = NULL;
     w->state = RDMA_WINDOW_NONE;
     for (uint32_t i = 0; i < w->config.depth; i++)
         if (w->look_ups[i].active) look_up_end(&w->look_ups[i], WINDOW_MESSAGE);
@@ -261,17 +275,15 @@ static bool take_window(struct rdma_window *w, const struct rdma_message *m)
     struct shard *shard = &w->shard[w->given];
     shard->map = window_map_create(m->bytes);
     if (!shard->map) {
-        w->state = RDMA_WINDOW_NONE;
+        state_set(w, RDMA_WINDOW_NONE);
         return true;
     }
     shard->address = m->address;
     shard->rkey = m->key;
     w->given++;
     if (w->shards) {
-        if (w->given < w->shards)
-            ask(w, RDMA_SET_FEATURES, w->given);
-        else
-            w->state = RDMA_WINDOW_OPEN;
+        window_map_expect(shard->map, m->select, w->shards);
+        ask_shard(w);
         return true;
     }
     w->first.shard = shard;
@@ -285,9 +297,9 @@ bool rdma_window_message(struct rdma_window *w, const struct rdma_message *m)
 {
     if (m->opcode == RDMA_WINDOW) return take_window(w, m);
     if (!(m->features & RDMA_FEATURE_ONESIDED))
-        w->state = RDMA_WINDOW_NONE;
+        state_set(w, RDMA_WINDOW_NONE);
     else if (w->given == 0)
-        ask(w, RDMA_SET_FEATURES, 0);
+        ask_shard(w);
     return true;
 }
 

@@ -41,6 +41,8 @@ struct rdma_window_config {
     uint32_t ask_every; /* so that the eviction sees that they are in use, one of so many look-ups is left to messages;
                            0: none */
     rdma_window_done_fn *done;
+    void (*settled)(void *arg); /* once, after create, when the state is ASKING no more; NULL: it is looked at */
+    void *settled_arg;
 };
 
 #define RDMA_WINDOW_DEPTH_MAX 1024u
@@ -49,8 +51,8 @@ size_t rdma_window_memory_bytes(uint32_t depth);
 /* Asks the server for its windows. 0, -EINVAL, -ENOMEM, -ENOTCONN. */
 int rdma_window_create(struct rdma_window **out, const struct rdma_window_config *config);
 /*
- * Every look-up under way ends with WINDOW_MESSAGE. The memory is the device's until freed(arg) is called, at once or
- * when the last read is done.
+ * Every look-up under way ends with WINDOW_MESSAGE; settled is not called any more. The memory is the device's until
+ * freed(arg) is called, at once or when the last read is done.
  */
 void rdma_window_destroy(struct rdma_window **window, void (*freed)(void *arg), void *arg);
 /* What rdma_core_config.message is told of this connection. false: the server breaks the protocol. */

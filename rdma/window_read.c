@@ -33,6 +33,12 @@ void window_map_destroy(struct window_map **map)
     *map = NULL;
 }
 
+void window_map_expect(struct window_map *map, unsigned shard, unsigned shards)
+{
+    map->shard = (uint16_t)shard;
+    map->shards = (uint16_t)shards;
+}
+
 /* Where in the window a place is; past its end if it is none. */
 static uint64_t at_of(const struct window_map *map, uint64_t place)
 {
@@ -53,7 +59,7 @@ static uint64_t bucket_at(const struct window_map *map, uint32_t page, uint32_t 
 static enum window_step ask(struct window_get *g, int state)
 {
     if (++g->steps > STEPS_MAX) {
-        g->map->counts.missed++;
+        g->map->counts.moved++;
         return WINDOW_MESSAGE;
     }
     g->state = state;
@@ -98,9 +104,10 @@ static enum window_step ask_bucket(struct window_get *g)
 
 static enum window_step miss(struct window_get *g, uint64_t *why)
 {
+    struct window_counts *counts = &g->map->counts;
     ++*why;
     if (++g->misses < MISSES_MAX) return ask_bucket(g);
-    return by_message(&g->map->counts.missed);
+    return by_message(why == &counts->miss_index ? &counts->moved : &counts->torn);
 }
 
 static const struct window_line *line_of(const struct window_get *g)
@@ -114,6 +121,7 @@ bool window_map_learn(struct window_map *map, const uint8_t *read)
     struct window_line line;
     memcpy(&line, read, sizeof line);
     if (line.format != WINDOW_FORMAT || line.buckets < WINDOW_PAGE_BUCKETS) return false;
+    if (map->shards && (line.shard != map->shard || line.shards != map->shards)) return false;
     if ((line.buckets - 1) / WINDOW_PAGE_BUCKETS >= map->entries || line.directory < line.place) return false;
     if (map->known && (line.place != map->seen.place || line.directory != map->seen.directory)) return false;
     if (map->known && (int32_t)(line.epoch - map->seen.epoch) < 0) return true;
@@ -225,13 +233,11 @@ static enum window_step judge(struct window_get *g, const uint8_t *p, uint32_t b
     const struct window_line *line = line_of(g);
     uint32_t bytes = body_at + g->key_len + value_len;
     uint64_t expires = expires_ms(p);
-    if (load64(p + window_sum_at(bytes)) != window_sum(line->seed, p, bytes))
-        return miss(g, &map->counts.miss_item);
+    if (load64(p + window_sum_at(bytes)) != window_sum(line->seed, p, bytes)) return miss(g, &map->counts.miss_item);
     if (expires && expires <= line->now_ms + WINDOW_CLOCK_MS) return by_message(&map->counts.expiring);
     g->value = p + body_at + g->key_len;
     g->value_len = value_len;
-    g->flags =
-        p[0] & WINDOW_ITEM_FLAGS ? load32(p + window_fields_at(p[0]) + ((p[0] & WINDOW_ITEM_EXPIRES) >> 2)) : 0;
+    g->flags = p[0] & WINDOW_ITEM_FLAGS ? load32(p + window_fields_at(p[0]) + ((p[0] & WINDOW_ITEM_EXPIRES) >> 2)) : 0;
     learn_length(map, (uint32_t)window_sum_at(bytes) + WINDOW_SUM_BYTES);
     map->counts.values++;
     return WINDOW_VALUE;

@@ -30,6 +30,7 @@ struct window_counts {
 /* One shard's window, as a client knows it. */
 struct window_map {
     uint64_t bytes;          /* from its line on */
+    uint16_t shard, shards;  /* what its line must say; shards 0: anything */
     bool known;              /* seen is: */
     struct window_line seen; /* the last line that was read */
     uint32_t entries;        /* of the directory; 0: not known */
@@ -42,6 +43,8 @@ struct window_map {
 /* For a window of so many bytes. NULL: out of memory, or no window can be so small. Control path. */
 struct window_map *window_map_create(uint64_t bytes);
 void window_map_destroy(struct window_map **map);
+/* Whose window it is: a key is looked for in its own shard's, and a line that says otherwise is not believed. */
+void window_map_expect(struct window_map *map, unsigned shard, unsigned shards);
 /* Takes a line that was read. False: this is no window, or not one that we know how to read. */
 bool window_map_learn(struct window_map *map, const uint8_t *line);
 

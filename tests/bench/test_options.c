@@ -65,6 +65,10 @@ static void test_meanings(void **state)
     assert_true(p.transport == BENCH_RDMA && p.server_port == 7);
     assert_string_equal(p.server_address, "fd00::1");
     assert_string_equal(bench_transport_names[p.transport], "rdma");
+    assert_false(p.options.onesided);
+    bench_plan_free(&p);
+    p = parsed("--server rdma://10.9.0.1:6379 --onesided --pipeline 1024");
+    assert_true(p.options.onesided && p.transport == BENCH_RDMA);
     bench_plan_free(&p);
 
     p = parsed("--transport tcp --server 10.9.0.1:11211 --vdev net_memif0,role=client,socket=x");
@@ -109,6 +113,9 @@ static void test_refusals_name_the_option(void **state)
         {"--transport infiniband", "transport"},
         {"--rdma-buffer 100", "rdma-buffer"},
         {"--reconnect x", "reconnect"},
+        {"--onesided", "onesided"},
+        {"--onesided --transport tcp --device d", "onesided"},
+        {"--onesided --transport rdma --pipeline 1025", "onesided"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct bench_plan plan;

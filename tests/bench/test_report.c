@@ -23,6 +23,8 @@ static const char reader[] =
     "  'tsc_hz': 0, 'cycles_input': 5000}, r\n"
     "assert r['server_cycles_per_op'] == 1000 and r['server_busy_share'] == 0.5 and r['server_busy_us_per_op'] == 0.5, "
     "r\n"
+    "assert r['onesided'] is True and r['onesided_gets'] == 4 and r['onesided_values'] == 2, r\n"
+    "assert r['onesided_torn'] == 1 and r['onesided_left'] == 5, r\n"
     "assert r['server_cpu_share'] == 0.75 and r['server_cpu_us_per_op'] == 500000, r\n";
 
 static const char stats_before[] =
@@ -58,9 +60,11 @@ static int python_exit(const char *path)
 static void test_json_is_read_by_python(void **state)
 {
     (void)state;
-    char path[] = "/tmp/kvbench-report-XXXXXX", *argv[] = {(char *)(uintptr_t) "kvbench"};
+    char path[] = "/tmp/kvbench-report-XXXXXX",
+         *argv[] = {(char *)(uintptr_t) "kvbench", (char *)(uintptr_t) "--onesided",
+                    (char *)(uintptr_t) "--transport=rdma"};
     struct bench_plan plan;
-    assert_int_equal(bench_plan_parse(&plan, 1, argv, stderr), 0);
+    assert_int_equal(bench_plan_parse(&plan, 3, argv, stderr), 0);
     struct report *r = calloc(1, sizeof *r);
     *r = (struct report){.plan = &plan,
                          .seconds = 2,
@@ -69,6 +73,8 @@ static void test_json_is_read_by_python(void **state)
                          .sets = 1,
                          .ops_per_s = 123456.5,
                          .wrong = 1,
+                         .windows = {.gets = 4, .values = 2, .torn = 1},
+                         .left = 5,
                          .busy_share = 0.99,
                          .client_limited = true,
                          .have_server_time = true,

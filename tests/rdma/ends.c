@@ -111,7 +111,8 @@ static void side_accept(void *arg, struct stream *s)
 
 static void side_create(struct side *s, struct end *e, bool server, const struct side_config *config)
 {
-    size_t bytes = rdma_conn_memory_bytes(config->buffer_bytes, config->send_depth);
+    size_t read_at = (rdma_conn_memory_bytes(config->buffer_bytes, config->send_depth) + 63) & ~(size_t)63;
+    size_t bytes = read_at + (server ? 0 : config->read_bytes);
     memset(s, 0, sizeof *s);
     s->end = e;
     s->fake = e->fake;
@@ -131,6 +132,8 @@ static void side_create(struct side *s, struct end *e, bool server, const struct
                                     .send_depth = config->send_depth,
                                     .max_sge = config->max_sge,
                                     .max_inline = config->max_inline,
+                                    .read_memory = bytes > read_at ? s->memory + read_at : NULL,
+                                    .reads = config->reads,
                                     .server = server,
                                     .accept = side_accept,
                                     .accept_arg = s,

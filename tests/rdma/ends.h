@@ -63,6 +63,9 @@ struct side_config {
     uint32_t buffer_bytes;
     uint16_t send_depth, max_inline;
     uint8_t max_sge;
+    /* of the client, where its core is ours */
+    size_t read_bytes; /* memory for its reads; 0: none */
+    uint8_t reads;     /* at a time */
 };
 
 /* server and client; told NEW and ESTABLISHED. */

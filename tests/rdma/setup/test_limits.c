@@ -15,7 +15,8 @@ static const struct ibv_device_attr soft = {.max_sge = 32,
                                             .max_srq_wr = 1048576,
                                             .max_cqe = 32767,
                                             .max_mr = 4096,
-                                            .max_qp_rd_atom = 128};
+                                            .max_qp_rd_atom = 128,
+                                            .max_qp_init_rd_atom = 100};
 
 static struct rdma_limits taken(const struct ibv_device_attr *attr)
 {
@@ -34,15 +35,18 @@ static void test_within_the_device(void **state)
     small.max_srq_wr = 90;
     small.max_cqe = 2000;
     small.max_qp_rd_atom = 0;
+    small.max_qp_init_rd_atom = 3;
     struct rdma_limits l = taken(&small);
     assert_int_equal(l.max_sge, 3);
     assert_int_equal(l.send_depth, 100);
     assert_int_equal(l.srq_depth, 90);
     assert_int_equal(l.max_reads, 0);
+    assert_int_equal(l.max_asks, 3);
     l = taken(&soft);
     assert_in_range(l.send_depth, 64, 16384);
     assert_in_range(l.srq_depth, 64, 32767 / 2);
     assert_in_range(l.max_reads, 1, 128);
+    assert_in_range(l.max_asks, 1, 100);
 }
 
 static void test_too_small(void **state)

@@ -34,6 +34,7 @@ static struct bench {
     struct rdma_window *window;
     void *memory;
     bool offers, freed;
+    unsigned settled;
     struct random r;
     uint64_t at; /* operations so far */
     struct change *changes;
@@ -165,6 +166,11 @@ static void stores_create(void)
     }
 }
 
+static void settled(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
 static void start(bool offers, uint32_t reads, uint32_t ask_every)
 {
     memset(&b, 0, sizeof b);
@@ -182,7 +188,9 @@ static void start(bool offers, uint32_t reads, uint32_t ask_every)
                                         .depth = DEPTH,
                                         .reads = reads,
                                         .ask_every = ask_every,
-                                        .done = on_done};
+                                        .done = on_done,
+                                        .settled = settled,
+                                        .settled_arg = &b.settled};
     assert_int_equal(rdma_window_create(&b.window, &config), 0);
 }
 
@@ -206,6 +214,15 @@ static void open_window(void)
 {
     for (unsigned i = 0; i < 100 && rdma_window_state(b.window) == RDMA_WINDOW_ASKING; i++) fixture_turns(&b.x, 1);
     assert_int_equal(rdma_window_state(b.window), RDMA_WINDOW_OPEN);
+    assert_int_equal(b.settled, 1);
+}
+
+static struct window_line *line_of(unsigned shard)
+{
+    void *base;
+    size_t bytes;
+    assert_true(store_window(b.store[shard], &base, &bytes));
+    return base;
 }
 
 static void look_and_wait(uint32_t n)
@@ -256,12 +273,41 @@ static void changes_come_in_between(void **state)
     }
 }
 
+/*
+ * A server that gives out windows in another order than its shards': what a key has in another shard, left from when it
+ * was that one's, is no answer.
+ */
+static void another_shard_is_not_believed(void **state)
+{
+    (void)state;
+    for (unsigned wrong = 0; wrong < 2; wrong++) {
+        start(true, 4, 0);
+        for (uint32_t i = 0; i < KEYS; i++) set(i);
+        struct window_line *line = line_of(1);
+        if (wrong)
+            line->shards = 3;
+        else
+            line->shard = 0;
+        open_window();
+        for (uint32_t i = 0; i < KEYS; i++) look_and_wait(i);
+        struct window_counts counts;
+        rdma_window_counts(b.window, &counts);
+        assert_true(b.values > KEYS / 4 && b.messages > KEYS / 4);
+        assert_int_equal(b.values + b.messages, KEYS);
+        assert_int_equal(counts.strange, b.messages);
+        line->shard = 1;
+        line->shards = SHARDS;
+        end();
+    }
+}
+
 static void no_offer_no_window(void **state)
 {
     (void)state;
     start(false, 1, 0);
     for (unsigned i = 0; i < 20; i++) fixture_turns(&b.x, 1);
     assert_int_equal(rdma_window_state(b.window), RDMA_WINDOW_NONE);
+    assert_int_equal(b.settled, 1);
     look(&b.look[0], 1);
     assert_int_equal(b.refused, 1);
     end();
@@ -317,8 +363,11 @@ static void garbage_is_harmless(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(both_shards_are_read), cmocka_unit_test(changes_come_in_between),
-        cmocka_unit_test(no_offer_no_window),   cmocka_unit_test(an_end_in_between),
+        cmocka_unit_test(both_shards_are_read),
+        cmocka_unit_test(changes_come_in_between),
+        cmocka_unit_test(another_shard_is_not_believed),
+        cmocka_unit_test(no_offer_no_window),
+        cmocka_unit_test(an_end_in_between),
         cmocka_unit_test(garbage_is_harmless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
