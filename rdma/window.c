@@ -20,7 +20,9 @@ bool rdma_window_offer(struct rdma_conn *conn, unsigned shard, const void *base,
                              .address = (uintptr_t)base,
                              .bytes = bytes,
                              .key = range->rkey};
-    return rdma_conn_send_message(conn, &m);
+    if (!rdma_conn_send_message(conn, &m)) return false;
+    metric_add(&conn->core->metrics.windows_given, 1);
+    return true;
 }
 
 /* ---- the client's side ---- */

@@ -54,22 +54,25 @@ report rdma $? || exit
 polarkv_start --huge-pages yes --rdma memcache@$address:11211 --rdma $address:6379 --rdma-onesided yes
 report started $? || exit
 regions=$(stat rdma_listener_memory_regions)
-step strict 60 rdma_client $address 6379 redis pairs 2 3 || exit
+step strict 60 rdma_client $address 6379 redis churn 5 || exit
 items=$(stat curr_items)
 
 disturb &
 disturber=$!
-(step strict_beside 60 rdma_client $address 6379 redis pairs 2 3) &
+(step strict_beside 60 rdma_client $address 6379 redis churn 20) &
 beside=$!
-onesided mixed 0 --ratio 1:3 --pipeline 4 --value-size 1:3000 --duration 4s || exit
+onesided mixed 0 --ratio 1:3 --pipeline 4 --value-size 1:3000 --duration 3s || exit
 wait $beside || exit
 touch /tmp/calm
 wait $disturber
 [ "$(grep -c DELETED /tmp/disturbed)" -gt 50 ] && [ "$(grep -c TOUCHED /tmp/disturbed)" -gt 50 ]
 report disturbed $? || exit
 
-read_only="--load no --ratio 0:1 --duration 600ms"
-onesided present 0 --ratio 0:1 --duration 600ms || exit
+[ "$(stat rdma_windows_given)" -ge 8 ]
+report windows_counted $? || exit
+
+read_only="--load no --ratio 0:1 --duration 400ms"
+onesided present 0 --server rdma://$address:6379 --protocol resp --ratio 0:1 --duration 400ms || exit
 answered 32 TOUCHED 'touch kvbench:%08x 1\r\n' 0 31 && answered 32 DELETED 'delete kvbench:%08x\r\n' 32 63
 report touched_deleted $? || exit
 sleep 2
@@ -91,6 +94,6 @@ report started_without $? || exit
 onesided refused 1 --duration 1s || exit
 grep -q "does not grant one-sided reads" /tmp/kvbench.log
 report refused_said $? || exit
-step strict_after 60 rdma_client $address 6379 redis values || exit
+step strict_after 60 rdma_client $address 6379 redis churn 5 || exit
 polarkv_stop
 report stopped_without $?

@@ -173,6 +173,7 @@ void run_start(uint64_t seed, uint32_t buffer_bytes, const char *arguments)
                                   .max_sge = 8,
                                   .read_bytes = onesided_memory_bytes(looks),
                                   .reads = 4};
+    virtual_tsc = START_NS;
     x.resp = x.plan.protocol == CODEC_RESP;
     x.done = false;
     memset(&x.gate, 0, sizeof x.gate);

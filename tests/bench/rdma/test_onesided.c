@@ -70,6 +70,7 @@ static void test_both_cores_are_read(void **state)
      * to them. */
     assert_in_range(n->reads, 3 * n->values, 3 * n->values + 60);
     assert_true(end_metric(&x.far, "rx_writes") < 100 + 2 * x.report.left);
+    assert_int_equal(end_metric(&x.far, "windows_given"), 4 * FIXTURE_CORES);
     run_finish();
 }
 
@@ -273,6 +274,36 @@ static void test_refused(void **state)
     }
 }
 
+static bool silent(void *arg, struct rdma_conn *conn, const struct rdma_message *m)
+{
+    (void)arg, (void)conn, (void)m;
+    return true;
+}
+
+static void says_nothing(struct end_config *server)
+{
+    server->message = silent;
+}
+
+/* A server that grants it and gives no key: nobody waits for ever. */
+static void test_no_answer(void **state)
+{
+    (void)state;
+    x.alter = says_nothing;
+    run_start(19, 4096, "--onesided --connections 3 --keys 50 --duration 5ms");
+    run_turns(200);
+    assert_int_equal(x.worker.alive, 3);
+    fake_run(x.fake, 11000ull * RUN_MS);
+    run_turns(200);
+    fake_run(x.fake, 1000ull * RUN_MS);
+    run_turns(200);
+    assert_true(x.done);
+    report_make(&x.report, &x.plan, &x.worker, 1);
+    assert_false(report_is_good(&x.report));
+    assert_int_equal(x.report.connect_failures, 3);
+    run_finish();
+}
+
 static void test_connections_opened_anew(void **state)
 {
     (void)state;
@@ -357,6 +388,7 @@ int main(void)
         cmocka_unit_test(test_wrong_values_are_told),
         cmocka_unit_test(test_window_taken_back),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_no_answer),
         cmocka_unit_test(test_connections_opened_anew),
         cmocka_unit_test(test_open_loop),
         cmocka_unit_test(test_long_values),
