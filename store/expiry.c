@@ -7,9 +7,12 @@
 #include "store/slab.h"
 #include "store/write.h"
 
-#define SWEEP_SLOTS 256u    /* a call */
-#define SWEEP_ITEMS 32u     /* removed a call */
-#define SWEEP_ROUND_MS 100u /* rounds begin no more often */
+#define SWEEP_SLOTS 512u     /* a call */
+#define SWEEP_ITEMS 32u      /* removed a call */
+#define SWEEP_AHEAD_SLOTS 8u /* asked for ahead of the one that is looked at */
+#define SWEEP_ROUND_MS 100u  /* rounds begin no more often */
+#define SWEEP_LAG_S 3u       /* what comes due in a page so long after its first is removed in one walk */
+#define NEVER_MS UINT64_MAX
 #define STEP_SCAN_PAGES 1024u
 #define STEP_RECLAIM_PAGES 16u
 
@@ -36,29 +39,38 @@ static void walk_begin(struct store *s)
     s->page[s->sweep.page].expires_s = EXPIRES_NEVER;
 }
 
-/* Slots of the page being walked, as many as one call looks at: those whose time has passed, with their buckets on the
- * way. */
-static unsigned walk_gather(struct store *s, uint32_t *due, uint64_t *hash)
+/* When the slot's item is due; NEVER_MS: it never is, or there is none. What a slot holds is hard to foresee, so there
+ * is no branch; a slot of 8 bytes, in which the loads would not fit, has no room for an expiry. */
+static inline uint64_t slot_due_ms(const uint8_t *slot)
+{
+    uint32_t bits = slot[0];
+    const uint8_t *field = slot + item_fields_at(bits);
+    uint64_t in_s = (uint64_t)load32(field) * 1000u, in_ms = load64(field);
+    uint64_t due_ms = bits & ITEM_EXPIRES_MS ? in_ms : in_s;
+    bool none = ((bits & ITEM_STATE) != ITEM_LIVE) | ((bits & ITEM_SHAPE) == ITEM_FRAGMENT) | !(bits & ITEM_EXPIRES);
+    return due_ms | ((uint64_t)0 - (none | (due_ms == 0)));
+}
+
+/* Slots of the page being walked, as many as one call looks at: those whose time has passed. */
+static unsigned walk_gather(struct store *s, uint32_t *due)
 {
     struct sweep *w = &s->sweep;
     const struct page *p = &s->page[w->page];
-    uint32_t units = s->cls[p->cls].units;
+    uint32_t units = s->cls[p->cls].units, unit = w->unit;
+    uint64_t now_ms = s->now_ms, next_ms = NEVER_MS;
     unsigned count = 0;
-    for (unsigned looked = 0; looked < SWEEP_SLOTS && count < SWEEP_ITEMS && w->unit < p->bump_unit; looked++) {
-        uint32_t item = page_offset(w->page, w->unit);
-        const uint8_t *slot = region_at(s, item);
-        w->unit += units;
-        if (item_state(slot) != ITEM_LIVE || item_shape(slot) == ITEM_FRAGMENT) continue;
-        uint64_t expires_ms = item_expires_ms(slot);
-        if (!expires_ms) continue;
-        if (expires_ms <= s->now_ms) {
-            due[count] = item;
-            hash[count] = item_hash(s, item);
-            store_prefetch_bucket(s, hash[count++]);
-        } else if (expires_ms / 1000 < w->expires_s) {
-            w->expires_s = (uint32_t)(expires_ms / 1000);
-        }
+    for (unsigned looked = 0; looked < SWEEP_SLOTS && count < SWEEP_ITEMS && unit < p->bump_unit; looked++) {
+        uint32_t item = page_offset(w->page, unit);
+        __builtin_prefetch(region_at(s, item + SWEEP_AHEAD_SLOTS * units));
+        uint64_t due_ms = slot_due_ms(region_at(s, item));
+        due[count] = item;
+        count += due_ms <= now_ms;
+        uint64_t later_ms = due_ms <= now_ms ? NEVER_MS : due_ms;
+        next_ms = later_ms < next_ms ? later_ms : next_ms;
+        unit += units;
     }
+    w->unit = unit;
+    if (next_ms / 1000 < w->expires_s) w->expires_s = (uint32_t)(next_ms / 1000);
     return count;
 }
 
@@ -68,23 +80,28 @@ static unsigned walk_page(struct store *s)
     const struct page *p = &s->page[w->page];
     uint32_t due[SWEEP_ITEMS];
     uint64_t hash[SWEEP_ITEMS];
-    unsigned count = walk_gather(s, due, hash);
+    unsigned count = walk_gather(s, due);
+    for (unsigned i = 0; i < count; i++) {
+        hash[i] = item_hash(s, due[i]);
+        store_prefetch_bucket(s, hash[i]);
+    }
     for (unsigned i = 0; i < count; i++) expire_item(s, due[i], hash[i]);
     if (w->walking && w->unit >= p->bump_unit) walk_end(s); /* not walking: with its last item the page has gone */
     return count + 1;
 }
 
-static bool page_due(const struct store *s, const struct page *p)
+/* lag_s: since the earliest of its items was due. */
+static bool page_due(const struct store *s, const struct page *p, uint32_t lag_s)
 {
     if (!page_is_slab(s, p) || p->cls == s->class_overflow || p->generation != s->generation) return false;
-    return p->expires_s <= s->now_ms / 1000;
+    return (uint64_t)p->expires_s + lag_s <= s->now_ms / 1000;
 }
 
-unsigned sweep_some(struct store *s, uint32_t scan)
+unsigned sweep_some(struct store *s, uint32_t scan, uint32_t lag_s)
 {
     struct sweep *w = &s->sweep;
     if (!w->walking) {
-        for (; w->page < s->page_count && !page_due(s, &s->page[w->page]); w->page++)
+        for (; w->page < s->page_count && !page_due(s, &s->page[w->page], lag_s); w->page++)
             if (scan-- == 0) return 1;
         if (w->page == s->page_count) {
             w->page = s->head_pages;
@@ -111,7 +128,7 @@ unsigned store_step(struct store *s, uint64_t now_ms)
     s->now_ms = now_ms;
     write_begin(s);
     unsigned done = flush_reclaim(s, STEP_SCAN_PAGES, STEP_RECLAIM_PAGES);
-    if (now_ms >= s->sweep.next_ms || stepped_back) done += sweep_some(s, STEP_SCAN_PAGES);
+    if (now_ms >= s->sweep.next_ms || stepped_back) done += sweep_some(s, STEP_SCAN_PAGES, SWEEP_LAG_S);
     done += index_adjust(s);
     done += evacuate_step(s);
     done += evict_step(s);

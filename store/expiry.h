@@ -9,7 +9,9 @@ void expire_item(struct store *s, uint32_t item, uint64_t hash);
 /*
  * Goes on with the sweep: page by page, past those that are not due; in one that is, slot by slot. Looks at up to scan
  * descriptors and a bounded number of slots. Returns 0 when nothing is due any more: the round is over.
+ * lag_s: a page is left alone until so long after its first item was due, so that one walk finds more; 0 where memory
+ * is wanted now.
  */
-unsigned sweep_some(struct store *s, uint32_t scan);
+unsigned sweep_some(struct store *s, uint32_t scan, uint32_t lag_s);
 
 #endif

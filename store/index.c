@@ -185,12 +185,29 @@ static unsigned index_split(struct store *s)
     return 1;
 }
 
+static uint64_t chain_overflow(const struct store *s, const struct bucket *b)
+{
+    uint64_t overflow = 0;
+    for (; b->link; b = bucket_linked(s, b)) overflow++;
+    return overflow;
+}
+
+/* Of the two buckets that the next merge makes one. */
+static void merge_prefetch(const struct store *s)
+{
+    const struct index *x = &s->index;
+    uint32_t removed = x->buckets - 1;
+    uint32_t mask = x->buckets == x->mask + 1 ? x->mask >> 1 : x->mask;
+    __builtin_prefetch(bucket_at(s, removed), 1);
+    __builtin_prefetch(bucket_at(s, removed & mask), 1);
+}
+
 static unsigned index_merge(struct store *s)
 {
     struct index *x = &s->index;
     uint32_t removed = x->buckets - 1;
     struct bucket *from = bucket_at(s, removed);
-    if (!overflow_room(s, chain_prefetch(s, from) + 1)) return 0;
+    if (!overflow_room(s, chain_overflow(s, from) + 1)) return 0;
     x->buckets--;
     if (x->buckets == x->mask) { /* 2^L - 1: the level before */
         x->mask_wide = x->mask;
@@ -203,6 +220,7 @@ static unsigned index_merge(struct store *s)
     window_resize(s, removed % BUCKETS_A_PAGE == 0);
     if (removed % BUCKETS_A_PAGE == 0) page_release(s, s->directory[removed / BUCKETS_A_PAGE]);
     ghost_merge(s, removed);
+    merge_prefetch(s);
     metric_add(&s->metrics.merges, 1);
     return 1;
 }

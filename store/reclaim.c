@@ -29,7 +29,7 @@ bool reclaim_page(struct store *s)
     if (reclaim_old(s)) return true;
     if (evacuate_one_page(s)) return true;
     while (effort_spend(s, COST_OF_SCAN))
-        if (sweep_some(s, SCAN_PAGES) > 0) return true;
+        if (sweep_some(s, SCAN_PAGES, 0) > 0) return true;
     return false;
 }
 

@@ -149,12 +149,12 @@ static void test_sweep(void **state)
     }
     store_check(s);
     assert_int_equal(m->expired, 30000);
-    fixture_settle(s, 901000, 20000);
+    fixture_settle(s, 904000, 20000);
     assert_int_equal(store_count(s), 10000);
     for (uint64_t n = 0; n < 50000; n += 5) {
         struct store_key k = fixture_key_n(buf, n);
         struct store_value v;
-        assert_int_equal(store_get(s, &k, 901000, &v), STORE_OK);
+        assert_int_equal(store_get(s, &k, 904000, &v), STORE_OK);
     }
     store_check(s);
     store_destroy(&s);
