@@ -11,7 +11,7 @@
 #include <string.h>
 #include <rte_byteorder.h>
 
-#define NET_ADDRS_MAX 16u     /* of one port */
+#define NET_ADDRS_MAX 32u     /* of one port */
 #define NET_ADDR_TEXT 46u     /* bytes of the longest address and its zero */
 #define NET_ENDPOINT_TEXT 56u /* of "[address]:65535" */
 

@@ -32,7 +32,7 @@ static unsigned groups_of(const struct net_stack *st, struct net_addr groups[sta
 {
     unsigned n = 0;
     for (unsigned i = 0; i < st->addr_count; i++) {
-        if (net_addr_is_v4(&st->addrs[i].addr)) continue;
+        if (net_addr_is_v4(&st->addrs[i].addr) || claim_absent(st, i)) continue;
         groups[n] = ipv6_solicited_node(&st->addrs[i].addr);
         unsigned k = 0;
         while (!net_addr_equal(&groups[k], &groups[n])) k++;
@@ -44,7 +44,7 @@ static unsigned groups_of(const struct net_stack *st, struct net_addr groups[sta
 static struct net_addr link_local(const struct net_stack *st)
 {
     for (unsigned i = 0; i < st->addr_count; i++)
-        if (net_addr_is_link_local(&st->addrs[i].addr)) return st->addrs[i].addr;
+        if (net_addr_is_link_local(&st->addrs[i].addr) && !claim_absent(st, i)) return st->addrs[i].addr;
     return ipv6_link_local(st->config.mac);
 }
 

@@ -9,8 +9,9 @@
 #include "net/stack_impl.h"
 
 #define ND_HOPS 255u
-#define OPTION_BYTES 8u         /* of a link-layer address */
+#define OPTION_BYTES 8u /* of a link-layer address */
 #define PREFIX_OPTION_BYTES 32u
+#define SECOND_NS UINT64_C(1000000000)
 
 static const struct net_addr all_nodes = {.bytes = {0xff, 0x02, [15] = 1}};
 static const struct net_addr all_routers = {.bytes = {0xff, 0x02, [15] = 2}};
@@ -19,7 +20,6 @@ static const struct net_addr unspecified;
 /* The options of a message. */
 struct nd_options {
     const uint8_t *source_mac, *target_mac; /* NULL: not given */
-    const uint8_t *prefix;                  /* the first prefix option */
 };
 
 /* False: malformed. RFC 4861 4.6: an option of length 0 discards the message. */
@@ -32,7 +32,6 @@ static bool options_parse(const uint8_t *p, uint32_t len, struct nd_options *out
         uint32_t bytes = option[1] * 8u;
         if (option[0] == ND_OPT_SOURCE_LINKADDR && bytes == OPTION_BYTES) out->source_mac = option + 2;
         if (option[0] == ND_OPT_TARGET_LINKADDR && bytes == OPTION_BYTES) out->target_mac = option + 2;
-        if (option[0] == ND_OPT_PREFIX_INFORMATION && bytes == PREFIX_OPTION_BYTES && !out->prefix) out->prefix = option;
         at += bytes;
     }
     return !(out->source_mac && out->source_mac[0] & 1) && !(out->target_mac && out->target_mac[0] & 1);
@@ -82,13 +81,16 @@ static void advertise(struct net_stack *st, uint32_t flags, const struct net_add
 #define NA_SOLICITED (UINT32_C(1) << 30)
 #define NA_OVERRIDE (UINT32_C(1) << 29)
 
-void nd_announce(struct net_stack *st, const struct net_addr *addr) { advertise(st, NA_OVERRIDE, addr, &all_nodes, NULL); }
+void nd_announce(struct net_stack *st, const struct net_addr *addr)
+{
+    advertise(st, NA_OVERRIDE, addr, &all_nodes, NULL);
+}
 
 void nd_router_solicit(struct net_stack *st)
 {
     struct net_addr from;
     if (!route_source(st, &all_routers, &from)) return;
-    uint8_t option = claim_tentative(st) ? 0 : ND_OPT_SOURCE_LINKADDR; /* RFC 4429 3.2 */
+    uint8_t option = claim_optimistic(st, &from) ? 0 : ND_OPT_SOURCE_LINKADDR; /* RFC 4429 3.2 */
     message_send(st, ND_ROUTER_SOLICIT, 0, NULL, option, &from, &all_routers, NULL);
 }
 
@@ -110,7 +112,8 @@ static bool solicit_rx(struct net_stack *st, const struct net_addr *from, const 
     }
     if (!o.source_mac && net_addr_is_multicast(to)) return false;
     if (o.source_mac) neighbour_learn(st, from, o.source_mac, NEIGHBOUR_OVERRIDE | NEIGHBOUR_ADD);
-    advertise(st, NA_SOLICITED | (claim_tentative(st) ? 0 : NA_OVERRIDE), &target, from, o.source_mac ? o.source_mac : frame_mac);
+    uint32_t override = claim_optimistic(st, &target) ? 0 : NA_OVERRIDE; /* RFC 4429 3.2 */
+    advertise(st, NA_SOLICITED | override, &target, from, o.source_mac ? o.source_mac : frame_mac);
     return true;
 }
 
@@ -139,8 +142,24 @@ static uint32_t load_be32(const uint8_t *p)
     return rte_be_to_cpu_32(v);
 }
 
+/* A prefix option: on the link, for addresses, both or neither. RFC 4861 4.6.2, 6.3.4. */
+static void prefix_take(struct net_stack *st, const uint8_t *option, bool to_all)
+{
+    struct autoconf_prefix news = {.prefix = {net_addr_v6(option + 16), option[2]},
+                                   .valid_s = load_be32(option + 4),
+                                   .preferred_s = load_be32(option + 8),
+                                   .to_all = to_all};
+    const struct net_addr *addr = &news.prefix.addr;
+    if (option[2] > 128 || net_addr_is_link_local(addr) || net_addr_is_v4(addr) || net_addr_is_multicast(addr)) return;
+    struct net_route on_link = {.to = news.prefix};
+    uint64_t life = news.valid_s == UINT32_MAX ? UINT64_MAX : news.valid_s * SECOND_NS;
+    if (option[3] & ND_OPT_PI_FLAG_ONLINK) route_learn(st, &on_link, life);
+    if (option[3] & ND_OPT_PI_FLAG_AUTO) autoconf_prefix(st, &news);
+}
+
 /* RFC 4861 6.1.2, 6.3.4. */
-static bool router_rx(struct net_stack *st, const struct net_addr *from, const uint8_t *p, uint32_t len)
+static bool router_rx(struct net_stack *st, const struct net_addr *from, const struct net_addr *to, const uint8_t *p,
+                      uint32_t len)
 {
     struct nd_options o;
     if (!net_addr_is_link_local(from) || p[1] != 0 || len < sizeof(struct nd_router_advert)) return false;
@@ -148,13 +167,11 @@ static bool router_rx(struct net_stack *st, const struct net_addr *from, const u
     if (!st->config.router_discovery) return true;
     metric_add(&st->metrics.router_adverts, 1);
     struct net_route by_default = {.via = *from};
-    route_learn(st, &by_default, (uint64_t)(p[6] << 8 | p[7]) * 1000000000u);
+    route_learn(st, &by_default, (uint64_t)(p[6] << 8 | p[7]) * SECOND_NS);
     if (o.source_mac) neighbour_learn(st, from, o.source_mac, NEIGHBOUR_OVERRIDE | NEIGHBOUR_ADD);
-    if (!o.prefix || o.prefix[2] > 128 || !(o.prefix[3] & ND_OPT_PI_FLAG_ONLINK)) return true;
-    struct net_route on_link = {.to = {net_addr_v6(o.prefix + 16), o.prefix[2]}};
-    uint32_t seconds = load_be32(o.prefix + 4);
-    if (net_addr_is_link_local(&on_link.to.addr) || net_addr_is_v4(&on_link.to.addr)) return true;
-    route_learn(st, &on_link, seconds == UINT32_MAX ? UINT64_MAX : seconds * UINT64_C(1000000000));
+    for (uint32_t at = 16; at < len; at += p[at + 1] * 8u)
+        if (p[at] == ND_OPT_PREFIX_INFORMATION && p[at + 1] * 8u == PREFIX_OPTION_BYTES)
+            prefix_take(st, p + at, net_addr_is_multicast(to));
     return true;
 }
 
@@ -167,7 +184,7 @@ bool nd_input(struct net_stack *st, const struct rte_mbuf *m, uint32_t at)
     switch (p[0]) {
     case ND_NEIGHBOR_SOLICIT: return solicit_rx(st, &from, &to, p, len, frame + 6);
     case ND_NEIGHBOR_ADVERT: return advert_rx(st, &to, p, len);
-    case ND_ROUTER_ADVERT: return router_rx(st, &from, p, len);
+    case ND_ROUTER_ADVERT: return router_rx(st, &from, &to, p, len);
     default: return true; /* solicitations are for routers; redirects are not followed */
     }
 }

@@ -31,8 +31,10 @@ static void pending_add(struct net_stack *st, struct neighbour *e, struct rte_mb
         rte_pktmbuf_free(m);
         return;
     }
-    if (e->pending_tail) e->pending_tail->next = m;
-    else e->pending_head = m;
+    if (e->pending_tail)
+        e->pending_tail->next = m;
+    else
+        e->pending_head = m;
     e->pending_tail = m;
     m->next = NULL;
     st->neighbours.pending++;
@@ -48,7 +50,8 @@ void neighbours_fini(struct neighbours *nb)
 static struct neighbour *entry_find(struct neighbours *nb, const struct net_addr *addr)
 {
     for (unsigned i = 0; i < nb->used; i++)
-        if (nb->entries[i].state != NEIGHBOUR_FREE && net_addr_equal(&nb->entries[i].addr, addr)) return &nb->entries[i];
+        if (nb->entries[i].state != NEIGHBOUR_FREE && net_addr_equal(&nb->entries[i].addr, addr))
+            return &nb->entries[i];
     return NULL;
 }
 
@@ -78,15 +81,39 @@ static void wake_at(struct neighbours *nb, uint64_t at)
     if (at < nb->due) nb->due = at;
 }
 
+enum source { SOURCE_NONE, SOURCE_LATER, SOURCE_GOOD };
+
+/* Whom a question is to come from. LATER: all that could be is still being probed for, and nobody may hear of it in a
+ * question (RFC 4429 3.2). */
+static enum source source_find(const struct net_stack *st, const struct net_addr *to, struct net_addr *from)
+{
+    if (!route_source(st, to, from)) return SOURCE_NONE;
+    if (net_addr_is_v4(to) || !claim_optimistic(st, from)) return SOURCE_GOOD;
+    for (unsigned i = 0; i < st->addr_count; i++) {
+        if (net_addr_is_v4(&st->addrs[i].addr) || claim_absent(st, i) || claim_tentative(st, i)) continue;
+        *from = st->addrs[i].addr;
+        return SOURCE_GOOD;
+    }
+    return SOURCE_LATER;
+}
+
 /* To all while it is not known where it is; to itself when that is only in doubt. */
 static void ask(struct net_stack *st, struct neighbour *e)
 {
     const uint8_t *mac = e->state == NEIGHBOUR_KNOWN ? e->mac : NULL;
     struct net_addr from;
-    if (route_source(st, &e->addr, &from)) {
+    enum source source = source_find(st, &e->addr, &from);
+    if (source == SOURCE_LATER) { /* tries stay as they are */
+        e->at = st->claim.due;
+        if (e->state == NEIGHBOUR_INCOMPLETE || e->tries > 0) wake_at(&st->neighbours, e->at);
+        return;
+    }
+    if (source == SOURCE_GOOD) {
         metric_add(&st->metrics.neighbour_requests, 1);
-        if (net_addr_is_v4(&e->addr)) arp_ask(st, &e->addr, &from, mac);
-        else nd_ask(st, &e->addr, &from, mac);
+        if (net_addr_is_v4(&e->addr))
+            arp_ask(st, &e->addr, &from, mac);
+        else
+            nd_ask(st, &e->addr, &from, mac);
     }
     e->tries++;
     e->at = st->now + NEIGHBOUR_RETRY_NS;
@@ -116,10 +143,26 @@ void neighbour_learn(struct net_stack *st, const struct net_addr *addr, const ui
         return;
     }
     mac_take(st, e, mac);
-    if (news & NEIGHBOUR_CONFIRMED) e->at = st->now + NEIGHBOUR_FRESH_NS;
-    else if (!same) e->at = st->now;
-    else return;
+    if (news & NEIGHBOUR_CONFIRMED)
+        e->at = st->now + NEIGHBOUR_FRESH_NS;
+    else if (!same)
+        e->at = st->now;
+    else
+        return;
     e->tries = 0;
+}
+
+/* While a neighbour may not be asked for, a router that has told its MAC takes what is for it: RFC 4429 3.2. */
+static const struct neighbour *router_instead(struct net_stack *st, const struct neighbour *e)
+{
+    if (e->state != NEIGHBOUR_INCOMPLETE || e->tries > 0) return NULL;
+    for (unsigned i = 0; i < st->route_count; i++) {
+        const struct net_route *r = &st->routes[i];
+        if (r->to.len > 0 || net_addr_is_v4(&r->to.addr) || st->route_ends[i] <= st->now) continue;
+        const struct neighbour *router = entry_find(&st->neighbours, &r->via);
+        if (router && router->state == NEIGHBOUR_KNOWN) return router;
+    }
+    return NULL;
 }
 
 void neighbour_send(struct net_stack *st, const struct net_addr *to, struct rte_mbuf *m)
@@ -145,6 +188,12 @@ void neighbour_send(struct net_stack *st, const struct net_addr *to, struct rte_
         break;
     case NEIGHBOUR_FAILED: wake_at(&st->neighbours, st->now); break; /* the timer tells whoever waits */
     default: break;
+    }
+    const struct neighbour *router = router_instead(st, e);
+    if (router) {
+        memcpy(rte_pktmbuf_mtod(m, uint8_t *), router->mac, 6);
+        stack_send(st, m);
+        return;
     }
     pending_add(st, e, m);
 }
@@ -176,8 +225,10 @@ static void entry_fail(struct net_stack *st, struct neighbour *e)
 
 static void failed_due(struct net_stack *st, struct neighbour *e)
 {
-    if (e->at <= st->now) e->state = NEIGHBOUR_FREE;
-    else wake_at(&st->neighbours, e->at);
+    if (e->at <= st->now)
+        e->state = NEIGHBOUR_FREE;
+    else
+        wake_at(&st->neighbours, e->at);
     pending_fail(st, e);
 }
 
@@ -190,14 +241,16 @@ unsigned neighbour_timers(struct net_stack *st)
     for (unsigned i = 0; i < nb->used; i++) {
         struct neighbour *e = &nb->entries[i];
         if (e->state == NEIGHBOUR_FAILED) failed_due(st, e);
-        if (e->tries == 0) continue;
+        if (e->tries == 0 && e->state != NEIGHBOUR_INCOMPLETE) continue;
         if (e->at > st->now) {
             wake_at(nb, e->at);
             continue;
         }
         n++;
-        if (e->tries >= NEIGHBOUR_TRIES) entry_fail(st, e);
-        else ask(st, e);
+        if (e->tries >= NEIGHBOUR_TRIES)
+            entry_fail(st, e);
+        else
+            ask(st, e);
     }
     return n;
 }
@@ -211,6 +264,8 @@ void neighbour_doubt(struct net_stack *st, struct tcp_conn *c)
     struct neighbour *e = entry_find(&st->neighbours, &hop);
     if (!e || e->state != NEIGHBOUR_KNOWN) return;
     e->used_at = st->now;
-    if (memcmp(e->mac, c->mac, 6) != 0) tcp_conn_set_mac(c, e->mac); /* it has moved */
-    else if (e->tries == 0) ask(st, e);
+    if (memcmp(e->mac, c->mac, 6) != 0)
+        tcp_conn_set_mac(c, e->mac); /* it has moved */
+    else if (e->tries == 0)
+        ask(st, e);
 }

@@ -28,8 +28,8 @@ struct neighbour {
     struct net_addr addr;
     uint8_t mac[6];
     uint8_t state;       /* enum neighbour_state */
-    uint8_t tries;       /* requests sent without an answer */
-    uint64_t at;         /* ns: with tries the next request; KNOWN: end of freshness; FAILED: end of the entry */
+    uint8_t tries;       /* requests sent without an answer; 0 and INCOMPLETE: it cannot be asked for yet */
+    uint64_t at;         /* ns: with tries, or INCOMPLETE, the next request; KNOWN: end of freshness; FAILED: end of the entry */
     uint64_t used_at;    /* ns: the entry longest unused makes room */
     struct rte_mbuf *pending_head, *pending_tail; /* linked by next; each one linear */
 };

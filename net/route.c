@@ -22,7 +22,7 @@ static bool connected(const struct net_stack *st, const struct net_addr *to)
 {
     if (net_addr_is_link_local(to) || net_addr_is_multicast(to)) return true;
     for (unsigned i = 0; i < st->addr_count; i++)
-        if (net_prefix_contains(&st->addrs[i], to)) return true;
+        if (!(st->autoconf.indices >> i & 1) && net_prefix_contains(&st->addrs[i], to)) return true;
     return false;
 }
 
@@ -41,22 +41,45 @@ bool route_next_hop(const struct net_stack *st, const struct net_addr *to, struc
     return true;
 }
 
+/* Bits that both begin with, of p's prefix. */
+static unsigned common_bits(const struct net_prefix *p, const struct net_addr *addr)
+{
+    unsigned bits = 0;
+    while (bits < p->len && !((p->addr.bytes[bits / 8] ^ addr->bytes[bits / 8]) & 0x80u >> bits % 8)) bits++;
+    return bits;
+}
+
+#define RANK_LASTING 0x200u /* neither deprecated nor, what is treated alike, optimistic: RFC 4429 3.1 */
+#define RANK_NEAR 0x100u    /* the next hop is of its prefix */
+
+/* How good our address of this index is as the source of packets to `to`, by way of hop. */
+static unsigned source_rank(const struct net_stack *st, unsigned i, const struct net_addr *to,
+                            const struct net_addr *hop)
+{
+    const struct net_prefix *p = &st->addrs[i];
+    unsigned rank = claim_tentative(st, i) || autoconf_deprecated(st, i) ? 0 : RANK_LASTING;
+    if (net_prefix_contains(p, hop)) rank |= RANK_NEAR;
+    return net_addr_is_v4(to) ? rank : rank + common_bits(p, to);
+}
+
 bool route_source(const struct net_stack *st, const struct net_addr *to, struct net_addr *from)
 {
     struct net_addr hop;
-    const struct net_addr *found = NULL;
+    unsigned best = 0;
+    bool found = false;
     bool link = net_addr_is_link_local(to) || (net_addr_is_multicast(to) && !net_addr_is_v4(to));
     if (!route_next_hop(st, to, &hop)) return false;
     for (unsigned i = 0; i < st->addr_count; i++) {
-        const struct net_prefix *p = &st->addrs[i];
-        if (st->claim.given_up >> i & 1 || net_addr_is_v4(&p->addr) != net_addr_is_v4(to)) continue;
-        if (net_addr_is_link_local(&p->addr) != link) continue;
-        if (found && !net_prefix_contains(p, &hop)) continue;
-        found = &p->addr;
-        if (net_prefix_contains(p, &hop)) break;
+        const struct net_addr *own = &st->addrs[i].addr;
+        if (claim_absent(st, i) || net_addr_is_v4(own) != net_addr_is_v4(to)) continue;
+        if (net_addr_is_link_local(own) != link) continue;
+        unsigned rank = source_rank(st, i, to, &hop);
+        if (found && rank <= best) continue;
+        *from = *own;
+        best = rank;
+        found = true;
     }
-    if (found) *from = *found;
-    return found != NULL;
+    return found;
 }
 
 /* The place of a learnt route of the same prefix and router, else one whose time is over, else a new one. */

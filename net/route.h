@@ -21,8 +21,8 @@ int net_route_parse(const char *text, struct net_route *route);
 
 /* The neighbour on the way to `to`. False: there is no route. */
 bool route_next_hop(const struct net_stack *st, const struct net_addr *to, struct net_addr *hop);
-/* Our address that packets to `to` come from: one of the prefix of the next hop, else any of the family and scope.
- * False: none. RFC 1122 3.3.4.3; RFC 6724 5, rules 1, 2, 3 and 8. */
+/* Our address that packets to `to` come from: of those of its family and scope one that lasts, then one of the next hop's
+ * prefix, then the most alike. False: none. RFC 1122 3.3.4.3; RFC 6724 5, rules 1, 2, 3 and 8. */
 bool route_source(const struct net_stack *st, const struct net_addr *to, struct net_addr *from);
 
 /* A router says that route holds for life_ns; 0: no more. What was configured is never replaced. */

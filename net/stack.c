@@ -129,7 +129,7 @@ static void addresses_take(struct net_stack *st, const struct net_stack_config *
     memcpy(st->addrs, config->addrs, sizeof st->addrs);
     memcpy(st->routes, config->routes, sizeof st->routes);
     memset(st->route_ends, 0xff, sizeof st->route_ends);
-    bool v6 = false, link_local = false;
+    bool v6 = config->autoconf == NET_AUTOCONF_EUI64, link_local = config->autoconf == NET_AUTOCONF_STABLE;
     for (unsigned i = 0; i < st->addr_count; i++) {
         v6 = v6 || !net_addr_is_v4(&st->addrs[i].addr);
         link_local = link_local || net_addr_is_link_local(&st->addrs[i].addr);
@@ -146,7 +146,7 @@ static void addresses_take(struct net_stack *st, const struct net_stack_config *
 bool stack_owns(const struct net_stack *st, const struct net_addr *addr)
 {
     for (unsigned i = 0; i < st->addr_count; i++)
-        if (net_addr_equal(&st->addrs[i].addr, addr)) return !(st->claim.given_up >> i & 1);
+        if (net_addr_equal(&st->addrs[i].addr, addr) && !claim_absent(st, i)) return true;
     return false;
 }
 
@@ -167,8 +167,9 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     struct net_stack *st = calloc(1, sizeof *st);
     if (!st) return -ENOMEM;
     st->config = *config;
+    if (config->shared) st->config.autoconf = NET_AUTOCONF_OFF; /* the kernel makes its own */
     st->ip_at = (uint8_t)(sizeof(struct rte_ether_hdr) + (config->vlan ? sizeof(struct rte_vlan_hdr) : 0));
-    addresses_take(st, config);
+    addresses_take(st, &st->config);
     st->random = siphash(config->secret, "ports", 5);
     st->key_secret[0] = siphash(config->secret, "key 0", 5);
     st->key_secret[1] = siphash(config->secret, "key 1", 5);
@@ -181,6 +182,7 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     offloads(st);
     neighbours_init(&st->neighbours);
     claim_init(st);
+    autoconf_init(st);
     mld_init(st);
     st->stream_ops = tcp_stream_ops;
     tcp_templates_init(st);
@@ -231,6 +233,14 @@ void net_stack_destroy(struct net_stack **stack)
     tcp_time_wait_fini(&st->time_wait);
     net_region_unmap(st->conns, (size_t)st->config.max_connections * TCP_CONN_BYTES);
     free(st);
+}
+
+int net_autoconf_find(const char *name)
+{
+    static const char *const names[] = {"no", "eui64", "stable"};
+    for (int i = 0; i < (int)RTE_DIM(names); i++)
+        if (strcmp(names[i], name) == 0) return i;
+    return -EINVAL;
 }
 
 uint64_t stack_random(struct net_stack *st)
@@ -495,8 +505,9 @@ unsigned net_stack_output(struct net_stack *st, uint64_t now_ns)
 unsigned net_stack_timers(struct net_stack *st, uint64_t now_ns)
 {
     stack_set_now(st, now_ns);
-    return tcp_timers(st) + tcp_syncache_timers(st) + tcp_time_wait_expire(st) + neighbour_timers(st) + claim_timers(st) +
-           mld_timers(st);
+    unsigned fired = claim_timers(st); /* before the neighbours, who may then be asked */
+    return fired + tcp_timers(st) + tcp_syncache_timers(st) + tcp_time_wait_expire(st) + neighbour_timers(st) +
+           mld_timers(st) + autoconf_timers(st);
 }
 
 uint64_t net_stack_deadline(const struct net_stack *st)
@@ -504,7 +515,7 @@ uint64_t net_stack_deadline(const struct net_stack *st)
     if (st->dirty_head || st->tx_count) return st->now; /* output has something to do */
     uint64_t at = RTE_MIN(wheel_deadline(&st->wheel), tcp_time_wait_deadline(&st->time_wait));
     at = RTE_MIN(at, tcp_syncache_deadline(st));
-    at = RTE_MIN(at, st->mld.due);
+    at = RTE_MIN(at, RTE_MIN(st->mld.due, st->autoconf.due));
     return RTE_MIN(at, RTE_MIN(st->neighbours.due, st->claim.due));
 }
 

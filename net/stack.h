@@ -34,6 +34,9 @@ enum net_mtu_probing {
     NET_MTU_PROBE_ALWAYS,  /* connections begin with short ones */
 };
 
+/* Addresses of prefixes that routers announce (net/autoconf.h): none, from the MAC, from a secret (RFC 7217). */
+enum net_autoconf { NET_AUTOCONF_OFF, NET_AUTOCONF_EUI64, NET_AUTOCONF_STABLE };
+
 /* Sends frames; takes all of them. */
 typedef void net_tx_fn(void *arg, struct rte_mbuf **frames, uint16_t n);
 
@@ -68,7 +71,10 @@ struct net_stack_config {
     uint16_t mtu;
     uint16_t vlan;         /* 1..4094: frames carry this tag, and others are dropped; 0: no tag */
     bool announce;         /* addresses are probed for and announced at the start: one stack of a port does it */
+    bool follows;          /* another stack of the port does; this one goes the same way without a word */
     bool router_discovery; /* routers of IPv6 are asked for and believed */
+    enum net_autoconf autoconf;  /* addresses of the prefixes that they announce */
+    uint64_t autoconf_secret[2]; /* key of stable ones: of host and interface, the same for all stacks of a port */
     bool shared;           /* the kernel has our addresses too: what is not TCP is its business */
     bool tx_ip_checksum;   /* the port fills it in */
     bool tx_tcp_checksum;
@@ -151,6 +157,8 @@ void net_connect_go(struct stream *s);
 /* enum values of "cubic" and the like, of "passive", "off", "on"; -EINVAL: no such name. */
 int net_tcp_cc_find(const char *name);
 int net_tcp_ecn_find(const char *name);
+/* Of "no", "eui64", "stable". */
+int net_autoconf_find(const char *name);
 /* Of "full", "never", "always". */
 int net_syn_cookies_find(const char *name);
 /* enum value of "lowered", "never", "always". */

@@ -2,6 +2,7 @@
 #ifndef POLAR_NET_STACK_IMPL_H
 #define POLAR_NET_STACK_IMPL_H
 
+#include "net/autoconf.h"
 #include "net/claim.h"
 #include "net/mld.h"
 #include "net/neighbour.h"
@@ -85,6 +86,7 @@ struct net_stack {
     struct tcp_tuning_entry tunings[TCP_TUNINGS]; /* tcp_tuning.h */
     struct neighbours neighbours;
     struct claim claim;
+    struct autoconf autoconf;
     struct mld mld;
     uint64_t random;
     uint64_t key_secret[2]; /* tcp_tuple.h */

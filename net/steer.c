@@ -16,6 +16,7 @@
 #define ICMP_PARAMETER 12u
 #define ICMP6_ERROR_LAST 127u
 #define ICMP6_ROUTER_ADVERT 134u
+#define ICMP6_NEIGHBOUR_SOLICIT 135u
 #define ICMP6_NEIGHBOUR_ADVERT 136u
 #define ICMP6_REDIRECT 137u
 
@@ -51,7 +52,10 @@ static bool listens(const struct steer *s, uint16_t port)
     return __atomic_load_n(&s->listening[port / 64], __ATOMIC_RELAXED) >> port % 64 & 1;
 }
 
-static uint32_t client_ports(const struct steer *s) { return (uint32_t)s->client_last - s->client_first + 1; }
+static uint32_t client_ports(const struct steer *s)
+{
+    return (uint32_t)s->client_last - s->client_first + 1;
+}
 
 void steer_ports(const struct steer *s, uint16_t core, uint16_t *first, uint16_t *last)
 {
@@ -133,12 +137,20 @@ static uint16_t icmp_home(const struct steer *s, struct view icmp, uint16_t here
     return ipv4_ends(quoted, &e, &inner) && !inner.p ? segment_home(s, &e, true, here) : here;
 }
 
-static uint16_t icmp6_home(const struct steer *s, struct view icmp, uint16_t here)
+/* A probe for an address comes from none, and says that somebody else takes it for his. */
+static bool icmp6_probe(struct view icmp, const uint8_t *source)
+{
+    static const uint8_t none[16];
+    return icmp.p[0] == ICMP6_NEIGHBOUR_SOLICIT && memcmp(source, none, sizeof none) == 0;
+}
+
+static uint16_t icmp6_home(const struct steer *s, struct view icmp, const uint8_t *source, uint16_t here)
 {
     struct ends e;
     struct view inner;
     uint8_t type = icmp.p[0];
     if (type == ICMP6_ROUTER_ADVERT || type == ICMP6_NEIGHBOUR_ADVERT || type == ICMP6_REDIRECT) return STEER_ALL;
+    if (icmp6_probe(icmp, source)) return STEER_ALL;
     if (icmp.len < ICMP_HEADER || type > ICMP6_ERROR_LAST) return here;
     struct view quoted = {icmp.p + ICMP_HEADER, icmp.len - ICMP_HEADER};
     return ipv6_ends(quoted, &e, &inner) && !inner.p ? segment_home(s, &e, true, here) : here;
@@ -163,7 +175,7 @@ uint16_t steer_home(const struct steer *s, const struct rte_mbuf *m, uint16_t he
     }
     if (type == rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV6)) {
         if (!ipv6_ends(v, &e, &icmp)) return here;
-        return icmp.p ? icmp6_home(s, icmp, here) : segment_home(s, &e, false, here);
+        return icmp.p ? icmp6_home(s, icmp, e.addresses, here) : segment_home(s, &e, false, here);
     }
     return type == rte_cpu_to_be_16(RTE_ETHER_TYPE_ARP) ? STEER_ALL : here;
 }

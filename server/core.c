@@ -8,6 +8,7 @@
 #include <string.h>
 #include <rte_cycles.h>
 #include "base/log.h"
+#include "net/autoconf_key.h"
 #include "server/inquiry.h"
 #include "server/rdma.h"
 #include "server/session.h"
@@ -226,6 +227,16 @@ int core_add_region(struct core *core)
     return rc;
 }
 
+static int autoconf_key(struct net_stack_config *stack, const struct config *config, char *err_text, size_t err_cap)
+{
+    if (stack->autoconf != NET_AUTOCONF_STABLE) return 0;
+    int rc = net_autoconf_key(config->autoconf_secret, config->port, stack->autoconf_secret);
+    if (rc != 0)
+        snprintf(err_text, err_cap, "option 'autoconf-secret': got '%s', takes 32 hex digits, or '' where /etc/machine-id "
+                 "has them: %s", config->autoconf_secret, strerror(-rc));
+    return rc;
+}
+
 int core_create_net(struct core *core, char *err_text, size_t err_cap)
 {
     const struct config *config = core->config;
@@ -235,7 +246,9 @@ int core_create_net(struct core *core, char *err_text, size_t err_cap)
     net_stack_config_default(&net.stack);
     net.stack.vlan = (uint16_t)config->vlan;
     net.stack.announce = config->announce && core->index == 0;
+    net.stack.follows = config->announce && core->index > 0;
     net.stack.router_discovery = config->router_discovery;
+    if (config->router_discovery) net.stack.autoconf = (enum net_autoconf)net_autoconf_find(config->autoconf);
     net.stack.core = core->index;
     net.stack.pools = &core->pools;
     net.stack.loop = &core->loop;
@@ -248,9 +261,11 @@ int core_create_net(struct core *core, char *err_text, size_t err_cap)
     net.stack.tcp_ecn = (enum net_tcp_ecn)net_tcp_ecn_find(config->tcp_ecn);
     half_open_config(&net.stack, config);
     peer_config(&net.stack.tuning, config);
+    int rc = autoconf_key(&net.stack, config, err_text, err_cap);
+    if (rc != 0) return rc;
     core->net = calloc(1, sizeof *core->net);
     if (!core->net) return -ENOMEM;
-    int rc = netcore_init(core->net, &net, err_text, err_cap);
+    rc = netcore_init(core->net, &net, err_text, err_cap);
     if (rc == 0) return 0;
     free(core->net);
     core->net = NULL;

@@ -1,7 +1,8 @@
 /*
  * What a SYN flood does to those who are connected: clients at a steady rate (open loop, "get x" of memcached's
- * protocol), first alone, then beside a flood of SYNs from addresses that do not exist, on the same wire. Prints one
- * JSON object. Only for a point-to-point vdev (memif) whose other end a test has started itself.
+ * protocol), or each again as soon as it is answered (--rate 0), first alone, then beside a flood of SYNs from
+ * addresses that do not exist, on the same wire. Prints one JSON object. Only for a point-to-point vdev (memif) whose
+ * other end a test has started itself.
  *
  *     syn_flood --vdev net_memif0,role=client,... --server 10.9.0.1:11211 [--ip 10.9.0.2/24] [--mtu 9000]
  *               [--connections 100] [--rate 100000] [--flood 1000000] [--milliseconds 1000]
@@ -111,6 +112,13 @@ static void ask_some(struct trial *t, unsigned due)
     }
 }
 
+/* Everyone who has his answer asks again. */
+static void ask_all(struct trial *t)
+{
+    for (unsigned i = 0; i < t->args.connections; i++)
+        if (t->clients[i].stream && !t->clients[i].asked) client_ask(t, &t->clients[i]);
+}
+
 /* A SYN with the options of a modern client, from an address and port that nobody has. */
 static void syn_build(struct trial *t, struct rte_mbuf *m)
 {
@@ -184,7 +192,9 @@ struct phase {
     unsigned came; /* of the newcomers */
 };
 
-static void run_phase(struct trial *t, uint64_t ns, unsigned rate, unsigned flood, bool newcomers, struct phase *p)
+/* rate: requests a second; 0: as many as are answered, if there are to be any. */
+static void run_phase(struct trial *t, uint64_t ns, unsigned rate, bool closed, unsigned flood, bool newcomers,
+                      struct phase *p)
 {
     struct tick now;
     now_is(t, &now);
@@ -193,7 +203,10 @@ static void run_phase(struct trial *t, uint64_t ns, unsigned rate, unsigned floo
     t->answers = t->unanswered = t->floods = 0;
     while (now.ns - start < ns) {
         uint64_t asks = (now.ns - start) * rate / SECOND, syns = (now.ns - start) * flood / SECOND;
-        ask_some(t, (unsigned)(asks - asked));
+        if (rate > 0)
+            ask_some(t, (unsigned)(asks - asked));
+        else if (closed)
+            ask_all(t);
         asked = asks;
         flood_some(t, syns - flooded);
         flooded = syns;
@@ -317,18 +330,18 @@ int main(int argc, char **argv)
         return 1;
     }
     uint64_t ns = t.args.milliseconds * UINT64_C(1000000);
-    run_phase(&t, ns / 4, t.args.rate, 0, false, &phase);
+    run_phase(&t, ns / 4, t.args.rate, true, 0, false, &phase);
     printf("{");
-    run_phase(&t, ns, t.args.rate, 0, false, &phase);
+    run_phase(&t, ns, t.args.rate, true, 0, false, &phase);
     print_phase("alone", &phase);
-    run_phase(&t, ns, t.args.rate, t.args.flood, true, &phase);
+    run_phase(&t, ns, t.args.rate, true, t.args.flood, true, &phase);
     print_phase("flooded", &phase);
-    run_phase(&t, ns, t.args.rate, 0, false, &phase);
+    run_phase(&t, ns, t.args.rate, true, 0, false, &phase);
     print_phase("after", &phase);
     printf("\"lost\": %u}\n", t.lost);
     for (unsigned i = 0; i < t.opened; i++)
         if (t.clients[i].stream) t.clients[i].stream->ops->abort(t.clients[i].stream);
-    run_phase(&t, ns / 10, 0, 0, false, &phase);
+    run_phase(&t, ns / 10, 0, false, 0, false, &phase);
     netcore_fini(&t.core);
     port_close(&t.port);
     buf_pools_destroy(&t.pools);

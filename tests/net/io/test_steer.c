@@ -184,6 +184,8 @@ static void neighbours_are_for_all(void **state)
         assert_int_equal(steer_home(&steer, frame_of(put32(put32(p, (uint32_t)rows[i].type << 24), 0) + 16), 1),
                          rows[i].home);
     }
+    uint8_t *p = ipv6(ethernet(0x86dd, false), 58, 0, 1); /* a probe: from no address */
+    assert_int_equal(steer_home(&steer, frame_of(put32(put32(p, UINT32_C(135) << 24), 0) + 16), 1), STEER_ALL);
 }
 
 /* Whatever its length, a frame is not read beyond its end: the sanitizer looks on. */

@@ -32,8 +32,10 @@ static void call_connect(struct run *r, char **words, unsigned n)
     if (n > 1) peer->port = (uint16_t)run_value(r, words[1]);
     peer->stack_port = 0;
     peer->stack_iss_known = false;
-    uint32_t ip = (uint32_t)peer->ip[0] << 24 | (uint32_t)peer->ip[1] << 16 | (uint32_t)peer->ip[2] << 8 | peer->ip[3];
-    int rc = net_connect(r->stack, net_endpoint_v4(ip, peer->port), r->now, &peer->stream);
+    uint32_t ip_be;
+    memcpy(&ip_be, peer->ip, sizeof ip_be);
+    struct net_endpoint to = {peer->v6 ? net_addr_v6(peer->ip) : net_addr_v4_be(ip_be), peer->port};
+    int rc = net_connect(r->stack, to, r->now, &peer->stream);
     if (rc != 0) run_fail(r, "connect: %s", strerror(-rc));
     peer->accepted = true;
     run_trace(r, "  connect");

@@ -45,6 +45,8 @@ static const struct setting settings[] = {
     SETTING("rx-checksum", rx_checksum),
     SETTING("announce", announce),
     SETTING("router-discovery", router_discovery),
+    SETTING("autoconf", autoconf), /* 0 no, 1 eui64, 2 stable */
+    SETTING("follows", follows),
     SETTING("shared", shared),
     SETTING("vlan", vlan),
 };

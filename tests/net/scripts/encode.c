@@ -230,8 +230,8 @@ static void nd_encode(const struct packet *p, struct out *o)
         put16(o, 0x0304);
         put8(o, packet_get(p, PACKET_PREFIXLEN, 64));
         put8(o, packet_get(p, PACKET_PREFIXFLAGS, 0xc0));
-        put32(o, 86400);
-        put32(o, 14400);
+        put32(o, packet_get(p, PACKET_VALID, 86400));
+        put32(o, packet_get(p, PACKET_PREFERRED, 14400));
         put32(o, 0);
         word_ip(p->word[PACKET_W_PREFIX], none, ip);
         put(o, ip, 16);

@@ -12,7 +12,7 @@
 #define PACKET_BYTES 10240u
 #define PACKET_TEXT 512u
 #define PACKET_SACKS 4u
-#define PACKET_WORD 48u
+#define PACKET_WORD 80u
 
 enum packet_kind { PACKET_TCP, PACKET_UDP, PACKET_ICMP, PACKET_ICMP6, PACKET_ARP, PACKET_ND, PACKET_OTHER };
 
@@ -51,6 +51,8 @@ enum packet_kind { PACKET_TCP, PACKET_UDP, PACKET_ICMP, PACKET_ICMP6, PACKET_ARP
     FIELD(NAFLAGS, "naflags", 0)                                                                                       \
     FIELD(PREFIXLEN, "prefixlen", 0)                                                                                   \
     FIELD(PREFIXFLAGS, "prefixflags", 0)                                                                               \
+    FIELD(VALID, "valid", 0)                                                                                           \
+    FIELD(PREFERRED, "preferred", 0)                                                                                   \
     FIELD(PROTO, "proto", 0)                                                                                           \
     FIELD(DOFF, "doff", 0)                                                                                             \
     FIELD(IHL, "ihl", 0)                                                                                               \
