@@ -131,6 +131,7 @@ static void give_up_connecting(struct worker *w)
         struct conn *c = &w->conns[i];
         if (!c->stream || c->connected) continue;
         connect_failed(w, ETIMEDOUT);
+        if (c->onesided) worker_note_error(w, "the server does not answer when it is asked for one-sided reads");
         conn_looks_end(c);
         c->stream->ops->abort(c->stream);
         c->stream = NULL;

@@ -301,6 +301,7 @@ static void test_no_answer(void **state)
     report_make(&x.report, &x.plan, &x.worker, 1);
     assert_false(report_is_good(&x.report));
     assert_int_equal(x.report.connect_failures, 3);
+    assert_string_equal(x.report.error_text, "the server does not answer when it is asked for one-sided reads");
     run_finish();
 }
 
