@@ -70,13 +70,13 @@ def new_image(the_kernel, script, groups):
     return image
 
 
-def add_polarkv(image):
-    """polarkv, polarctl, and of DPDK's drivers those for the NICs that guests have."""
+def add_polarkv(image, *more_drivers):
+    """polarkv, polarctl, and of DPDK's drivers those for the NICs that guests have, and more."""
     image.program(POLARKV, "/usr/bin/polarkv")
     image.program(POLARCTL, "/usr/bin/polarctl")
     image.program(LIBGCC)
     image.file("/polarkv.sh", os.path.join(HERE, "polarkv.sh"))
-    for name in DRIVERS:
+    for name in (*DRIVERS, *more_drivers):
         found = glob.glob(f"/usr/lib/x86_64-linux-gnu/dpdk/pmds-*/librte_{name}.so")
         if not found:
             skip(f"no DPDK driver {name}: install Debian's package libdpdk-dev")

@@ -3,6 +3,7 @@ of which only the image and the modules that guests load are kept.
 """
 import fcntl
 import glob
+import hashlib
 import lzma
 import os
 import re
@@ -19,7 +20,10 @@ MODULES = {
     "rdma": ["crc32_generic", "rdma_rxe", "rdma_ucm", "dummy"],
     "virtio": ["virtio_pci", "virtio_net"],
     "vfio": ["vfio_iommu_type1", "vfio-pci"],
+    "flower": ["tun", "sch_ingress", "sch_multiq", "cls_flower", "act_gact", "act_mirred", "act_skbedit"],
 }
+# A folder that an earlier list filled is not taken for this one's.
+STAMP = hashlib.sha256(repr(sorted(MODULES.items())).encode()).hexdigest()[:8]
 
 
 class Missing(Exception):
@@ -121,7 +125,7 @@ def unpack(deb, folder, work):
 
 
 def cached(cache):
-    return glob.glob(os.path.join(cache, "linux-image-*/vmlinuz"))
+    return glob.glob(os.path.join(cache, f"linux-image-*-{STAMP}/vmlinuz"))
 
 
 def get(cache):
@@ -134,5 +138,5 @@ def get(cache):
             with tempfile.TemporaryDirectory(dir=cache) as work:
                 done = os.path.join(work, package)
                 unpack(fetch(package, work), done, work)
-                os.rename(done, os.path.join(cache, package))
+                os.rename(done, os.path.join(cache, f"{package}-{STAMP}"))
         return Kernel(os.path.dirname(cached(cache)[0]))

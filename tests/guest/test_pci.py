@@ -157,5 +157,6 @@ del Stack, ServerTest
 if __name__ == "__main__":
     if not os.path.exists("/dev/net/tun"):
         guest.skip("this machine has no /dev/net/tun")
+    guest.need_kernel()  # from outside of the namespace, where the archive is
     network.enter_namespace()
     main()

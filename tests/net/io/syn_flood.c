@@ -22,6 +22,7 @@
 #define BUFFERS 16384u
 #define CONNECTIONS_MAX 4096u
 #define FLOOD_BURST 32u
+#define FLOOD_LATEST 1000u /* a turn sends no more SYNs than belong to this part of a second */
 #define NEWCOMERS 50u /* connections that are opened while the flood runs */
 #define REQUEST "get x\r\n"
 #define ANSWER_BYTES 5u /* END\r\n */
@@ -100,15 +101,16 @@ static void client_events(struct trial *t, struct client *c)
 /* Due requests go to the next connection that has no answer outstanding; with none left they count as unanswered. */
 static void ask_some(struct trial *t, unsigned due)
 {
-    while (due-- > 0) {
+    for (; due > 0; due--) {
         unsigned tries = 0;
         struct client *c;
         do c = &t->clients[t->next++ % t->args.connections];
         while ((!c->stream || c->asked) && ++tries < t->args.connections);
-        if (!c->stream || c->asked)
-            t->unanswered++;
-        else
-            client_ask(t, c);
+        if (!c->stream || c->asked) {
+            t->unanswered += due;
+            return;
+        }
+        client_ask(t, c);
     }
 }
 
@@ -208,7 +210,7 @@ static void run_phase(struct trial *t, uint64_t ns, unsigned rate, bool closed, 
         else if (closed)
             ask_all(t);
         asked = asks;
-        flood_some(t, syns - flooded);
+        flood_some(t, RTE_MIN(syns - flooded, flood / FLOOD_LATEST + 1)); /* what a break left out is not made up for */
         flooded = syns;
         if (newcomers && now.ns - start > ns / 2) { /* the SYN cache is full by now */
             open_some(t, t->opened + NEWCOMERS);
@@ -227,9 +229,9 @@ static void run_phase(struct trial *t, uint64_t ns, unsigned rate, bool closed, 
 
 static void print_phase(const char *name, const struct phase *p)
 {
-    printf("\"%s\": {\"answers_per_s\": %.0f, \"unanswered\": %lu, \"syns_per_s\": %.0f, \"tx_dropped\": %lu, "
-           "\"newcomers\": %u},\n",
-           name, (double)p->answers / p->seconds, p->unanswered, (double)p->floods / p->seconds, p->dropped, p->came);
+    printf("\"%s\": {\"seconds\": %.6f, \"answers\": %lu, \"answers_per_s\": %.0f, \"unanswered\": %lu, \"syns\": %lu, "
+           "\"tx_dropped\": %lu, \"newcomers\": %u},\n",
+           name, p->seconds, p->answers, (double)p->answers / p->seconds, p->unanswered, p->floods, p->dropped, p->came);
 }
 
 static int connect_all(struct trial *t)
