@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/log.h"
 
 #define LIBRARY "librdmacm.so.1"
+#define KERNEL_MANAGER "/dev/infiniband/rdma_cm"
 
 static const struct {
     const char *symbol;
@@ -29,8 +31,21 @@ static struct {
     struct ibv_context **held; /* of the last look; librdmacm does not close what is in it */
 } shared = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+static int manager_exists(char *text, size_t cap)
+{
+    if (access(KERNEL_MANAGER, R_OK | W_OK) == 0) return 0;
+    int rc = -errno;
+    if (rc == -ENOENT)
+        snprintf(text, cap, "no RDMA connection manager (" KERNEL_MANAGER "): modprobe rdma_ucm");
+    else
+        snprintf(text, cap, KERNEL_MANAGER ": %s: this user must be able to read and write it", strerror(-rc));
+    return rc;
+}
+
 static int load(char *text, size_t cap)
 {
+    int rc = manager_exists(text, cap);
+    if (rc != 0) return rc;
     shared.library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
     if (!shared.library) {
         snprintf(text, cap, "cannot load RDMA's connection manager: %s: install Debian's package librdmacm1",

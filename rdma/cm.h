@@ -20,7 +20,7 @@ struct rdma_cm {
 #undef RDMA_CM_CALL
 };
 
-/* 0 or -errno; then text is one line: the library is missing. Any set-up thread. */
+/* 0 or -errno; then text is one line: the library is missing, or the kernel's part. Any set-up thread. */
 int rdma_cm_get(const struct rdma_cm **out, char *text, size_t cap);
 /* The caller has closed all that it made by it, with the objects on its devices. NULL: nothing. Any set-up thread. */
 void rdma_cm_put(const struct rdma_cm **cm);

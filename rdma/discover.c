@@ -8,10 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "rdma/address.h"
 
-#define CONNECTION_MANAGER "/dev/infiniband/rdma_cm"
 #define GIDS_SHOWN 16
 
 __attribute__((format(printf, 3, 4))) static void say(char *text, size_t cap, const char *format, ...)
@@ -41,22 +39,10 @@ static int devices_exist(char *text, size_t cap)
     return -ENODEV;
 }
 
-static int manager_exists(char *text, size_t cap)
-{
-    if (access(CONNECTION_MANAGER, R_OK | W_OK) == 0) return 0;
-    int rc = -errno;
-    if (rc == -ENOENT)
-        say(text, cap, "no RDMA connection manager (%s): modprobe rdma_ucm", CONNECTION_MANAGER);
-    else
-        say(text, cap, "%s: %s: this user must be able to read and write it", CONNECTION_MANAGER, strerror(-rc));
-    return rc;
-}
-
 int rdma_discover(const struct rdma_cm **cm, struct rdma_event_channel **channel, char *text, size_t cap)
 {
     *text = '\0';
     int rc = devices_exist(text, cap);
-    if (rc == 0) rc = manager_exists(text, cap);
     if (rc == 0) rc = rdma_cm_get(cm, text, cap);
     if (rc != 0) return rc;
     *channel = (*cm)->create_event_channel();

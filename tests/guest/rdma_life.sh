@@ -83,7 +83,7 @@ link_downs()
     echo 0 >/sys/class/net/dummy0/carrier
     port_is DOWN && becomes rdma_listener_port_downs 1
     echo 1 >/sys/class/net/dummy0/carrier
-    port_is ACTIVE && becomes rdma_listener_port_ups 1 && step carrier_after 60 rdma_peer $address 6379 smoke &&
+    port_is ACTIVE && becomes rdma_listener_port_ups 1 && step carrier_after 60 rdma_peer $address 6379 key 2 &&
         kill -0 $client && kill $client
     report carrier $? || { cat /tmp/client.log; return 1; }
     wait $client 2>/dev/null
@@ -92,7 +92,7 @@ link_downs()
     # connection manager's queue pair too (rping fails after that as well): until the device is made anew.
     becomes rdma_listener_connections 0
     $ip link set dummy0 down && port_is DOWN && becomes rdma_listener_port_downs 2
-    $ip link set dummy0 up && rdma_ready && port_is ACTIVE && step down_after 60 rdma_peer $address 6379 smoke || return
+    $ip link set dummy0 up && rdma_ready && port_is ACTIVE && step down_after 60 rdma_peer $address 6379 key 2 || return
     client_start stay staying || return
     $ip link set dummy0 down && port_is DOWN && sleep 1
     $ip link set dummy0 up && rdma_ready && port_is ACTIVE || return
@@ -100,7 +100,7 @@ link_downs()
     timeout 30 rdma link delete rxe0 && client_lost && timeout 30 rdma link add rxe0 type rxe netdev dummy0 &&
         rdma_ready && becomes rdma_listener_listeners 12
     report lost $? || return
-    step after_lost 60 rdma_peer $address 6379 smoke
+    step after_lost 60 rdma_peer $address 6379 key 2
 }
 
 removals()
@@ -109,7 +109,7 @@ removals()
     $ip link add dummy1 type dummy && $ip link set dummy1 mtu 4200 && $ip address add 10.78.0.1/24 dev dummy1 &&
         $ip link set dummy1 up && rdma link add rxe1 type rxe netdev dummy1 || return
     client_start stay staying || return
-    step second_device 60 rdma_peer 10.78.0.1 6400 smoke || return
+    step second_device 60 rdma_peer 10.78.0.1 6400 key 2 || return
     timeout 30 rdma link delete rxe1 && becomes rdma_listener_devices 1 && kill -0 $client && kill $client
     report idle_removed $? || return
     wait $client 2>/dev/null
