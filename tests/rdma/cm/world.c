@@ -1,4 +1,4 @@
-#include "tests/rdma/cm/world.h"
+#include "tests/rdma/cm/world_impl.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -11,11 +11,6 @@
 #include "rdma/address.h"
 #include "tests/support/eal.h"
 
-#undef ibv_get_device_list
-#undef ibv_query_port
-#undef ibv_reg_mr
-
-#define EVENTS 64u
 #define IDS 256u
 #define PEER_RECEIVES 64u
 
@@ -29,18 +24,8 @@ struct id {
     struct ibv_qp *peer; /* whom its pair is connected to */
 };
 
-struct device {
-    struct ibv_device ibv; /* first */
-    bool here;
-    struct ibv_context *context; /* NULL: not open */
-    struct fake_device *fake;
-    struct ibv_async_event async[EVENTS];
-    unsigned async_count;
-};
-
 struct world world;
 
-static struct device devices[WORLD_DEVICES];
 static struct id ids[IDS]; /* none is used twice, so that a late look at one is seen */
 static unsigned id_count;
 static struct rdma_event_channel channels[1];
@@ -51,248 +36,6 @@ static struct ibv_cq *peers_cq;
 static uint8_t peers_memory[64];
 static uint32_t peers_key;
 static struct buf_pools pools[WORLD_CORES];
-
-static void signal_fd(int fd)
-{
-    uint64_t one = 1;
-    assert_int_equal(write(fd, &one, sizeof one), sizeof one);
-}
-
-static void quiet_fd(int fd)
-{
-    uint64_t count;
-    if (read(fd, &count, sizeof count) < 0) assert_int_equal(errno, EAGAIN);
-}
-
-static int fault_take(int *fault)
-{
-    if (*fault == 0) return 0;
-    errno = *fault;
-    *fault = 0;
-    return -1;
-}
-
-/* ---- devices ---- */
-
-static struct device *device_of(const struct ibv_context *context)
-{
-    return (struct device *)context->device;
-}
-
-static struct ibv_context *device_open(struct device *d)
-{
-    if (d->context) return d->context;
-    d->fake = fake_device_create(world.fake);
-    d->context = (struct ibv_context *)d->fake;
-    d->context->device = &d->ibv;
-    d->context->num_comp_vectors = 1;
-    d->context->async_fd = eventfd(0, EFD_NONBLOCK);
-    world.counts.contexts++;
-    return d->context;
-}
-
-static void device_close(struct device *d)
-{
-    if (!d->context) return;
-    close(d->context->async_fd);
-    d->context = NULL;
-    d->async_count = 0;
-    world.counts.contexts--;
-}
-
-struct ibv_device **ibv_get_device_list(int *count)
-{
-    struct ibv_device **list = calloc(WORLD_DEVICES + 1, sizeof *list);
-    *count = 0;
-    for (unsigned i = 0; i < WORLD_DEVICES; i++)
-        if (devices[i].here) list[(*count)++] = &devices[i].ibv;
-    return list;
-}
-
-void ibv_free_device_list(struct ibv_device **list)
-{
-    free(list);
-}
-
-const char *ibv_get_device_name(struct ibv_device *device)
-{
-    return device == &devices[0].ibv ? "fake0" : "fake1";
-}
-
-int ibv_query_device(struct ibv_context *context, struct ibv_device_attr *attr)
-{
-    (void)context;
-    *attr = (struct ibv_device_attr){.max_sge = 8,
-                                     .max_qp_wr = 128,
-                                     .max_srq = 8,
-                                     .max_srq_wr = 256,
-                                     .max_cqe = 16384,
-                                     .max_mr = 1024,
-                                     .max_qp_rd_atom = 4,
-                                     .phys_port_cnt = 1};
-    return 0;
-}
-
-int ibv_query_port(struct ibv_context *context, uint8_t port, struct _compat_ibv_port_attr *attr)
-{
-    (void)context, (void)port;
-    ((struct ibv_port_attr *)attr)->state = IBV_PORT_ACTIVE;
-    ((struct ibv_port_attr *)attr)->gid_tbl_len = 1;
-    return 0;
-}
-
-int ibv_query_gid(struct ibv_context *context, uint8_t port, int index, union ibv_gid *gid)
-{
-    (void)port, (void)index;
-    char text[32];
-    snprintf(text, sizeof text, "::ffff:10.0.%d.1", device_of(context) == &devices[0] ? 0 : 1);
-    return inet_pton(AF_INET6, text, gid->raw) == 1 ? 0 : -1;
-}
-
-struct ibv_pd *ibv_alloc_pd(struct ibv_context *context)
-{
-    struct ibv_pd *pd = calloc(1, sizeof *pd);
-    pd->context = context;
-    world.counts.pds++;
-    return pd;
-}
-
-int ibv_dealloc_pd(struct ibv_pd *pd)
-{
-    free(pd);
-    world.counts.pds--;
-    return 0;
-}
-
-struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *base, size_t bytes, int access)
-{
-    if (fault_take(&world.faults.reg_mr) != 0) return NULL;
-    struct ibv_mr *mr = calloc(1, sizeof *mr);
-    uint32_t key = fake_mr_add(device_of(pd->context)->fake, base, bytes, access);
-    *mr = (struct ibv_mr){.context = pd->context, .pd = pd, .addr = base, .length = bytes, .lkey = key, .rkey = key};
-    world.counts.mrs++;
-    return mr;
-}
-
-struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *base, size_t bytes, uint64_t iova, unsigned access)
-{
-    (void)iova;
-    return ibv_reg_mr(pd, base, bytes, (int)access);
-}
-
-int ibv_dereg_mr(struct ibv_mr *mr)
-{
-    fake_mr_remove(device_of(mr->context)->fake, mr->lkey);
-    free(mr);
-    world.counts.mrs--;
-    return 0;
-}
-
-struct ibv_cq *ibv_create_cq(struct ibv_context *context, int cqe, void *arg, struct ibv_comp_channel *channel,
-                             int vector)
-{
-    (void)cqe, (void)arg, (void)channel, (void)vector;
-    world.counts.cqs++;
-    return fake_cq_create(device_of(context)->fake, 4096);
-}
-
-int ibv_resize_cq(struct ibv_cq *cq, int cqe)
-{
-    (void)cq, (void)cqe;
-    return 0;
-}
-
-int ibv_destroy_cq(struct ibv_cq *cq)
-{
-    (void)cq;
-    world.counts.cqs--;
-    return 0;
-}
-
-struct ibv_srq *ibv_create_srq(struct ibv_pd *pd, struct ibv_srq_init_attr *attr)
-{
-    world.counts.srqs++;
-    return fake_srq_create(device_of(pd->context)->fake, attr->attr.max_wr);
-}
-
-int ibv_destroy_srq(struct ibv_srq *srq)
-{
-    (void)srq;
-    world.counts.srqs--;
-    return 0;
-}
-
-struct ibv_qp *ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr)
-{
-    if (fault_take(&world.faults.create_qp) != 0) return NULL;
-    const struct fake_qp_config config = {.cq = attr->send_cq,
-                                          .srq = attr->srq,
-                                          .send_depth = (uint16_t)attr->cap.max_send_wr,
-                                          .max_sge = (uint8_t)attr->cap.max_send_sge,
-                                          .max_inline = (uint16_t)attr->cap.max_inline_data};
-    struct ibv_qp *qp = fake_qp_create(device_of(pd->context)->fake, &config);
-    qp->qp_context = attr->qp_context;
-    world.counts.qps++;
-    return qp;
-}
-
-int ibv_destroy_qp(struct ibv_qp *qp)
-{
-    fake_qp_destroy(qp);
-    world.counts.qps--;
-    return 0;
-}
-
-struct ibv_comp_channel *ibv_create_comp_channel(struct ibv_context *context)
-{
-    struct ibv_comp_channel *channel = calloc(1, sizeof *channel);
-    channel->context = context;
-    channel->fd = eventfd(0, EFD_NONBLOCK);
-    return channel;
-}
-
-int ibv_destroy_comp_channel(struct ibv_comp_channel *channel)
-{
-    close(channel->fd);
-    free(channel);
-    return 0;
-}
-
-int ibv_get_cq_event(struct ibv_comp_channel *channel, struct ibv_cq **cq, void **context)
-{
-    (void)channel, (void)cq, (void)context;
-    errno = EAGAIN;
-    return -1;
-}
-
-void ibv_ack_cq_events(struct ibv_cq *cq, unsigned n)
-{
-    (void)cq, (void)n;
-}
-
-int ibv_get_async_event(struct ibv_context *context, struct ibv_async_event *event)
-{
-    struct device *d = device_of(context);
-    quiet_fd(context->async_fd);
-    if (d->async_count == 0) {
-        errno = EAGAIN;
-        return -1;
-    }
-    *event = d->async[0];
-    memmove(d->async, d->async + 1, --d->async_count * sizeof *d->async);
-    return 0;
-}
-
-void ibv_ack_async_event(struct ibv_async_event *event)
-{
-    (void)event;
-}
-
-const char *ibv_event_type_str(enum ibv_event_type event)
-{
-    (void)event;
-    return "event";
-}
 
 /* ---- the connection manager ---- */
 
@@ -359,7 +102,7 @@ static int cm_destroy_id(struct rdma_cm_id *id)
 
 static int cm_get_cm_event(struct rdma_event_channel *channel, struct rdma_cm_event **event)
 {
-    quiet_fd(channel->fd);
+    world_quiet_fd(channel->fd);
     if (event_count == 0) {
         errno = EAGAIN;
         return -1;
@@ -395,7 +138,7 @@ static void cm_free_devices(struct ibv_context **list)
 static int cm_bind_addr(struct rdma_cm_id *id, struct sockaddr *address)
 {
     struct sockaddr_storage copy = {0};
-    if (fault_take(&world.faults.bind) != 0) return -1;
+    if (world_fault(&world.faults.bind) != 0) return -1;
     memcpy(&copy, address, address->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
     struct device *d = device_at(address);
     if (!rdma_address_is_any(&copy) && !d) {
@@ -411,7 +154,7 @@ static int cm_bind_addr(struct rdma_cm_id *id, struct sockaddr *address)
 static int cm_listen(struct rdma_cm_id *id, int backlog)
 {
     assert_true(id_of(id)->bound && backlog > 0);
-    return fault_take(&world.faults.listen);
+    return world_fault(&world.faults.listen);
 }
 
 static int cm_set_option(struct rdma_cm_id *id, int level, int option, void *value, size_t bytes)
@@ -453,7 +196,7 @@ static void peer_connect(struct rdma_cm_id *id)
 static int cm_accept(struct rdma_cm_id *id, struct rdma_conn_param *param)
 {
     id_of(id);
-    if (fault_take(&world.faults.accept) != 0) return -1;
+    if (world_fault(&world.faults.accept) != 0) return -1;
     world.accepted = *param;
     world.counts.accepts++;
     peer_connect(id);
@@ -463,7 +206,7 @@ static int cm_accept(struct rdma_cm_id *id, struct rdma_conn_param *param)
 static int cm_connect(struct rdma_cm_id *id, struct rdma_conn_param *param)
 {
     id_of(id);
-    if (fault_take(&world.faults.connect) != 0) return -1;
+    if (world_fault(&world.faults.connect) != 0) return -1;
     world.connected = *param;
     peer_connect(id);
     return 0;
@@ -497,7 +240,7 @@ static int cm_resolve_addr(struct rdma_cm_id *id, struct sockaddr *from, struct 
 {
     struct device *d = device_at(to);
     assert_true(!from && ms > 0);
-    if (fault_take(&world.faults.resolve) != 0) return -1;
+    if (world_fault(&world.faults.resolve) != 0) return -1;
     if (d) id->verbs = device_open(d);
     memcpy(&id->route.addr.dst_storage, to, sizeof(struct sockaddr_in));
     world_event(id, d ? RDMA_CM_EVENT_ADDR_RESOLVED : RDMA_CM_EVENT_ADDR_ERROR, d ? 0 : -ENODEV);
@@ -519,7 +262,7 @@ static const struct rdma_cm cm = {
 
 int rdma_cm_get(const struct rdma_cm **out, char *text, size_t cap)
 {
-    if (fault_take(&world.faults.get) != 0) {
+    if (world_fault(&world.faults.get) != 0) {
         snprintf(text, cap, "no library");
         return -errno;
     }
@@ -564,7 +307,7 @@ void world_event(struct rdma_cm_id *id, enum rdma_cm_event_type type, int status
     if (!world_alive(id)) return;
     assert_true(event_count < EVENTS);
     events[event_count++] = (struct rdma_cm_event){.id = id, .event = type, .status = status};
-    signal_fd(channels[0].fd);
+    world_signal_fd(channels[0].fd);
 }
 
 bool world_alive(const struct rdma_cm_id *id)
@@ -619,7 +362,7 @@ void world_device_event(unsigned device, enum ibv_event_type type, struct rdma_c
     else
         event.element.port_num = 1;
     d->async[d->async_count++] = event;
-    signal_fd(d->context->async_fd);
+    world_signal_fd(d->context->async_fd);
 }
 
 /* ---- life ---- */
