@@ -110,3 +110,10 @@ uint16_t rdma_address_port(const struct sockaddr_storage *address)
     return ntohs(address->ss_family == AF_INET ? ((const struct sockaddr_in *)address)->sin_port
                                                : ((const struct sockaddr_in6 *)address)->sin6_port);
 }
+
+void rdma_address_set_port(struct sockaddr_storage *address, uint16_t port)
+{
+    in_port_t *at = address->ss_family == AF_INET ? &((struct sockaddr_in *)address)->sin_port
+                                                  : &((struct sockaddr_in6 *)address)->sin6_port;
+    *at = htons(port);
+}

@@ -15,5 +15,6 @@ void rdma_address_format(const struct sockaddr *address, char text[static RDMA_A
 bool rdma_address_is_any(const struct sockaddr_storage *address);
 bool rdma_address_is_loopback(const struct sockaddr_storage *address);
 uint16_t rdma_address_port(const struct sockaddr_storage *address);
+void rdma_address_set_port(struct sockaddr_storage *address, uint16_t port);
 
 #endif

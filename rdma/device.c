@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <rdma/rdma_cma.h>
 #include <rte_mempool.h>
 #include "base/log.h"
 
@@ -15,7 +14,6 @@
 
 struct rdma_device {
     struct ibv_context *verbs;
-    struct ibv_context **anchor; /* librdmacm's reference on verbs */
     struct ibv_pd *pd;
     struct regions *regions; /* NULL: not a user of them */
     int region_access;
@@ -235,7 +233,6 @@ int rdma_device_open(struct rdma_device **out, struct ibv_context *verbs, const 
     if (!d) return rc;
     d->verbs = verbs;
     d->region_access = config->region_access;
-    d->anchor = rdma_get_devices(NULL);
     int flags = fcntl(verbs->async_fd, F_GETFL);
     fcntl(verbs->async_fd, F_SETFL, flags | O_NONBLOCK);
     d->pd = ibv_alloc_pd(verbs);
@@ -265,7 +262,6 @@ void rdma_device_close(struct rdma_device **device)
     while (d->source_count > 0) source_remove(d, d->sources[d->source_count - 1]->addr);
     if (d->pd && ibv_dealloc_pd(d->pd) != 0)
         log_warn("RDMA device %s: its protection domain is still in use", rdma_device_name(d));
-    if (d->anchor) rdma_free_devices(d->anchor);
     free(d);
     *device = NULL;
 }

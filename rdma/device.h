@@ -26,8 +26,8 @@ struct rdma_device_config {
 };
 
 /*
- * verbs: of an rdma_cm_id, or of rdma_get_devices. 0 or -errno; then text is one line that says what to do: a limit
- * that is too low, memory that may not be locked (ulimit -l, CAP_IPC_LOCK).
+ * verbs: of an rdma_cm_id, or of rdma_get_devices, after rdma_cm_look: it stays open. 0 or -errno; then text is one
+ * line that says what to do: a limit that is too low, memory that may not be locked (ulimit -l, CAP_IPC_LOCK).
  */
 int rdma_device_open(struct rdma_device **out, struct ibv_context *verbs, const struct rdma_device_config *config,
                      char *text, size_t cap);

@@ -13,8 +13,54 @@
 #define RESOLVE_MS 2000
 #define RETRIES 7      /* of what a lost acknowledgement makes the hardware send again */
 #define RNR_RETRIES 7  /* for ever: the server's receives are shared by many */
-#define ACK_TIMEOUT 16 /* 4 us * 2^n: a packet that was lost is sent again after 0.3 s, not after the kernel's 4 s */
+#define ACK_TIMEOUT 17 /* 4 us * 2^n: what was lost is sent again after 0.5 s, not the kernel's 4; 4 s without a link pass */
 #define DRAIN_PAUSE_NS 50000
+
+/* ---- the connection manager ---- */
+
+static void channel_ready(struct reactor_fd *fd, uint32_t epoll_events);
+
+static int dialer_connect(struct rdma_dialer *d, char *text, size_t cap)
+{
+    int rc = rdma_discover(&d->cm, &d->channel, text, cap);
+    if (rc != 0) return rc;
+    d->fd = (struct reactor_fd){.fd = d->channel->fd, .ready = channel_ready, .arg = d};
+    rc = reactor_fd_add(d->config.reactor, &d->fd, EPOLLIN);
+    if (rc == 0) return 0;
+    snprintf(text, cap, "no room to watch RDMA's events: %s", strerror(-rc));
+    rdma_discover_end(&d->cm, &d->channel);
+    return rc;
+}
+
+static void dialer_disconnect(struct rdma_dialer *d)
+{
+    if (!d->cm) return;
+    reactor_fd_remove(d->config.reactor, &d->fd);
+    rdma_discover_end(&d->cm, &d->channel);
+}
+
+/* Of a device that went: what is ours is closed, and the connection manager lets go of it too. Not within the core's
+ * turn: lanes go. */
+static void dialer_tidy(struct rdma_dialer *d)
+{
+    unsigned doomed;
+    if (!d->stale) return;
+    unsigned rails = dial_rails_settle(d, &doomed);
+    if (doomed > 0 || (rails == 0 && d->count > 0)) return;
+    d->stale = false;
+    if (rails > 0)
+        rdma_cm_look();
+    else
+        dialer_disconnect(d);
+}
+
+/* 0: attempts can be made. */
+static int dialer_ready(struct rdma_dialer *d)
+{
+    char text[512];
+    if (d->stale) return -ENODEV;
+    return d->cm ? 0 : dialer_connect(d, text, sizeof text);
+}
 
 /* ---- an attempt's end ---- */
 
@@ -26,7 +72,7 @@ static void dial_free(struct rdma_dial *dial)
     TAILQ_REMOVE(trying ? &d->trying : &d->others, dial, entry);
     d->count--;
     if (dial->pair.lane) rdma_pair_close(&dial->pair);
-    rdma_destroy_id(dial->id);
+    d->cm->destroy_id(dial->id);
     free(dial);
 }
 
@@ -45,7 +91,8 @@ static void dial_cut(struct rdma_dial *dial)
 {
     if (dial->state == DIAL_GONE) return;
     state_set(dial, DIAL_GONE);
-    rdma_disconnect(dial->id); /* whatever it says: the queue pair is in its error state, or its device is gone */
+    /* Whatever it says: the queue pair is in its error state, or its device is gone. */
+    dial->dialer->cm->disconnect(dial->id);
     bool told = rdma_core_tell(dial->dialer->config.core, RDMA_TELL_GONE, dial->pair.conn);
     assert(told);
     (void)told;
@@ -92,7 +139,8 @@ static int pair_open(struct rdma_dial *dial)
 {
     struct rdma_dialer *d = dial->dialer;
     struct dial_rail *rail = dial_rail_get(d, dial->id->verbs);
-    const struct rdma_pair_config config = {.id = dial->id,
+    const struct rdma_pair_config config = {.cm = d->cm,
+                                            .id = dial->id,
                                             .lane = rail ? &rail->lane : NULL,
                                             .buffer_bytes = d->config.buffer_bytes,
                                             .read_bytes = d->config.read_bytes,
@@ -106,11 +154,11 @@ static int pair_open(struct rdma_dial *dial)
 }
 
 /* Of both ends: the server's pair takes it from our request. */
-static void ack_timeout_set(struct rdma_cm_id *id)
+static void ack_timeout_set(const struct rdma_cm *cm, struct rdma_cm_id *id)
 {
     uint8_t timeout = ACK_TIMEOUT;
-    rdma_set_option(id, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &timeout,
-                    sizeof timeout); /* an old kernel: as it is */
+    /* An old kernel: as it is. */
+    cm->set_option(id, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &timeout, sizeof timeout);
 }
 
 /* The core knows of it before anything can complete on it. */
@@ -126,8 +174,8 @@ static int dial_connect(struct rdma_dial *dial)
                                     .rnr_retry_count = RNR_RETRIES};
     if (!rdma_core_tell(d->config.core, RDMA_TELL_NEW, dial->pair.conn)) return -EMFILE;
     state_set(dial, DIAL_CONNECT);
-    ack_timeout_set(dial->id);
-    return rdma_connect(dial->id, &param) == 0 ? 0 : -errno;
+    ack_timeout_set(d->cm, dial->id);
+    return d->cm->connect(dial->id, &param) == 0 ? 0 : -errno;
 }
 
 static void dial_up(struct rdma_dial *dial, uint8_t reads)
@@ -147,7 +195,7 @@ static void dial_event(struct rdma_dial *dial, enum rdma_cm_event_type event, in
     switch (event) {
     case RDMA_CM_EVENT_ADDR_RESOLVED:
         dial->state = DIAL_ROUTE;
-        rc = rdma_resolve_route(dial->id, RESOLVE_MS) == 0 ? 0 : -errno;
+        rc = dial->dialer->cm->resolve_route(dial->id, RESOLVE_MS) == 0 ? 0 : -errno;
         break;
     case RDMA_CM_EVENT_ROUTE_RESOLVED: rc = dial_connect(dial); break;
     case RDMA_CM_EVENT_ESTABLISHED: dial_up(dial, reads); break;
@@ -157,7 +205,10 @@ static void dial_event(struct rdma_dial *dial, enum rdma_cm_event_type event, in
     case RDMA_CM_EVENT_UNREACHABLE: rc = status < 0 ? status : -EHOSTUNREACH; break;
     case RDMA_CM_EVENT_CONNECT_ERROR: rc = status < 0 ? status : -ECONNABORTED; break;
     case RDMA_CM_EVENT_DISCONNECTED: rc = -ECONNRESET; break;
-    case RDMA_CM_EVENT_DEVICE_REMOVAL: rc = -ENODEV; break;
+    case RDMA_CM_EVENT_DEVICE_REMOVAL:
+        dial_rail_doom(dial->dialer, dial->id->verbs);
+        rc = -ENODEV;
+        break;
     default: break; /* the time-wait's end: the kernel's to care for */
     }
     if (rc != 0) dial_fail(dial, -rc);
@@ -169,12 +220,12 @@ static void channel_ready(struct reactor_fd *fd, uint32_t epoll_events)
     struct rdma_dialer *d = fd->arg;
     struct rdma_cm_event *event;
     (void)epoll_events;
-    while (rdma_get_cm_event(d->channel, &event) == 0) {
+    while (d->cm->get_cm_event(d->channel, &event) == 0) {
         struct rdma_dial *dial = event->id->context;
         enum rdma_cm_event_type type = event->event;
         int status = event->status;
         uint8_t reads = type == RDMA_CM_EVENT_ESTABLISHED ? event->param.conn.initiator_depth : 0;
-        rdma_ack_cm_event(event);
+        d->cm->ack_cm_event(event);
         dial_event(dial, type, status, reads);
     }
 }
@@ -190,17 +241,18 @@ int rdma_dial(struct rdma_dialer *d, const struct sockaddr_storage *to, rdma_dia
               struct rdma_dial **out)
 {
     struct sockaddr_storage copy = *to;
-    struct rdma_dial *dial = calloc(1, sizeof *dial);
-    if (!dial) return -ENOMEM;
+    int rc = dialer_ready(d);
+    struct rdma_dial *dial = rc == 0 ? calloc(1, sizeof *dial) : NULL;
+    if (!dial) return rc ? rc : -ENOMEM;
     *dial = (struct rdma_dial){.dialer = d, .limit_ns = now_ns() + d->config.timeout_ns, .done = done, .arg = arg};
-    int rc = rdma_create_id(d->channel, &dial->id, dial, RDMA_PS_TCP) == 0 ? 0 : -errno;
+    rc = d->cm->create_id(d->channel, &dial->id, dial, RDMA_PS_TCP) == 0 ? 0 : -errno;
     if (rc != 0) {
         free(dial);
         return rc;
     }
     TAILQ_INSERT_TAIL(&d->trying, dial, entry);
     d->count++;
-    if (rdma_resolve_addr(dial->id, NULL, (struct sockaddr *)&copy, RESOLVE_MS) != 0) {
+    if (d->cm->resolve_addr(dial->id, NULL, (struct sockaddr *)&copy, RESOLVE_MS) != 0) {
         rc = -errno;
         dial_free(dial);
         return rc;
@@ -232,6 +284,7 @@ unsigned rdma_dialer_turn(void *dialer, const struct tick *now)
     struct rdma_dialer *d = dialer;
     struct rdma_dial *dial;
     unsigned work = notices(d);
+    dialer_tidy(d);
     for (; (dial = TAILQ_FIRST(&d->trying)) != NULL && dial->limit_ns <= now->ns; work++) dial_fail(dial, ETIMEDOUT);
     return work;
 }
@@ -257,18 +310,11 @@ int rdma_dialer_create(struct rdma_dialer **out, const struct rdma_dialer_config
     d->config = *config;
     TAILQ_INIT(&d->trying);
     TAILQ_INIT(&d->others);
-    rc = rdma_discover(&d->channel, text, cap);
-    if (rc != 0) goto free_dialer;
-    d->fd = (struct reactor_fd){.fd = d->channel->fd, .ready = channel_ready, .arg = d};
-    rc = reactor_fd_add(config->reactor, &d->fd, EPOLLIN);
-    if (rc == 0) {
+    rc = dialer_connect(d, text, cap);
+    if (rc == 0)
         *out = d;
-        return 0;
-    }
-    snprintf(text, cap, "no room to watch RDMA's events: %s", strerror(-rc));
-    rdma_destroy_event_channel(d->channel);
-free_dialer:
-    free(d);
+    else
+        free(d);
     return rc;
 }
 
@@ -300,8 +346,7 @@ bool rdma_dialer_destroy(struct rdma_dialer **dialer, uint64_t wait_ns)
         dial_free(dial);
     }
     dial_rails_close(d);
-    reactor_fd_remove(d->config.reactor, &d->fd);
-    rdma_destroy_event_channel(d->channel);
+    dialer_disconnect(d);
     free(d);
     *dialer = NULL;
     return all;

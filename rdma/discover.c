@@ -8,10 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "rdma/address.h"
 
-#define CONNECTION_MANAGER "/dev/infiniband/rdma_cm"
 #define GIDS_SHOWN 16
 
 __attribute__((format(printf, 3, 4))) static void say(char *text, size_t cap, const char *format, ...)
@@ -23,8 +21,7 @@ __attribute__((format(printf, 3, 4))) static void say(char *text, size_t cap, co
     va_end(args);
 }
 
-/* Devices of which libibverbs knows; it is asked before librdmacm, which writes to standard error where there are none.
- */
+/* Devices of which libibverbs knows: it is there where the connection manager is not. */
 static int devices_exist(char *text, size_t cap)
 {
     int count = 0;
@@ -42,32 +39,29 @@ static int devices_exist(char *text, size_t cap)
     return -ENODEV;
 }
 
-static int manager_exists(char *text, size_t cap)
-{
-    if (access(CONNECTION_MANAGER, R_OK | W_OK) == 0) return 0;
-    int rc = -errno;
-    if (rc == -ENOENT)
-        say(text, cap, "no RDMA connection manager (%s): modprobe rdma_ucm", CONNECTION_MANAGER);
-    else
-        say(text, cap, "%s: %s: this user must be able to read and write it", CONNECTION_MANAGER, strerror(-rc));
-    return rc;
-}
-
-int rdma_discover(struct rdma_event_channel **channel, char *text, size_t cap)
+int rdma_discover(const struct rdma_cm **cm, struct rdma_event_channel **channel, char *text, size_t cap)
 {
     *text = '\0';
     int rc = devices_exist(text, cap);
-    if (rc == 0) rc = manager_exists(text, cap);
+    if (rc == 0) rc = rdma_cm_get(cm, text, cap);
     if (rc != 0) return rc;
-    *channel = rdma_create_event_channel();
+    *channel = (*cm)->create_event_channel();
     if (!*channel) {
         rc = -errno;
         say(text, cap, "no RDMA event channel: %s", strerror(-rc));
+        rdma_cm_put(cm);
         return rc;
     }
     int flags = fcntl((*channel)->fd, F_GETFL);
     fcntl((*channel)->fd, F_SETFL, flags | O_NONBLOCK);
     return 0;
+}
+
+void rdma_discover_end(const struct rdma_cm **cm, struct rdma_event_channel **channel)
+{
+    if (*channel) (*cm)->destroy_event_channel(*channel);
+    *channel = NULL;
+    rdma_cm_put(cm);
 }
 
 /* The port's addresses, each once: a GID stands in the table once for each version of RoCE. */
@@ -90,10 +84,10 @@ static void say_gids(struct ibv_context *verbs, uint8_t port, int table, char *t
 }
 
 /* "rxe0 port 1: 10.0.0.1 fe80::1; rxe1 port 1 is down: ..." */
-static void say_devices(char *text, size_t cap)
+static void say_devices(const struct rdma_cm *cm, char *text, size_t cap)
 {
     int count = 0;
-    struct ibv_context **list = rdma_get_devices(&count);
+    struct ibv_context **list = cm->get_devices(&count);
     struct ibv_device_attr device;
     struct ibv_port_attr port;
     for (int i = 0; i < count; i++) {
@@ -105,51 +99,52 @@ static void say_devices(char *text, size_t cap)
             say_gids(list[i], p, port.gid_tbl_len, text, cap);
         }
     }
-    if (list) rdma_free_devices(list);
+    if (list) cm->free_devices(list);
 }
 
-static int bind_failed(const struct sockaddr_storage *address, int rc, char *text, size_t cap)
+static int bind_failed(const struct rdma_cm *cm, const struct sockaddr_storage *address, int rc, char *text, size_t cap)
 {
     char where[RDMA_ADDRESS_TEXT];
     *text = '\0';
     rdma_address_format((const struct sockaddr *)address, where);
     if (rc == -ENODEV || rc == -EADDRNOTAVAIL) {
         say(text, cap, "%s belongs to no RDMA device", where);
-        say_devices(text, cap);
+        say_devices(cm, text, cap);
     } else {
         say(text, cap, "cannot bind %s: %s", where, strerror(-rc));
     }
     return rc;
 }
 
-int rdma_discover_bind(struct rdma_event_channel *channel, const struct sockaddr_storage *address,
-                       struct rdma_cm_id **id, char *text, size_t cap)
+int rdma_discover_bind(const struct rdma_cm *cm, struct rdma_event_channel *channel,
+                       const struct sockaddr_storage *address, struct rdma_cm_id **id, char *text, size_t cap)
 {
     struct sockaddr_storage copy = *address;
-    int rc = rdma_create_id(channel, id, NULL, RDMA_PS_TCP) == 0 ? 0 : -errno;
-    if (rc != 0) return bind_failed(address, rc, text, cap);
+    int rc = cm->create_id(channel, id, NULL, RDMA_PS_TCP) == 0 ? 0 : -errno;
+    if (rc != 0) return bind_failed(cm, address, rc, text, cap);
     if (address->ss_family == AF_INET6) { /* [::] and 0.0.0.0 stand side by side, as options of their own */
         int only = 1;
-        rdma_set_option(*id, RDMA_OPTION_ID, RDMA_OPTION_ID_AFONLY, &only, sizeof only);
+        cm->set_option(*id, RDMA_OPTION_ID, RDMA_OPTION_ID_AFONLY, &only, sizeof only);
     }
-    if (rdma_bind_addr(*id, (struct sockaddr *)&copy) != 0)
+    if (cm->bind_addr(*id, (struct sockaddr *)&copy) != 0)
         rc = -errno;
     else if (!(*id)->verbs && !rdma_address_is_any(address))
         rc = -ENODEV;
     if (rc == 0) return 0;
-    rdma_destroy_id(*id);
+    cm->destroy_id(*id);
     *id = NULL;
-    return bind_failed(address, rc, text, cap);
+    return bind_failed(cm, address, rc, text, cap);
 }
 
 int rdma_discover_probe(const struct sockaddr_storage *address, char *text, size_t cap)
 {
+    const struct rdma_cm *cm;
     struct rdma_event_channel *channel;
     struct rdma_cm_id *id;
-    int rc = rdma_discover(&channel, text, cap);
+    int rc = rdma_discover(&cm, &channel, text, cap);
     if (rc != 0) return rc;
-    rc = rdma_discover_bind(channel, address, &id, text, cap);
-    if (rc == 0) rdma_destroy_id(id);
-    rdma_destroy_event_channel(channel);
+    rc = rdma_discover_bind(cm, channel, address, &id, text, cap);
+    if (rc == 0) cm->destroy_id(id);
+    rdma_discover_end(&cm, &channel);
     return rc;
 }

@@ -5,12 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/log.h"
-#include "rdma/address.h"
 #include "rdma/discover.h"
 #include "rdma/listener_impl.h"
 
-#define BACKLOG 1024
 #define CHECK_NS UINT64_C(1000000000)
 #define EVENTS_TURN 64u
 
@@ -31,104 +28,7 @@ const struct rdma_listener_metrics *rdma_listener_metrics(const struct rdma_list
     return &l->metrics;
 }
 
-/* ---- addresses ---- */
-
-/* Of every device there is; one that will not serve is said, and left out, as long as another serves. */
-static int rails_open_all(struct rdma_listener *l, char *text, size_t cap)
-{
-    int count = 0;
-    unsigned open = 0;
-    struct ibv_context **list = rdma_get_devices(&count);
-    for (int i = 0; i < count; i++) {
-        if (rail_get(l, list[i], text, cap))
-            open++;
-        else if (i + 1 < count || open)
-            log_warn("%s", text);
-    }
-    if (list) rdma_free_devices(list);
-    if (count == 0) snprintf(text, cap, "no RDMA device can be opened");
-    return open ? 0 : -ENODEV;
-}
-
-static int endpoint_listen(struct rdma_listener *l, struct endpoint *e, char *text, size_t cap)
-{
-    e->listening = rdma_listen(e->id, BACKLOG) == 0;
-    if (e->listening) {
-        metric_add(&l->metrics.listeners, 1);
-        return 0;
-    }
-    int rc = -errno;
-    char where[RDMA_ADDRESS_TEXT];
-    rdma_address_format((const struct sockaddr *)&e->listen.address, where);
-    snprintf(text, cap, "cannot listen on %s: %s", where, strerror(-rc));
-    return rc;
-}
-
-static int endpoint_open(struct rdma_listener *l, struct endpoint *e, char *text, size_t cap)
-{
-    int rc = rdma_discover_bind(l->channel, &e->listen.address, &e->id, text, cap);
-    if (rc != 0) return rc;
-    if (!e->id->verbs)
-        rc = rails_open_all(l, text, cap);
-    else if (!rail_get(l, e->id->verbs, text, cap))
-        rc = -EIO;
-    if (rc == 0 && l->started) rc = endpoint_listen(l, e, text, cap);
-    if (rc == 0) return 0;
-    rdma_destroy_id(e->id);
-    e->id = NULL;
-    return rc;
-}
-
-void endpoint_close(struct rdma_listener *l, struct endpoint *e)
-{
-    if (!e->id) return;
-    rdma_destroy_id(e->id);
-    e->id = NULL;
-    if (e->listening) metric_sub(&l->metrics.listeners, 1);
-    e->listening = false;
-}
-
-/* What lost its device: perhaps it is back. */
-static void endpoints_retry(struct rdma_listener *l)
-{
-    char text[TEXT_BYTES], where[RDMA_ADDRESS_TEXT];
-    if (l->stopped || !l->started) return;
-    for (unsigned i = 0; i < l->config.listen_count; i++) {
-        struct endpoint *e = &l->endpoints[i];
-        if (e->id) continue;
-        int rc = endpoint_open(l, e, text, sizeof text);
-        rdma_address_format((const struct sockaddr *)&e->listen.address, where);
-        if (rc == 0)
-            log_info("RDMA: listens on %s again", where);
-        else
-            log_debug("RDMA: %s", text);
-        if (rc != 0) metric_add(&l->metrics.listener_retries, 1);
-    }
-}
-
-static bool endpoints_all_open(const struct rdma_listener *l)
-{
-    for (unsigned i = 0; i < l->config.listen_count; i++)
-        if (!l->endpoints[i].id) return false;
-    return true;
-}
-
 /* ---- events ---- */
-
-static struct endpoint *endpoint_of(struct rdma_listener *l, const struct rdma_cm_id *id)
-{
-    for (unsigned i = 0; i < l->config.listen_count; i++)
-        if (l->endpoints[i].id == id) return &l->endpoints[i];
-    return NULL;
-}
-
-static void endpoint_event(struct rdma_listener *l, struct endpoint *e, enum rdma_cm_event_type event)
-{
-    if (event != RDMA_CM_EVENT_DEVICE_REMOVAL) return;
-    for (unsigned i = 0; i < RAILS_MAX; i++)
-        if (l->rails[i].device && rdma_device_verbs(l->rails[i].device) == e->id->verbs) rail_doom(&l->rails[i]);
-    endpoint_close(l, e); /* if that has not been done with its device */
-}
 
 /* An event is given back before it is handled: what it makes us destroy waits for that. */
 static void event_handle(struct rdma_listener *l, struct rdma_cm_event *event)
@@ -136,7 +36,7 @@ static void event_handle(struct rdma_listener *l, struct rdma_cm_event *event)
     struct rdma_cm_id *id = event->id, *listen = event->listen_id;
     enum rdma_cm_event_type type = event->event;
     uint8_t reads = type == RDMA_CM_EVENT_CONNECT_REQUEST ? event->param.conn.responder_resources : 0;
-    rdma_ack_cm_event(event);
+    l->cm->ack_cm_event(event);
     struct endpoint *e = endpoint_of(l, type == RDMA_CM_EVENT_CONNECT_REQUEST ? listen : id);
     if (type == RDMA_CM_EVENT_CONNECT_REQUEST)
         link_request(l, e, id, reads);
@@ -151,7 +51,7 @@ static void channel_ready(struct reactor_fd *fd, uint32_t epoll_events)
     struct rdma_listener *l = fd->arg;
     struct rdma_cm_event *event;
     (void)epoll_events;
-    for (unsigned i = 0; i < EVENTS_TURN && rdma_get_cm_event(l->channel, &event) == 0; i++) event_handle(l, event);
+    for (unsigned i = 0; i < EVENTS_TURN && l->cm->get_cm_event(l->channel, &event) == 0; i++) event_handle(l, event);
 }
 
 static void memory_regions_count(struct rdma_listener *l)
@@ -162,6 +62,49 @@ static void memory_regions_count(struct rdma_listener *l)
     metric_set(&l->metrics.memory_regions, count);
 }
 
+/* ---- the connection manager ---- */
+
+int listener_connect(struct rdma_listener *l, char *text, size_t cap)
+{
+    int rc = rdma_discover(&l->cm, &l->channel, text, cap);
+    if (rc != 0) return rc;
+    l->channel_fd = (struct reactor_fd){.fd = l->channel->fd, .ready = channel_ready, .arg = l};
+    rc = reactor_fd_add(l->config.reactor, &l->channel_fd, EPOLLIN);
+    if (rc == 0) {
+        rdma_cm_look();
+        return 0;
+    }
+    snprintf(text, cap, "no room to watch the RDMA event channel: %s", strerror(-rc));
+    rdma_discover_end(&l->cm, &l->channel);
+    return rc;
+}
+
+static void listener_disconnect(struct rdma_listener *l)
+{
+    if (!l->cm) return;
+    for (unsigned i = 0; i < l->config.listen_count; i++) endpoint_close(l, &l->endpoints[i]);
+    reactor_fd_remove(l->config.reactor, &l->channel_fd);
+    rdma_discover_end(&l->cm, &l->channel);
+}
+
+static bool rails_none(const struct rdma_listener *l)
+{
+    for (unsigned i = 0; i < RAILS_MAX; i++)
+        if (l->rails[i].device) return false;
+    return true;
+}
+
+/* All that was ours on a device that went is freed: the connection manager is to let go of it too. */
+static void listener_tidy(struct rdma_listener *l)
+{
+    if (!l->stale || rails_doomed(l)) return;
+    l->stale = false;
+    if (rails_none(l))
+        listener_disconnect(l);
+    else
+        rdma_cm_look();
+}
+
 static unsigned listener_turn(void *arg, const struct tick *now)
 {
     struct rdma_listener *l = arg;
@@ -169,8 +112,10 @@ static unsigned listener_turn(void *arg, const struct tick *now)
     if (now->ns >= l->next_check_ns) {
         l->next_check_ns = now->ns + CHECK_NS;
         links_check(l, now->ns);
+        rails_check(l);
         endpoints_retry(l);
     }
+    listener_tidy(l);
     memory_regions_count(l);
     return work;
 }
@@ -178,7 +123,7 @@ static unsigned listener_turn(void *arg, const struct tick *now)
 static uint64_t listener_deadline(void *arg)
 {
     const struct rdma_listener *l = arg;
-    bool waits = l->asked > 0 || (l->started && !l->stopped && !endpoints_all_open(l));
+    bool waits = l->asked > 0 || (l->started && !l->stopped);
     return waits ? l->next_check_ns : UINT64_MAX;
 }
 
@@ -193,8 +138,14 @@ static void notice_wake(void *arg)
 static struct rdma_listener *listener_new(const struct rdma_listener_config *config)
 {
     struct rdma_listener *l = calloc(1, sizeof *l);
-    if (!l) return NULL;
+    struct endpoint *endpoints = calloc(config->listen_count, sizeof *endpoints);
+    if (!l || !endpoints) {
+        free(l);
+        free(endpoints);
+        return NULL;
+    }
     l->config = *config;
+    l->endpoints = endpoints;
     for (unsigned i = 0; i < config->listen_count; i++) l->endpoints[i].listen = config->listens[i];
     for (unsigned i = 0; i < config->core_count; i++) {
         l->cores[i] = config->cores[i];
@@ -207,19 +158,13 @@ static struct rdma_listener *listener_new(const struct rdma_listener_config *con
 
 int rdma_listener_create(struct rdma_listener **out, const struct rdma_listener_config *config, char *text, size_t cap)
 {
-    assert(config->listen_count <= RDMA_LISTENS_MAX && config->core_count <= RDMA_CORES_MAX);
+    assert(config->listen_count > 0 && config->core_count <= RDMA_CORES_MAX);
     struct rdma_listener *l = listener_new(config);
     snprintf(text, cap, "out of memory");
     if (!l) return -ENOMEM;
-    int rc = rdma_discover(&l->channel, text, cap);
+    int rc = listener_connect(l, text, cap);
     for (unsigned i = 0; i < config->listen_count && rc == 0; i++) rc = endpoint_open(l, &l->endpoints[i], text, cap);
-    if (rc == 0) {
-        l->channel_fd = (struct reactor_fd){.fd = l->channel->fd, .ready = channel_ready, .arg = l};
-        rc = reactor_fd_add(config->reactor, &l->channel_fd, EPOLLIN);
-        if (rc != 0) snprintf(text, cap, "no room to watch the RDMA event channel: %s", strerror(-rc));
-    }
     if (rc != 0) {
-        l->channel_fd.ready = NULL; /* not watched */
         rdma_listener_destroy(&l);
         return rc;
     }
@@ -252,11 +197,10 @@ void rdma_listener_destroy(struct rdma_listener **listener)
     struct rdma_listener *l = *listener;
     if (!l) return;
     while (l->links) link_abandon(l->links);
-    for (unsigned i = 0; i < l->config.listen_count; i++) endpoint_close(l, &l->endpoints[i]);
-    if (l->channel_fd.ready) reactor_fd_remove(l->config.reactor, &l->channel_fd);
     for (unsigned i = 0; i < RAILS_MAX; i++)
         if (l->rails[i].device) rail_close(&l->rails[i]);
-    if (l->channel) rdma_destroy_event_channel(l->channel);
+    listener_disconnect(l);
+    free(l->endpoints);
     free(l);
     *listener = NULL;
 }

@@ -3,8 +3,9 @@
  * the peer, the device or its port says so. All of it runs on one thread, in that thread's reactor; the cores are
  * reached by their rings alone. A connection's life between here and its core is drawn in rdma/core.h.
  *
- * Devices are opened as addresses or clients need them. One that goes takes its connections with it; what listened on
- * it is tried again every second until the device is back.
+ * Devices are opened as addresses or clients need them. One that goes takes its connections with it, and all that we
+ * had of it is freed, so that the kernel can remove it; what listened on it is tried again every second until the
+ * device is back.
  */
 #ifndef POLAR_RDMA_LISTENER_H
 #define POLAR_RDMA_LISTENER_H
@@ -16,7 +17,6 @@
 #include "base/regions.h"
 #include "rdma/core.h"
 
-#define RDMA_LISTENS_MAX 16u
 #define RDMA_CORES_MAX 64u
 
 struct rdma_listener;

@@ -1,11 +1,20 @@
 /*
- * Inside the listener: listener.c has its life and its addresses, listener_rail.c the devices with a lane for each
- * core, listener_link.c the connections.
+ * Inside the listener: listener.c has its life, listener_address.c its addresses, listener_rail.c the devices with a
+ * lane for each core, listener_link.c the connections.
+ *
+ * A device goes (DEVICE_REMOVAL of an address or a connection on it, its own DEVICE_FATAL, or nobody says so and it is
+ * not there any more):
+ *
+ *   rail_doom      its connections end, its addresses are closed
+ *   rail_settle    the last of its connections is gone: what the cores have of it is taken from them, on the cores, and
+ *                  all of it is freed
+ *   listener_tidy  the connection manager lets go of it too: now the kernel can remove it
+ *   endpoints_retry  every second: it is back
  */
 #ifndef POLAR_RDMA_LISTENER_IMPL_H
 #define POLAR_RDMA_LISTENER_IMPL_H
 
-#include <rdma/rdma_cma.h>
+#include "rdma/cm.h"
 #include "rdma/device.h"
 #include "rdma/listener.h"
 #include "rdma/pair.h"
@@ -50,23 +59,40 @@ struct link {
 struct rdma_listener {
     struct rdma_listener_config config;
     struct rdma_listener_core cores[RDMA_CORES_MAX];
-    struct endpoint endpoints[RDMA_LISTENS_MAX];
+    struct endpoint *endpoints; /* config.listen_count */
     struct rail rails[RAILS_MAX];
     struct link *links;
     uint32_t connections[RDMA_CORES_MAX]; /* of each core */
     uint32_t asked;                       /* links in LINK_ASKED */
+    const struct rdma_cm *cm; /* NULL: given back, with the last device; it is gotten again when there is one */
     struct rdma_event_channel *channel;
     struct reactor_fd channel_fd;
     struct poller poller;
     uint64_t next_check_ns;
     bool started, stopped;
+    bool stale; /* a device went that the connection manager still has open */
     struct rdma_listener_metrics metrics;
 };
 
+/* The connection manager, watched in the reactor. 0 or -errno with text. */
+int listener_connect(struct rdma_listener *listener, char *text, size_t cap);
+
+/* Opens, and listens once the listener is started. 0 or -errno with text. */
+int endpoint_open(struct rdma_listener *listener, struct endpoint *endpoint, char *text, size_t cap);
+int endpoint_listen(struct rdma_listener *listener, struct endpoint *endpoint, char *text, size_t cap);
 void endpoint_close(struct rdma_listener *listener, struct endpoint *endpoint); /* tried again later, unless stopped */
+struct endpoint *endpoint_of(struct rdma_listener *listener, const struct rdma_cm_id *id); /* NULL: none */
+void endpoint_event(struct rdma_listener *listener, struct endpoint *endpoint, enum rdma_cm_event_type event);
+/* Of what lost its device: perhaps it is back. */
+void endpoints_retry(struct rdma_listener *listener);
+bool endpoints_all_open(const struct rdma_listener *listener);
 
 /* The rail of a device, opened if need be. NULL with text. */
 struct rail *rail_get(struct rdma_listener *listener, struct ibv_context *verbs, char *text, size_t cap);
+/* Those that the kernel has removed without a word. */
+void rails_check(struct rdma_listener *listener);
+bool rails_doomed(const struct rdma_listener *listener); /* one waits for its links */
+void rails_doom(struct rdma_listener *listener, const struct ibv_context *verbs);
 /* The device is gone or broken: its links end, its addresses are tried again. */
 void rail_doom(struct rail *rail);
 /* Closes the rail if it is doomed and has no links. */

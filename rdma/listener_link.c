@@ -6,7 +6,7 @@
 #include "rdma/listener_impl.h"
 
 #define HANDSHAKE_NS UINT64_C(5000000000)
-#define RETRIES 5     /* of what a lost acknowledgement makes the hardware send again */
+#define RETRIES 7     /* of what is not acknowledged: the most there are, for links that are down for a moment */
 #define RNR_RETRIES 7 /* for ever: the client waits when it is faster than a core posts receives */
 
 unsigned rdma_listener_choose(const uint32_t *connections, unsigned count, uint32_t max)
@@ -56,7 +56,8 @@ void link_end(struct link *link, uint64_t *why)
     if (link->state == LINK_GONE) return;
     metric_add(why, 1);
     state_set(link, LINK_GONE);
-    rdma_disconnect(link->pair.id); /* whatever it says: the queue pair is in its error state, or its device is gone */
+    l->cm->disconnect(
+        link->pair.id); /* whatever it says: the queue pair is in its error state, or its device is gone */
     bool told = rdma_core_tell(l->cores[link->core].core, RDMA_TELL_GONE, link->pair.conn);
     assert(told);
     (void)told;
@@ -72,7 +73,7 @@ static void link_close(struct link *link)
     links_remove(l, link);
     free(link);
     rail_settle(rail); /* before the id, which keeps the device's context */
-    rdma_destroy_id(id);
+    l->cm->destroy_id(id);
 }
 
 void link_abandon(struct link *link)
@@ -102,7 +103,7 @@ static int link_accept(struct link *link, uint8_t reads)
                                     .initiator_depth = most ? 1 : 0,
                                     .retry_count = RETRIES,
                                     .rnr_retry_count = RNR_RETRIES};
-    return rdma_accept(link->pair.id, &param) == 0 ? 0 : -errno;
+    return link->listener->cm->accept(link->pair.id, &param) == 0 ? 0 : -errno;
 }
 
 /* The core knows of it before anything can complete on it. NULL: *why says for which reason it is refused. */
@@ -120,7 +121,8 @@ static struct link *link_open(struct rdma_listener *l, struct endpoint *e, struc
     if (!link) return NULL;
     *link = (struct link){
         .listener = l, .rail = rail, .core = core, .limit_ns = reactor_now(l->config.reactor)->ns + HANDSHAKE_NS};
-    struct rdma_pair_config pair = {.id = id,
+    struct rdma_pair_config pair = {.cm = l->cm,
+                                    .id = id,
                                     .lane = &rail->lanes[core],
                                     .buffer_bytes = l->config.buffer_bytes,
                                     .server = true,
@@ -151,8 +153,8 @@ void link_request(struct rdma_listener *l, struct endpoint *e, struct rdma_cm_id
     if (!link) {
         if (*text) log_debug("%s", text);
         metric_add(why, 1);
-        rdma_reject(id, NULL, 0);
-        rdma_destroy_id(id);
+        l->cm->reject(id, NULL, 0);
+        l->cm->destroy_id(id);
         return;
     }
     id->context = link;

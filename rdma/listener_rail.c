@@ -48,7 +48,8 @@ static void pair_event(struct rail *rail, const struct ibv_async_event *event)
 {
     struct link *link = event->element.qp->qp_context;
     if (event->event_type == IBV_EVENT_COMM_EST)
-        rdma_notify(link->pair.id, IBV_EVENT_COMM_EST); /* bytes came, the client's confirmation was lost */
+        link->listener->cm->notify(link->pair.id,
+                                   IBV_EVENT_COMM_EST); /* bytes came, the client's confirmation was lost */
     else
         link_end(link, &rail->listener->metrics.pair_errors);
 }
@@ -103,6 +104,7 @@ static int rail_open(struct rail *rail, struct ibv_context *verbs, char *text, s
 {
     struct rdma_listener *l = rail->listener;
     const struct rdma_device_config config = {.regions = l->config.regions, .region_access = l->config.region_access};
+    rdma_cm_look();
     int rc = rdma_device_open(&rail->device, verbs, &config, text, cap);
     if (rc != 0) return rc;
     for (unsigned i = 0; i < l->config.core_count && rc == 0; i++)
@@ -159,7 +161,7 @@ void rail_doom(struct rail *rail)
 {
     struct rdma_listener *l = rail->listener;
     if (rail->doomed || !rail->device) return;
-    rail->doomed = true;
+    rail->doomed = l->stale = true;
     metric_add(&l->metrics.device_removals, 1);
     log_warn("RDMA device %s is gone: %u connections end", rdma_device_name(rail->device), rail->links);
     for (struct link *link = l->links; link; link = link->next)
@@ -169,4 +171,27 @@ void rail_doom(struct rail *rail)
         if (e->id && e->id->verbs == rdma_device_verbs(rail->device)) endpoint_close(l, e);
     }
     rail_settle(rail);
+}
+
+void rails_doom(struct rdma_listener *l, const struct ibv_context *verbs)
+{
+    for (unsigned i = 0; i < RAILS_MAX; i++)
+        if (l->rails[i].device && rdma_device_verbs(l->rails[i].device) == verbs) rail_doom(&l->rails[i]);
+}
+
+bool rails_doomed(const struct rdma_listener *l)
+{
+    for (unsigned i = 0; i < RAILS_MAX; i++)
+        if (l->rails[i].device && l->rails[i].doomed) return true;
+    return false;
+}
+
+static void rail_lost(void *arg, struct ibv_context *verbs)
+{
+    rails_doom(arg, verbs);
+}
+
+void rails_check(struct rdma_listener *l)
+{
+    if (rdma_cm_each_lost(rail_lost, l) > 0) l->stale = true;
 }

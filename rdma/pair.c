@@ -43,7 +43,7 @@ static int queues_open(struct rdma_pair *p)
                                     .cap = {.max_send_wr = limits->send_depth,
                                             .max_send_sge = limits->max_sge,
                                             .max_inline_data = limits->max_inline}};
-    return rdma_create_qp(p->id, rdma_device_pd(p->lane->device), &attr) == 0 ? 0 : -errno;
+    return p->cm->create_qp(p->id, rdma_device_pd(p->lane->device), &attr) == 0 ? 0 : -errno;
 }
 
 static int conn_open(struct rdma_pair *p, const struct rdma_pair_config *config)
@@ -73,7 +73,7 @@ static int conn_open(struct rdma_pair *p, const struct rdma_pair_config *config)
 
 int rdma_pair_open(struct rdma_pair *p, const struct rdma_pair_config *config)
 {
-    *p = (struct rdma_pair){.id = config->id, .lane = config->lane};
+    *p = (struct rdma_pair){.cm = config->cm, .id = config->id, .lane = config->lane};
     int rc = rdma_lane_reserve(p->lane);
     if (rc != 0) return rc;
     if ((rc = memory_open(p, config)) == 0 && (rc = queues_open(p)) == 0) rc = conn_open(p, config);
@@ -83,7 +83,7 @@ int rdma_pair_open(struct rdma_pair *p, const struct rdma_pair_config *config)
 
 void rdma_pair_close(struct rdma_pair *p)
 {
-    if (p->id->qp) rdma_destroy_qp(p->id);
+    if (p->id->qp) p->cm->destroy_qp(p->id);
     if (p->conn) rdma_conn_destroy(p->conn);
     if (p->mr) rdma_device_deregister(p->lane->device, p->mr);
     if (p->memory) munmap(p->memory, p->memory_bytes);

@@ -5,11 +5,12 @@
 #ifndef POLAR_RDMA_PAIR_H
 #define POLAR_RDMA_PAIR_H
 
-#include <rdma/rdma_cma.h>
+#include "rdma/cm.h"
 #include "rdma/core.h"
 #include "rdma/device.h"
 
 struct rdma_pair {
+    const struct rdma_cm *cm;
     struct rdma_cm_id *id;
     struct rdma_lane *lane;
     struct rdma_conn *conn; /* whose user is the pair's owner's */
@@ -19,6 +20,7 @@ struct rdma_pair {
 };
 
 struct rdma_pair_config {
+    const struct rdma_cm *cm;
     struct rdma_cm_id *id; /* a connect request's, or one whose route is resolved */
     struct rdma_lane *lane;
     uint32_t buffer_bytes; /* of each of two receive buffers */

@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include "net/addr.h"
 #include "net/port.h"
+#include "server/core_ports.h"
 #include "server/rdma.h"
 
 const struct option_row config_rows[] = {
@@ -153,8 +154,8 @@ enum config_result config_load(struct config *config, int argc, char **argv)
     else if (config->version) printf("polarkv %s\n", POLAR_VERSION);
     else if (config->print_config) options_print_config(config_rows, config_row_count, config, stdout);
     if (config->help || config->version || config->print_config) return CONFIG_EXIT_OK;
-    if (!draw_secret(config) || !check_listen(config) || !check_port(config) || !server_rdma_check(config) ||
-        !check_cores(config))
+    if (!draw_secret(config) || !check_listen(config) || !check_port(config) || !check_cores(config) ||
+        !core_ports_check(config) || !server_rdma_check(config))
         return CONFIG_EXIT_USAGE;
     return CONFIG_RUN;
 }

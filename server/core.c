@@ -9,6 +9,7 @@
 #include <rte_cycles.h>
 #include "base/log.h"
 #include "net/autoconf_key.h"
+#include "server/core_ports.h"
 #include "server/inquiry.h"
 #include "server/rdma.h"
 #include "server/session.h"
@@ -282,6 +283,12 @@ static int listen_kernel(struct core *core, uint16_t port, stream_accept_fn *acc
     return rc;
 }
 
+/* On the core's own port beside the shared one. */
+static int listen_alone(struct core *core, uint16_t shared, stream_accept_fn *accept)
+{
+    return shared ? listen_kernel(core, core_port(shared, core->index), accept) : 0;
+}
+
 static int listen_port(struct core *core, uint16_t port, stream_accept_fn *accept)
 {
     if (port == 0 || !core->net) return 0;
@@ -293,6 +300,8 @@ int core_listen(struct core *core)
     uint16_t memcache = (uint16_t)core->config->memcache_port, resp = (uint16_t)core->config->resp_port;
     int rc = listen_kernel(core, memcache, session_accept_memcache);
     if (rc == 0) rc = listen_kernel(core, resp, session_accept_resp);
+    if (rc == 0 && core->config->core_ports) rc = listen_alone(core, memcache, session_accept_memcache);
+    if (rc == 0 && core->config->core_ports) rc = listen_alone(core, resp, session_accept_resp);
     if (rc == 0) rc = listen_port(core, memcache, session_accept_memcache);
     if (rc == 0) rc = listen_port(core, resp, session_accept_resp);
     return rc;

@@ -11,6 +11,7 @@
 #include "server/config.h"
 #include "server/control.h"
 #include "server/core.h"
+#include "server/core_ports.h"
 #include "server/crew.h"
 #include "server/map_ahead.h"
 #include "server/rdma.h"
@@ -206,21 +207,6 @@ static int start_cores(struct server *server)
     return rc;
 }
 
-/* Whether somebody else has one of the ports: with SO_REUSEPORT the cores' own listeners would not notice. */
-static int probe_ports(const struct config *config)
-{
-    const uint64_t ports[] = {config->memcache_port, config->resp_port};
-    for (unsigned i = 0; i < 2 && *config->listen; i++) {
-        if (ports[i] == 0) continue;
-        int rc = ksock_probe_address(config->listen, (uint16_t)ports[i]);
-        if (rc == 0) continue;
-        log_error("option '%s': cannot listen on %s port %llu: %s", i ? "resp-port" : "memcache-port", config->listen,
-                  (unsigned long long)ports[i], strerror(-rc));
-        return rc;
-    }
-    return 0;
-}
-
 static void announce(const struct server *server)
 {
     const struct config *config = server->config;
@@ -318,7 +304,7 @@ int main(int argc, char **argv)
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     int status = EXIT_MACHINE;
     struct exception *exception = NULL;
-    if (probe_ports(&config) == 0 && server_rdma_probe(&config) == 0 && open_exception(&config, &exception) == 0 &&
+    if (core_ports_probe(&config) == 0 && server_rdma_probe(&config) == 0 && open_exception(&config, &exception) == 0 &&
         start_eal(&config, exception, argv[0]) == 0) {
         status = serve(&config, exception, &signals);
         eal_stop();

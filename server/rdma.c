@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <rte_common.h>
@@ -12,6 +13,7 @@
 #include "rdma/listener.h"
 #include "server/control.h"
 #include "server/core.h"
+#include "server/core_ports.h"
 #include "server/inquiry.h"
 #include "server/rdma_window.h"
 #include "server/session.h"
@@ -60,6 +62,16 @@ static bool check_protected(const struct config *config, const char *text, const
                                               "or say protected no");
 }
 
+/* Whether two listen on the same address and port, be it one of core-ports. */
+static bool listens_meet(const struct config *config, const struct rdma_listen *a, const struct rdma_listen *b)
+{
+    struct sockaddr_storage one = a->address, other = b->address;
+    rdma_address_set_port(&one, 0);
+    rdma_address_set_port(&other, 0);
+    return memcmp(&one, &other, sizeof one) == 0 &&
+           core_ports_meet(config, rdma_address_port(&a->address), rdma_address_port(&b->address));
+}
+
 bool server_rdma_check(const struct config *config)
 {
     struct rdma_listen listens[OPTION_LIST_MAX];
@@ -71,9 +83,16 @@ bool server_rdma_check(const struct config *config)
                                  "takes a numeric address and a port, as 10.9.0.1:6379 or "
                                  "[2001:db8::1]:6379, for memcached with memcache@ before it");
         if (!check_protected(config, text, &listens[i], has_password)) return false;
-        for (unsigned j = 0; j < i; j++)
+        if (rdma_address_port(&listens[i].address) + core_ports_count(config) - 1 > UINT16_MAX)
+            return config_refuse("rdma", text, "leaves no room behind its port for those of core-ports");
+        for (unsigned j = 0; j < i; j++) {
             if (memcmp(&listens[j].address, &listens[i].address, sizeof listens[i].address) == 0)
                 return config_refuse("rdma", text, "is given twice");
+            if (listens_meet(config, &listens[j], &listens[i]))
+                return config_refuse("rdma", text,
+                                     "is too near to another: core-ports takes a port for each core "
+                                     "behind it");
+        }
     }
     return true;
 }
@@ -179,22 +198,39 @@ static void on_core(void *arg, unsigned index, void (*fn)(void *fn_arg), void *f
         fn(fn_arg);
 }
 
+/* Each value, and with core-ports one for each core behind it. Returns their number. */
+static unsigned listens_fill(const struct config *config, struct rdma_listen *listens)
+{
+    unsigned count = 0;
+    bool has_password;
+    for (unsigned i = 0; i < config->rdma.count; i++) {
+        struct rdma_listen *shared = &listens[count++];
+        listen_parse(config->rdma.items[i], shared, &has_password);
+        for (unsigned core = 0; core + 1 < core_ports_count(config); core++) {
+            struct rdma_listen *own = &listens[count++];
+            *own = *shared;
+            own->core = (int)core;
+            rdma_address_set_port(&own->address, core_port(rdma_address_port(&shared->address), core));
+        }
+    }
+    return count;
+}
+
 int server_rdma_create(struct server *server, struct control *control)
 {
     const struct config *config = server->config;
-    struct rdma_listen listens[OPTION_LIST_MAX];
     struct rdma_listener_core cores[CONFIG_CORES_MAX];
     char text[TEXT_BYTES];
-    bool has_password;
     if (config->rdma.count == 0) return 0;
-    for (unsigned i = 0; i < config->rdma.count; i++) listen_parse(config->rdma.items[i], &listens[i], &has_password);
+    struct rdma_listen *listens = calloc((size_t)config->rdma.count * core_ports_count(config), sizeof *listens);
+    if (!listens) return -ENOMEM;
     for (unsigned i = 0; i < config->core_count; i++) {
         struct core *core = &server->cores[i];
         cores[i] = (struct rdma_listener_core){core->rdma, core->reactor, &core->pools, core};
     }
     struct rdma_listener_config listener = {.reactor = control_reactor(control),
                                             .listens = listens,
-                                            .listen_count = config->rdma.count,
+                                            .listen_count = listens_fill(config, listens),
                                             .cores = cores,
                                             .core_count = config->core_count,
                                             .on_core = on_core,
@@ -206,6 +242,7 @@ int server_rdma_create(struct server *server, struct control *control)
                                             .region_access = server_window_access(config),
                                             .reads = config->rdma_onesided ? SERVER_WINDOW_READS : 0};
     int rc = rdma_listener_create(&server->rdma, &listener, text, sizeof text);
+    free(listens);
     if (rc != 0) log_error("option 'rdma': %s", text);
     return rc;
 }

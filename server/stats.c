@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 #include "protocol/resp/reply.h"
+#include "server/core_ports.h"
 #include "server/exec_resp.h"
 #include "server/reply.h"
 #include "server/session.h"
@@ -93,6 +94,7 @@ static void stats_memcache_write(FILE *out, const struct snapshot *n)
     stat_u64(out, "reactor_busy_tsc", n->busy_tsc);
     stat_u64(out, "reactor_idle_tsc", n->idle_tsc);
     stat_u64(out, "tsc_hz", n->server->tsc_hz);
+    core_ports_stats(out, n->server);
     metrics_each(n->server->metrics, stat_metric, out);
     fputs("END\r\n", out);
 }
@@ -228,6 +230,7 @@ static void info_polarkv(FILE *out, const struct snapshot *n)
 {
     fprintf(out, "tsc_hz:%llu\r\nreactor_busy_tsc:%llu\r\nreactor_idle_tsc:%llu\r\n",
             (unsigned long long)n->server->tsc_hz, (unsigned long long)n->busy_tsc, (unsigned long long)n->idle_tsc);
+    core_ports_info(out, n->server);
     metrics_each(n->server->metrics, info_metric, out);
 }
 

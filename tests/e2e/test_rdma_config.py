@@ -39,6 +39,12 @@ class Rdma(unittest.TestCase):
     def test_twice(self):
         self.refused(2, ["'rdma'", "twice"], "--rdma", "127.0.0.1:6380", "--rdma", "memcache@127.0.0.1:6380")
 
+    @unittest.skipUnless(BUILT, "built without RDMA")
+    def test_core_ports(self):
+        self.refused(2, ["'rdma'", "65535", "core-ports"], "--rdma", "127.0.0.1:65535", "--core-ports", "yes")
+        self.refused(2, ["'rdma'", "memcache@", "too near", "core-ports"], "--core-ports", "yes", "--rdma",
+                     "127.0.0.1:6380", "--rdma", "memcache@127.0.0.1:6381")
+
     def test_sizes(self):
         for options, words in ((["--rdma-buffer", "127k"], ["rdma-buffer", "127k", "128k"]),
                                (["--rdma-buffer", "17m"], ["rdma-buffer", "17m", "16m"]),

@@ -9,6 +9,7 @@ from guest import HERE, LIBGCC, need, skip
 
 GROUPS = ["rdma", "virtio"]
 PROVIDERS = "/usr/lib/x86_64-linux-gnu/libibverbs"
+MANAGER = "/usr/lib/x86_64-linux-gnu/librdmacm.so.1"  # loaded when it is needed, so in no list of libraries
 
 
 def need_polarkv():
@@ -22,7 +23,9 @@ def add(image):
     providers = glob.glob(PROVIDERS + "/librxe-rdmav*.so")
     if not providers:
         skip("no soft-RoCE in libibverbs: install Debian's package ibverbs-providers")
-    for path in (need("ip", "iproute2"), need("rdma", "iproute2"), need("ibv_devinfo", "ibverbs-utils"), *providers):
+    if not os.path.exists(MANAGER):
+        skip("no librdmacm: install Debian's package librdmacm1")
+    for path in (MANAGER, need("ip", "iproute2"), need("rdma", "iproute2"), need("ibv_devinfo", "ibverbs-utils"), *providers):
         image.program(path)
     image.add("/etc/libibverbs.d/rxe.driver")
     image.program(LIBGCC)

@@ -9,6 +9,7 @@
  *   rdma_peer ADDRESS PORT overflow N     N connections, the next of which must be refused
  *   rdma_peer ADDRESS PORT write          SETs without end: to be killed in the middle of one
  *   rdma_peer ADDRESS PORT stay           one connection, asked again and again until the server ends it
+ *   rdma_peer ADDRESS PORT key N          ten SETs and GETs of key number N
  */
 #include <arpa/inet.h>
 #include <endian.h>
@@ -27,6 +28,7 @@
 #define BUFFER (256u << 10) /* that the server writes into */
 #define STAGE (256u << 10)  /* that we send from */
 #define WAIT_MS 30000
+#define STAY_KEY 999999u /* nobody else's */
 
 struct peer {
     struct rdma_event_channel *events;
@@ -200,13 +202,23 @@ static void resources(struct peer *p)
     for (uint64_t slot = 0; slot < RECEIVES; slot++) post_receive(p, slot);
 }
 
+static struct sockaddr_storage address_of(const char *text, uint16_t port)
+{
+    struct sockaddr_storage to = {.ss_family = strchr(text, ':') ? AF_INET6 : AF_INET};
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&to;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&to;
+    v4->sin_port = htons(port); /* at the same place in both */
+    if (inet_pton(to.ss_family, text, to.ss_family == AF_INET ? (void *)&v4->sin_addr : (void *)&v6->sin6_addr) != 1)
+        fail(text, EINVAL);
+    return to;
+}
+
 static enum rdma_cm_event_type peer_open(struct peer *p, const char *address, uint16_t port)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_storage to = address_of(address, port);
     struct rdma_conn_param param = {
         .responder_resources = 1, .initiator_depth = 1, .retry_count = 7, .rnr_retry_count = 7};
     memset(p, 0, sizeof *p);
-    inet_pton(AF_INET, address, &to.sin_addr);
     doing = "connect";
     p->events = rdma_create_event_channel();
     if (!p->events || rdma_create_id(p->events, &p->id, NULL, RDMA_PS_TCP) != 0) fail("id", errno);
@@ -410,10 +422,15 @@ int main(int argc, char **argv)
             fflush(stdout);
             for (unsigned i = 0;; i++) resp_set(&p, i % 7, 1000000 - i % 5);
         } else if (strcmp(mode, "stay") == 0) {
-            resp_set(&p, 0, 100);
+            resp_set(&p, STAY_KEY, 100);
             printf("staying\n");
             fflush(stdout);
-            for (;; usleep(20000)) resp_get(&p, 0, 100);
+            for (;; usleep(20000)) resp_get(&p, STAY_KEY, 100);
+        } else if (strcmp(mode, "key") == 0) {
+            for (unsigned i = 0; i < 10; i++) {
+                resp_set(&p, n, 100);
+                resp_get(&p, n, 100);
+            }
         }
         peer_disconnect(&p);
     }

@@ -49,6 +49,9 @@ all_back()
         becomes rdma_listener_memory_regions "$regions" && becomes pins 0
 }
 
+. /rdma_life.sh
+
+refused no_device "this machine has no RDMA device" || exit
 rdma_dummy $address/24
 report rdma $? || exit
 step devinfo 10 ibv_devinfo || exit
@@ -58,7 +61,7 @@ regions=$(stat rdma_listener_memory_regions)
 step smoke 60 rdma_peer $address 6379 smoke || exit
 step memcache 60 rdma_peer $address 11211 memcache || exit
 step churn 100 rdma_peer $address 6379 churn 100 || exit
-step many 60 rdma_peer $address 6379 many 20 || exit
+step many 60 rdma_peer $address 6379 many 40 || exit # more than a new completion queue has room for
 all_back
 report all_back $? || exit
 
@@ -108,3 +111,5 @@ becomes rdma_listener_rejected_memory 1
 report rejected_memory $? || exit
 stop_server
 report stopped_third $? || exit
+
+life

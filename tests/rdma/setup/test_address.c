@@ -94,6 +94,22 @@ static void test_refused(void **state)
     }
 }
 
+static void test_set_port(void **state)
+{
+    static const char *const cases[][2] = {{"10.9.0.1:6379", "10.9.0.1:6380"},
+                                           {"[2001:db8::1]:1", "[2001:db8::1]:6380"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sockaddr_storage address;
+        char text[RDMA_ADDRESS_TEXT];
+        assert_int_equal(rdma_address_parse(cases[i][0], &address), 0);
+        rdma_address_set_port(&address, 6380);
+        assert_int_equal(rdma_address_port(&address), 6380);
+        rdma_address_format((const struct sockaddr *)&address, text);
+        assert_string_equal(text, cases[i][1]);
+    }
+}
+
 static void test_another_family(void **state)
 {
     struct sockaddr_storage address = {.ss_family = AF_UNIX};
@@ -105,8 +121,8 @@ static void test_another_family(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip),
-                                       cmocka_unit_test(test_equal_addresses_have_equal_bytes),
-                                       cmocka_unit_test(test_refused), cmocka_unit_test(test_another_family)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_equal_addresses_have_equal_bytes),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_set_port), cmocka_unit_test(test_another_family)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
