@@ -77,8 +77,32 @@ static void test_trickle(void **state)
     store_destroy(&s);
 }
 
+/* Where nothing is evicted, what has expired a moment ago makes room at once: the sweep's leisure costs no write. */
+static void test_room_at_once(void **state)
+{
+    (void)state;
+    struct store *s = fixture_store(2 * MIB, MIB);
+    struct store_meta meta = {.expires_ms = NOW + 60000};
+    uint8_t value[40] = {0};
+    char buf[24];
+    uint64_t n = 0;
+    enum store_status status = STORE_OK;
+    for (; status == STORE_OK; n++) {
+        struct store_key k = fixture_key_n(buf, n);
+        status = store_set(s, &k, value, sizeof(value), &meta, STORE_SET, 0, NOW);
+    }
+    assert_int_equal(status, STORE_NO_MEMORY);
+    struct store_key k = fixture_key_n(buf, n);
+    assert_int_equal(store_set(s, &k, value, sizeof(value), NULL, STORE_SET, 0, NOW + 59999), STORE_NO_MEMORY);
+    assert_int_equal(store_set(s, &k, value, sizeof(value), NULL, STORE_SET, 0, NOW + 60001), STORE_OK);
+    assert_true(store_metrics(s)->expired_swept > 0);
+    store_check(s);
+    store_destroy(&s);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_at_once), cmocka_unit_test(test_trickle)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_at_once), cmocka_unit_test(test_trickle),
+                                       cmocka_unit_test(test_room_at_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
