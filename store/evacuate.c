@@ -12,6 +12,7 @@
 #define STEP_SLOTS 256u /* looked at */
 #define LIST_TRIES 4u   /* pages of a list looked at for one without holds */
 #define BACKOFF_STEPS 256u
+#define FEW_SHARE 8u /* of the low water: below it eviction helps */
 
 /* The first page that nobody holds, from the class's thinnest list on. 0: none. */
 static uint32_t thinnest_page(const struct store *s, const struct size_class *c, uint32_t *group)
@@ -25,19 +26,26 @@ static uint32_t thinnest_page(const struct store *s, const struct size_class *c,
     return 0;
 }
 
-/* A page whose items fit into the other pages of its class: the thinnest, and of those the class with most to give. */
+/* Whether the items of a page of the class fit into other pages: its own, or those of about its size too. */
+static bool fits_elsewhere(const struct store *s, uint32_t cls)
+{
+    const struct size_class *c = &s->cls[cls];
+    return c->free_slots >= c->slots;
+}
+
+/* A page whose items fit elsewhere: the thinnest, and of those the class with most to give. */
 static uint32_t choose_page(const struct store *s, uint32_t group_most)
 {
     uint32_t best = 0, best_group = group_most + 1;
     uint64_t best_bytes = 0;
     for (uint32_t cls = 0; cls < s->class_count; cls++) {
         const struct size_class *c = &s->cls[cls];
-        uint32_t group;
-        if (cls == s->class_page || !c->nonempty || c->free_slots < c->slots) continue;
-        uint32_t number = thinnest_page(s, c, &group);
+        if (cls == s->class_page || !c->nonempty) continue;
+        uint32_t group = (uint32_t)__builtin_ctz(c->nonempty);
         uint64_t bytes = c->free_slots * c->units;
-        if (!number || group > best_group || (group == best_group && bytes <= best_bytes)) continue;
-        if (group > group_most) continue;
+        if (group > best_group || (group == best_group && bytes <= best_bytes) || !fits_elsewhere(s, cls)) continue;
+        uint32_t number = thinnest_page(s, c, &group);
+        if (!number || group > best_group || group > group_most) continue;
         best = number;
         best_group = group;
         best_bytes = bytes;
@@ -180,7 +188,9 @@ static uint32_t groups_worth(const struct store *s)
 /* Memory is so short that moving alone is too slow. */
 static bool eviction_helps(const struct store *s)
 {
-    return s->eviction.policy != STORE_EVICT_NONE && s->pool_count < s->low_water_pages / 4 + INDEX_RESERVE_PAGES;
+    uint32_t few = INDEX_RESERVE_PAGES + s->low_water_pages / FEW_SHARE;
+    if (s->eviction.policy == STORE_EVICT_NONE || s->pool_count > few) return false;
+    return s->eviction.page_wanted || s->pool_count < few;
 }
 
 /* Of buckets nothing can be evicted. */
@@ -224,12 +234,15 @@ bool evacuate_one_page(struct store *s)
     uint32_t free_before = s->pool_count;
     bool evicts = s->eviction.policy != STORE_EVICT_NONE;
     while (s->pool_count <= free_before) {
-        if ((evicts ? s->evictions : s->allowance) == 0 || !effort_spend(s, COST_OF_STEP)) return false;
+        if ((evicts ? s->evictions <= EVICTIONS_KEPT : s->allowance == 0) || !effort_spend(s, COST_OF_STEP))
+            return false;
         uint32_t number = s->evacuation.page;
         if (!number) number = evicts ? evict_choose_page(s, true) : choose_page(s, GROUP_COUNT - 1);
         if (!s->evacuation.page && !evacuation_begin(s, number, evicts)) return false;
         if (evicts) evacuation_hurry(s);
+        s->evacuation.urgent = true;
         evacuation_go_on(s);
+        s->evacuation.urgent = false;
     }
     return true;
 }

@@ -15,27 +15,52 @@
 #define RECLAIM_PAGES 4u
 
 /* Pages kept free, so that sizes may change and the index may grow: of all pages one in so many, and a few. */
-#define LOW_WATER_SHARE 128u
+#define LOW_WATER_SHARE 256u
 #define LOW_WATER_PAGES 4u
+#define FREE_SHARE 512u          /* and in pool and slots together */
 #define LOW_WATER_SHARE_MOST 32u /* for the sake of one large value */
+#define LARGE_FADE_MS 60000u     /* halved, when so long none was as large */
 #define NONE_SHARE 128u          /* without eviction they are only what compaction aims at */
 #define NONE_PAGES 64u /* and so many, of which each size may want one at a time; but no more than an eighth */
-#define MORE_SHARE 64u
-#define SLOTS_SHARE 128u /* and so much free in slots */
+
+static void reserve_set(struct store *s)
+{
+    struct eviction *e = &s->eviction;
+    uint32_t most = s->page_count / LOW_WATER_SHARE_MOST, large = e->large_pages < most ? e->large_pages : most;
+    uint32_t pages = s->page_count / LOW_WATER_SHARE;
+    s->low_water_pages = LOW_WATER_PAGES + (pages > large ? pages : large);
+    e->free_bytes = (uint64_t)(LOW_WATER_PAGES + large) * PAGE_BYTES + s->region_bytes / FREE_SHARE;
+}
 
 void evict_configure(struct store *s, enum store_eviction policy)
 {
     struct eviction *e = &s->eviction;
     e->policy = policy;
-    e->free_bytes = e->more_bytes = 0;
+    e->free_bytes = 0;
+    if (policy != STORE_EVICT_NONE) {
+        reserve_set(s);
+        return;
+    }
     s->low_water_pages = s->page_count / NONE_SHARE + (s->page_count < 8 * NONE_PAGES ? s->page_count / 8 : NONE_PAGES);
-    if (policy == STORE_EVICT_NONE) return;
-    uint32_t value_pages = s->max_value / PAGE_BYTES + 2, most = s->page_count / LOW_WATER_SHARE_MOST;
-    s->low_water_pages = s->page_count / LOW_WATER_SHARE + LOW_WATER_PAGES;
-    if (value_pages > most) value_pages = most;
-    if (s->low_water_pages < value_pages) s->low_water_pages = value_pages;
-    e->free_bytes = (uint64_t)s->low_water_pages * PAGE_BYTES + s->region_bytes / SLOTS_SHARE;
-    e->more_bytes = s->region_bytes / MORE_SHARE;
+}
+
+void evict_note_large(struct store *s, uint64_t pages)
+{
+    struct eviction *e = &s->eviction;
+    if (e->policy == STORE_EVICT_NONE || pages * 2 < e->large_pages) return;
+    e->large_ms = s->now_ms;
+    if (pages <= e->large_pages) return;
+    e->large_pages = (uint32_t)pages;
+    reserve_set(s);
+}
+
+void evict_large_fade(struct store *s)
+{
+    struct eviction *e = &s->eviction;
+    if (s->now_ms - e->large_ms < LARGE_FADE_MS) return;
+    e->large_pages /= 2;
+    e->large_ms = s->now_ms;
+    reserve_set(s);
 }
 
 void evict_init(struct store *s)
@@ -223,7 +248,8 @@ unsigned evict_some(struct store *s, uint64_t enough)
     if (s->reclaim_page) return flush_reclaim(s, LOOKS_MAX, RECLAIM_PAGES);
     while (slab_free_bytes(s) < enough && s->evictions > 0 && s->looks > 0 && s->index.items > 0) {
         uint64_t share = e->policy == STORE_EVICT_FIFO ? 0 : s->index.items / RING_SHARE;
-        if (e->ring.count > share) {
+        bool unknown = e->policy == STORE_EVICT_FIFO && e->ring.count < s->index.items; /* older than any in the ring */
+        if (e->ring.count > share && !unknown) {
             look(s);
             done += ring_evict(s);
         } else {

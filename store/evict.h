@@ -17,6 +17,10 @@
 
 /* What the options say, which may be other than what a region taken up was run with. */
 void evict_configure(struct store *s, enum store_eviction policy);
+/* An item of so many pages has come: from now on room for its like is kept free, as long as they come. */
+void evict_note_large(struct store *s, uint64_t pages);
+/* They do not come any more. */
+void evict_large_fade(struct store *s);
 /* Of a store that is empty. */
 void evict_init(struct store *s);
 /* After a flush. */
@@ -28,6 +32,9 @@ unsigned evict_some(struct store *s, uint64_t enough);
 /* Evicts one item; `reason` is its counter. Takes one off s->evictions, which must have one. */
 void evict_item(struct store *s, uint32_t item, uint64_t hash, uint64_t *reason);
 /* evict_page.c: */
+
+/* What an operation that waits for a page leaves, for a slot of another size. */
+#define EVICTIONS_KEPT 2u
 
 /* Evicts one item from a page of this class, so that it has a free slot. False: none was found. */
 bool evict_from_class(struct store *s, uint32_t cls);
@@ -56,9 +63,7 @@ static inline bool look(struct store *s)
 
 static inline unsigned evict_step(struct store *s)
 {
-    uint64_t enough = s->eviction.free_bytes;
-    if (s->eviction.policy == STORE_EVICT_NONE) return 0;
-    if (s->pool_count < s->low_water_pages / 2) enough += s->eviction.more_bytes;
+    uint64_t enough = s->eviction.free_bytes; /* 0: no eviction */
     return slab_free_bytes(s) < enough ? evict_some(s, enough) : 0;
 }
 

@@ -4,11 +4,12 @@
 #include "store/index.h"
 #include "store/move.h"
 
-#define CHAIN_STEPS 64u  /* pieces followed back to their item */
-#define CHOICE_PAGES 8u  /* in need one of so many is chosen */
-#define CLASS_PAGES 256u /* descriptors looked at for a page of one class */
-#define CLEAR_ITEMS 16u  /* slots cleared together */
-#define CLEAR_SLOTS 256u /* slots looked at for them */
+#define CHAIN_STEPS 64u    /* pieces followed back to their item */
+#define CHOICE_PAGES 8u    /* in need one of so many is chosen */
+#define MOST_FREE_SHARE 4u /* of a page at least, or another is chosen */
+#define CLASS_PAGES 256u   /* descriptors looked at for a page of one class */
+#define CLEAR_ITEMS 16u    /* slots cleared together */
+#define CLEAR_SLOTS 256u   /* slots looked at for them */
 
 /* The item that a piece belongs to. 0: the chain is too long to follow. */
 static uint32_t head_of(const struct store *s, uint32_t piece)
@@ -39,9 +40,27 @@ static uint32_t page_hand_next(struct store *s)
     return 0;
 }
 
+/* A thin page of the class that has most free slots, reckoned in its pages: fewest of its items must go for it. */
+static uint32_t most_free_page(const struct store *s)
+{
+    const struct size_class *best = NULL;
+    for (uint32_t cls = 0; cls < s->class_page; cls++) {
+        const struct size_class *c = &s->cls[cls];
+        if (c->free_slots == 0 || (best && c->free_slots * best->slots <= best->free_slots * c->slots)) continue;
+        if (!c->growing && c->units * UNIT_BYTES <= MOVE_BYTES_MAX) best = c;
+    }
+    if (!best || best->free_slots * MOST_FREE_SHARE < best->slots) return 0;
+    uint32_t number = best->list[__builtin_ctz(best->nonempty)];
+    for (unsigned i = 0; i < CHOICE_PAGES && number; i++, number = s->page[number].next)
+        if (page_may_go(s, &s->page[number])) return number;
+    return 0;
+}
+
 uint32_t evict_choose_page(struct store *s, bool in_need)
 {
-    uint32_t best = page_hand_next(s);
+    uint32_t best = most_free_page(s);
+    if (best) return best;
+    best = page_hand_next(s);
     for (unsigned i = 1; in_need && best && i < CHOICE_PAGES; i++) {
         uint32_t number = page_hand_next(s);
         if (number && s->page[number].used < s->page[best].used) best = number;
@@ -100,13 +119,12 @@ uint32_t evict_larger(struct store *s, uint32_t cls)
     return 0;
 }
 
-/* Moves a piece of an item that is in use, which costs it a hit. */
-static bool slot_keep(struct store *s, uint32_t piece, uint64_t hash, uint8_t *head)
+/* Whether a piece may stay, in another page: who is in use, as long as there are slots, or all if there are enough. */
+static bool slot_stays(const struct store *s, uint32_t piece, const uint8_t *head)
 {
-    uint32_t bytes = item_bytes(s, region_at(s, piece));
-    if (bytes > s->allowance) return false;
-    item_set_hits(head, item_hits(head) - 1);
-    return move_item(s, piece, hash);
+    const struct page *page = page_of(s, piece);
+    if (s->cls[page->cls].free_slots >= page->used) return true;
+    return s->eviction.policy == STORE_EVICT_HYBRID && item_hits(head) > 0;
 }
 
 static enum clearing slot_clear(struct store *s, uint32_t piece, uint64_t hash)
@@ -119,9 +137,12 @@ static enum clearing slot_clear(struct store *s, uint32_t piece, uint64_t hash)
         expire_item(s, head, hash);
         return CLEAR_MORE;
     }
-    bool in_use = s->eviction.policy == STORE_EVICT_HYBRID && item_hits(p) > 0;
-    if (in_use && slot_keep(s, piece, hash, p)) return CLEAR_MORE;
-    if (s->evictions == 0) return CLEAR_SPENT;
+    uint32_t bytes = item_bytes(s, region_at(s, piece));
+    if (bytes <= MOVE_BYTES_MAX && slot_stays(s, piece, p)) {
+        if (bytes <= s->allowance && move_item(s, piece, hash)) return CLEAR_MORE;
+        if (bytes > s->allowance && !s->evacuation.urgent) return CLEAR_SPENT;
+    }
+    if (s->evictions <= (s->evacuation.urgent ? EVICTIONS_KEPT : 0)) return CLEAR_SPENT;
     evict_item(s, head, hash, &s->metrics.evicted_page);
     return CLEAR_MORE;
 }

@@ -2,12 +2,13 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+#include "store/evict.h"
 #include "store/flush.h"
 #include "store/pin.h"
 #include "store/reclaim.h"
 #include "store/slab.h"
 
-/* Of remnants, the slots of other classes that an item is chained over before it is refused; eviction makes room. */
+/* Of remnants, the slots of other classes that an item is chained over before it is refused. */
 #define REMNANT_UNITS_MIN 16u
 #define REMNANTS_MAX 64u
 #define CHAIN_BYTES_MIN 256u /* no smaller item is */
@@ -110,13 +111,13 @@ static uint32_t chain_alloc(struct store *s, uint32_t key_len, uint32_t value_le
     bool any = s->reclaim_page || s->eviction.policy != STORE_EVICT_NONE;
     uint32_t reclaimable = any ? s->page_count : EFFORT_BYTES_MAX / PAGE_BYTES;
     if (left / PAGE_BYTES > s->pool_count + reclaimable) return 0;
+    if (left >= PAGE_BYTES) evict_note_large(s, left / PAGE_BYTES + 1);
     uint32_t first = 0, last = 0, remnants = 0;
     while (left > 0 || !first) {
         uint32_t bits = first ? ITEM_FRAGMENT : ITEM_CHAIN | ITEM_CHAIN_FIELDS;
         uint32_t overhead = item_body_at(bits), bytes = piece_bytes(left, overhead);
         uint32_t item = reclaim_slot(s, class_for(s, bytes));
-        if (!item && s->eviction.policy == STORE_EVICT_NONE && remnants++ < REMNANTS_MAX)
-            item = remnant_take(s, &bytes);
+        if (!item && remnants++ < REMNANTS_MAX) item = remnant_take(s, &bytes);
         if (!item) {
             if (first) chain_abandon(s, first);
             return 0;
@@ -150,9 +151,7 @@ uint32_t item_alloc(struct store *s, uint32_t fields, uint32_t key_len, uint32_t
     if (bytes > SLOT_BYTES_MAX) return chain_alloc(s, key_len, value_len);
     bool plain = (bits & ITEM_SHAPE) == ITEM_PLAIN;
     uint32_t item = reclaim_slot(s, class_for(s, (uint32_t)bytes));
-    if (!item)
-        return bytes >= CHAIN_BYTES_MIN && s->eviction.policy == STORE_EVICT_NONE ? chain_alloc(s, key_len, value_len)
-                                                                                  : 0;
+    if (!item) return bytes >= CHAIN_BYTES_MIN ? chain_alloc(s, key_len, value_len) : 0;
     piece_begin(s, item, plain ? bits | key_len << 8 | value_len << 16 : bits);
     if (!plain) {
         save32(region_at(s, item) + 4, value_len);

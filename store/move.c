@@ -27,9 +27,9 @@ static void move_finish(struct store *s, uint32_t item, uint32_t to, uint64_t ha
 bool move_item(struct store *s, uint32_t item, uint64_t hash)
 {
     const uint8_t *p = region_at(s, item);
-    uint32_t to = slab_take(s, page_of(s, item)->cls);
+    uint32_t bytes = item_bytes(s, p), cls = page_of(s, item)->cls;
+    uint32_t to = slab_take(s, cls);
     if (!to) return false;
-    uint32_t bytes = item_bytes(s, p);
     memcpy(region_at(s, to), p, bytes);
     move_spend(s, bytes);
     move_finish(s, item, to, hash);

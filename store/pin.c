@@ -6,7 +6,8 @@
 #define PINS_LEAST 64u
 #define PINS_MOST (1u << 20)
 #define PINS_DEFAULT_MOST 65536u
-#define BYTES_A_PIN 4096u /* by default one pin for so much of the region, which costs it half a percent */
+#define BYTES_A_PIN 8192u /* by default one pin for so much of the region, which costs it two thousandths */
+#define PINS_A_CHAIN 2u
 
 uint32_t pin_limit(uint32_t wanted, uint64_t region_bytes)
 {
@@ -24,7 +25,7 @@ uint32_t pin_limit(uint32_t wanted, uint64_t region_bytes)
 
 size_t pin_table_bytes(uint32_t max)
 {
-    return (max + 1) * sizeof(struct store_pin) + max * sizeof(uint32_t);
+    return (max + 1) * sizeof(struct store_pin) + max / PINS_A_CHAIN * sizeof(uint32_t);
 }
 
 void pin_table_place(struct store *s, void *mem, uint32_t max)
@@ -32,7 +33,7 @@ void pin_table_place(struct store *s, void *mem, uint32_t max)
     s->pin = mem;
     s->pin_head = (uint32_t *)(s->pin + max + 1);
     s->pins_max = max;
-    s->pin_mask = max - 1;
+    s->pin_mask = max / PINS_A_CHAIN - 1;
 }
 
 void pin_table_clear(struct store *s)

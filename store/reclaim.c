@@ -33,31 +33,42 @@ bool reclaim_page(struct store *s)
     return false;
 }
 
-/* A slot of a class up to so many percent larger that has one. */
-static uint32_t take_larger(struct store *s, uint32_t cls, uint32_t percent)
+/* A slot of the nearest class of larger slots, which are at most so many times as large. */
+static uint32_t take_larger(struct store *s, uint32_t cls, uint32_t times)
 {
-    uint32_t most = s->cls[cls].units * (100 + percent) / 100;
+    uint64_t most = (uint64_t)s->cls[cls].units * times;
     if (cls >= s->class_page) return 0;
-    for (cls++; cls < s->class_page && s->cls[cls].units <= most; cls++)
-        if (s->cls[cls].nonempty) return slab_take(s, cls);
-    return 0;
+    return slab_take_between(s, cls + 1, most < SLOT_UNITS_MAX ? s->class_of[most + 1] - 1u : s->class_page - 1);
 }
 
-/* When sizes shift each new class would take a page at once: while pages are few, close ones share. */
+/* Each class that is new would take a page: while pages are few, those of about one size share. */
 static uint32_t take_close(struct store *s, uint32_t cls)
 {
-    uint32_t pool = s->pool_count, low = s->low_water_pages;
-    if (s->eviction.policy == STORE_EVICT_NONE || pool >= low / 2 || s->cls[cls].nonempty) return 0;
-    return take_larger(s, cls, pool < low / 4 ? 100 : 25);
+    if (!slab_shares(s) || s->cls[cls].nonempty || cls >= s->class_page) return 0;
+    uint32_t slot = slab_borrow(s, cls);
+    return slot || s->pool_count >= s->low_water_pages / 4 ? slot : take_larger(s, cls, 2);
+}
+
+/* In the place of an item of the class. A class that lives so for long is to have a page. */
+static uint32_t take_by_eviction(struct store *s, uint32_t cls)
+{
+    struct size_class *c = &s->cls[cls];
+    uint16_t lent = (uint16_t)(c->lent + (slab_in_want(c) ? 0 : 2));
+    if (slab_in_want(c)) s->eviction.page_wanted = true;
+    if (!evict_from_class(s, cls)) return 0;
+    uint32_t offset = slab_take(s, cls);
+    c->lent = lent;
+    return offset;
 }
 
 uint32_t reclaim_slot(struct store *s, uint32_t cls)
 {
     uint32_t offset = take_close(s, cls);
     if (!offset) offset = slab_alloc(s, cls, INDEX_RESERVE_PAGES);
-    while (!offset && (reclaim_old(s) || evict_from_class(s, cls) || reclaim_page(s)))
-        offset = slab_alloc(s, cls, INDEX_RESERVE_PAGES);
-    if (!offset) offset = take_larger(s, cls, s->eviction.policy == STORE_EVICT_NONE ? 100 : SLOT_BYTES_MAX);
+    while (!offset && reclaim_old(s)) offset = slab_alloc(s, cls, INDEX_RESERVE_PAGES);
+    if (!offset) offset = take_by_eviction(s, cls);
+    while (!offset && reclaim_page(s)) offset = slab_alloc(s, cls, INDEX_RESERVE_PAGES);
+    if (!offset) offset = take_larger(s, cls, s->eviction.policy == STORE_EVICT_NONE ? 2 : SLOT_UNITS_MAX);
     if (!offset) offset = evict_larger(s, cls);
     /* The largest of a new kind of sizes: eviction is on its way to make the reserve whole again. */
     if (!offset && s->eviction.policy != STORE_EVICT_NONE) offset = slab_alloc(s, cls, 0);

@@ -24,6 +24,7 @@
 #define SLOT_UNITS_MAX (PAGE_UNITS / 7u) /* the largest slot that shares a page: 9360 bytes */
 #define SLOT_BYTES_MAX (SLOT_UNITS_MAX * UNIT_BYTES)
 #define CLASS_COUNT_MAX 144u
+#define CLASS_WORDS ((CLASS_COUNT_MAX + 63u) / 64u)
 #define GROUP_COUNT 8u /* pages of a class by how full they are, in eighths */
 
 /* page.cls beyond the size classes */
@@ -73,8 +74,10 @@ struct size_class {
     uint32_t nonempty; /* bit g: list g has pages */
     uint32_t list[GROUP_COUNT];
     uint64_t free_slots; /* in the pages of the lists */
-    uint32_t ahead;      /* bytes of the next slot that are asked for when one is taken */
-    uint32_t unused;
+    uint16_t ahead;      /* bytes of the next slot that are asked for when one is taken */
+    uint16_t close;      /* the last class whose slots are at most a quarter larger */
+    uint16_t lent;       /* slots lent by others, or that its own items had to leave, since it last had a free one */
+    uint16_t growing;    /* its last page has not been full yet */
 };
 _Static_assert(sizeof(struct size_class) == 64, "one cache line");
 
@@ -97,6 +100,7 @@ struct evacuation {
     uint32_t unit;      /* next slot to look at */
     uint32_t backoff;   /* calls until it is worth looking for a page again */
     uint32_t pool_seen; /* pages that the pool had at that time */
+    bool urgent;        /* an operation waits for the page */
     bool evicts;        /* what is not in use, or finds no room elsewhere, is evicted from the page */
 };
 
@@ -117,13 +121,15 @@ struct ring {
 };
 
 struct eviction {
-    uint32_t policy;     /* enum store_eviction */
-    uint32_t hand;       /* bucket that the clock looks at */
-    uint32_t hand_entry; /* entry of its chain */
-    uint32_t page_hand;  /* page that is looked at next for one to empty */
-    uint32_t class_hand; /* and for one of a certain class */
-    uint64_t free_bytes; /* that are kept free, in pool and slots */
-    uint64_t more_bytes; /* beside them, while the pool is low: free slots of the wrong sizes do not help */
+    uint32_t policy;      /* enum store_eviction */
+    uint32_t hand;        /* bucket that the clock looks at */
+    uint32_t hand_entry;  /* entry of its chain */
+    uint32_t page_hand;   /* page that is looked at next for one to empty */
+    uint32_t class_hand;  /* and for one of a certain class */
+    bool page_wanted;     /* a class goes on and on without a page to grow into */
+    uint32_t large_pages; /* of the largest item of more than a page lately */
+    uint64_t large_ms;    /* when there was one of at least half of them */
+    uint64_t free_bytes;  /* that are kept free, in pool and slots */
     struct ring ring;
 };
 
@@ -150,8 +156,8 @@ struct look_again {
 struct store_pin {
     uint32_t item;
     uint32_t next; /* index in the pin array, 0 ends */
-    uint32_t count;
-    uint32_t doomed; /* the key has gone: the last unpin frees the item */
+    uint32_t count : 31;
+    uint32_t doomed : 1; /* the key has gone: the last unpin frees the item */
 };
 
 struct store {
@@ -194,11 +200,13 @@ struct store {
     uint64_t now_ms;       /* the last time that was handed in */
     uint64_t cas;          /* last one given */
     uint64_t slot_bytes;   /* of all pages of items: what their slots hold when full */
+    uint64_t fresh_bytes;  /* of these, slots that were never taken */
     struct look_again look_again;
     struct evacuation evacuation;
     struct move move;
     struct eviction eviction;
     struct sweep sweep;
+    uint64_t open[CLASS_WORDS]; /* a bit for each class that has free slots */
     alignas(64) struct size_class cls[CLASS_COUNT_MAX];
     struct class_count class_counts[CLASS_COUNT_MAX];
 

@@ -5,6 +5,7 @@
 
 #define GROUP_SHIFT 20u
 #define AHEAD_BYTES_MAX 384u /* beyond these the processor sees a run of lines by itself */
+#define CLOSE_CLASSES 2u
 #define CLASS_STEP                                                                                                     \
     32u /* above the grain each class is about so much of itself larger than the last, or one slot a page fewer */
 
@@ -15,7 +16,7 @@ static void class_add(struct store *s, uint32_t units)
     c->units = units;
     c->slots = PAGE_UNITS / units;
     c->scale = (GROUP_COUNT << GROUP_SHIFT) / c->slots;
-    c->ahead = units * UNIT_BYTES < AHEAD_BYTES_MAX ? units * UNIT_BYTES : AHEAD_BYTES_MAX;
+    c->ahead = (uint16_t)(units * UNIT_BYTES < AHEAD_BYTES_MAX ? units * UNIT_BYTES : AHEAD_BYTES_MAX);
 }
 
 void slab_init(struct store *s)
@@ -30,6 +31,10 @@ void slab_init(struct store *s)
     for (uint32_t units = 0; units <= SLOT_UNITS_MAX; units++) {
         if (units > s->cls[cls].units) cls++;
         s->class_of[units] = (uint8_t)cls;
+    }
+    for (cls = 0; cls < s->class_count; cls++) {
+        uint32_t most = cls + CLOSE_CLASSES;
+        s->cls[cls].close = (uint16_t)(most < s->class_count ? most : s->class_count - 1);
     }
     s->class_page = s->class_count;
     class_add(s, PAGE_UNITS);
@@ -54,6 +59,7 @@ void slab_forget(struct store *s)
         s->class_counts[i].pages = 0;
         memset(s->cls[i].list, 0, sizeof(s->cls[i].list));
     }
+    memset(s->open, 0, sizeof(s->open));
 }
 
 static bool class_is_index(const struct store *s, uint32_t cls)
@@ -73,9 +79,13 @@ uint32_t page_acquire(struct store *s, uint32_t cls, uint32_t reserve)
     struct page *p = &s->page[number];
     s->pool = p->next;
     s->pool_count--;
+    s->eviction.page_wanted = false;
     metric_sub(&s->metrics.bytes_free, PAGE_BYTES);
     if (cls < CLASS_COUNT_MAX) s->class_counts[cls].pages++;
-    if (cls < s->class_overflow) s->slot_bytes += page_slot_bytes(&s->cls[cls]);
+    if (cls < s->class_overflow) {
+        s->slot_bytes += page_slot_bytes(&s->cls[cls]);
+        s->fresh_bytes += page_slot_bytes(&s->cls[cls]);
+    }
     if (cls == CLASS_EVICTION) metric_add(&s->metrics.bytes_eviction, PAGE_BYTES);
     *p = (struct page){.generation = s->generation,
                        .expires_s = EXPIRES_NEVER,
@@ -84,6 +94,12 @@ uint32_t page_acquire(struct store *s, uint32_t cls, uint32_t reserve)
                        .group = GROUP_DETACHED};
     if (class_is_index(s, cls)) metric_add(&s->metrics.bytes_index, PAGE_BYTES);
     return number;
+}
+
+/* Whether each of its slots was taken once. */
+static bool page_was_full(const struct size_class *c, const struct page *p)
+{
+    return p->bump_unit + c->units > PAGE_UNITS;
 }
 
 void page_release(struct store *s, uint32_t number)
@@ -98,8 +114,10 @@ void page_release(struct store *s, uint32_t number)
         metric_sub(&s->metrics.bytes_eviction, PAGE_BYTES);
     } else {
         s->slot_bytes -= page_slot_bytes(&s->cls[p->cls]);
+        s->fresh_bytes -= page_slot_bytes(&s->cls[p->cls]) - (uint64_t)p->bump_unit * UNIT_BYTES;
         metric_sub(&s->metrics.bytes_used, (uint64_t)p->used * s->cls[p->cls].units * UNIT_BYTES);
     }
+    if (page_is_slab(s, p) && !page_was_full(&s->cls[p->cls], p)) s->cls[p->cls].growing = false;
     if (s->evacuation.page == number) s->evacuation.page = 0;
     if (s->sweep.walking && s->sweep.page == number) s->sweep.walking = false;
     p->cls = CLASS_FREE;
@@ -123,6 +141,7 @@ static void list_add(struct store *s, struct size_class *c, uint32_t number, uin
     p->next = c->list[group];
     if (p->next) s->page[p->next].prev = number;
     c->list[group] = number;
+    if (!c->nonempty) s->open[p->cls / 64] |= UINT64_C(1) << p->cls % 64;
     c->nonempty |= 1u << group;
 }
 
@@ -136,6 +155,7 @@ static void list_remove(struct store *s, struct size_class *c, uint32_t number)
     } else {
         c->list[p->group] = p->next;
         if (!p->next) c->nonempty &= ~(1u << p->group);
+        if (!c->nonempty) s->open[p->cls / 64] &= ~(UINT64_C(1) << p->cls % 64);
     }
 }
 
@@ -207,13 +227,36 @@ uint32_t slab_take(struct store *s, uint32_t cls)
     } else {
         unit = p->bump_unit;
         p->bump_unit = (uint16_t)(unit + c->units);
+        if (page_was_full(c, p)) c->growing = false;
+        if (cls < s->class_overflow) s->fresh_bytes -= (uint64_t)c->units * UNIT_BYTES;
     }
     p->used++;
     c->free_slots--;
+    c->lent = 0;
     page_regroup(s, c, number);
     count_slot(s, cls, c->units, true);
     slot_prefetch(s, c);
     return page_offset(number, unit);
+}
+
+uint32_t slab_take_between(struct store *s, uint32_t least, uint32_t most)
+{
+    for (uint32_t word = least / 64; word <= most / 64; word++) {
+        uint64_t bits = s->open[word] & (word == least / 64 ? UINT64_MAX << least % 64 : UINT64_MAX);
+        if (!bits) continue;
+        uint32_t cls = word * 64 + (uint32_t)__builtin_ctzll(bits);
+        return cls <= most ? slab_take(s, cls) : 0;
+    }
+    return 0;
+}
+
+uint32_t slab_borrow(struct store *s, uint32_t cls)
+{
+    struct size_class *c = &s->cls[cls];
+    if (slab_in_want(c) || cls >= s->class_page) return 0;
+    uint32_t slot = slab_take_between(s, cls, c->close);
+    if (slot) c->lent++;
+    return slot;
 }
 
 uint32_t slab_alloc(struct store *s, uint32_t cls, uint32_t reserve)
@@ -223,6 +266,7 @@ uint32_t slab_alloc(struct store *s, uint32_t cls, uint32_t reserve)
     uint32_t number = page_acquire(s, cls, reserve);
     if (!number) return 0;
     page_attach(s, number);
+    s->cls[cls].growing = true;
     return slab_take(s, cls);
 }
 

@@ -43,7 +43,7 @@ struct store_config {
     enum store_huge huge_pages;
     uint64_t *touched;     /* counts bytes of the region as they become resident, atomically; may be NULL */
     bool window;       /* peers may read the region by themselves: base/window.h. 8 bytes an item, and a sum at each write */
-    uint32_t pins_max; /* items pinned at a time, rounded up to a power of two; 0: one for 4 KiB, at most 65536 */
+    uint32_t pins_max; /* items pinned at a time, rounded up to a power of two; 0: one for 8 KiB, at most 65536 */
 };
 
 /*

@@ -112,6 +112,13 @@ static inline void quick_background(struct store *s, bool inserted)
     evict_step(s);
 }
 
+/* Whether the old item has a slot that would be taken for want of one of the class. */
+static bool is_close(const struct store *s, uint32_t old, uint32_t cls)
+{
+    uint32_t has = page_of(s, old)->cls;
+    return has >= cls && has <= s->cls[cls].close;
+}
+
 bool write_quick(struct store *s, const struct write_request *r, uint32_t old)
 {
     uint64_t hash = r->key->hash;
@@ -120,7 +127,12 @@ bool write_quick(struct store *s, const struct write_request *r, uint32_t old)
     if (r->key->len > ITEM_PLAIN_KEY_MAX || bytes > SLOT_BYTES_MAX) return false;
     uint32_t cls = slab_class(s, (uint32_t)bytes);
     if (old && page_of(s, old)->cls == cls && in_place(s, r, old, bits)) return true;
-    uint32_t item = bytes > MOVE_BYTES_MAX ? 0 : slab_take(s, cls);
+    if (bytes > MOVE_BYTES_MAX) return false;
+    uint32_t item = slab_take(s, cls);
+    if (!item && slab_shares(s)) {
+        if (old && is_close(s, old, cls) && in_place(s, r, old, bits)) return true;
+        item = slab_borrow(s, cls);
+    }
     if (!item) return false;
     uint8_t *p = region_at(s, item);
     save32(p, header_for(r, bits, old ? one_more(item_hits(region_at(s, old))) : 0));
