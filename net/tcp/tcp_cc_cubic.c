@@ -12,46 +12,40 @@
 #include "net/tcp/tcp_hystart.h"
 
 #define TICK_SHIFT 20u
-#define LAST_SHIFT 26u /* ns to the unit of cubic.last */
+#define LAST_SHIFT 26u             /* ns to the unit of cubic.last */
 #define LAST_MASK 0xfffu
-#define OFFSET_MAX (1u << 17)  /* ticks: the curve is not followed further from K than 137 s */
-#define K_MAX ((1u << 20) - 1) /* ticks */
+#define OFFSET_MAX (1u << 17)      /* ticks: the curve is not followed further from K than 137 s */
+#define K_MAX ((1u << 20) - 1)     /* ticks */
 #define CUBIC_STEPS 32u
 
 /* Beta is 0.7 and C is 0.4 segments per second^3, which is 2^-31 * 1014/1024 segments per tick^3. */
-#define BETA(n) ((uint32_t)((uint64_t)(n)*7 / 10))
-#define FAST_CONVERGENCE(n) ((uint32_t)((uint64_t)(n)*17 / 20)) /* (1 + beta) / 2 */
+#define BETA(n) ((uint32_t)((uint64_t)(n) * 7 / 10))
+#define FAST_CONVERGENCE(n) ((uint32_t)((uint64_t)(n) * 17 / 20)) /* (1 + beta) / 2 */
 #define C_SHIFT 31u
 #define C_NUMERATOR 1014u
 #define C_DENOMINATOR 1024u
-/*
- * Reno's growth that gives the same share at this beta: 3 * (1 - beta) / (1 + beta). RFC 9438 4.3 would have it rise to
- * 1 above the window of the last loss. Linux's does not, and beside it that costs more than it brings: it is just there
- * that the queue is full, and who grows twice as fast meets its end twice as often.
- */
+/* Reno's growth that gives the same share at this beta: 3 * (1 - beta) / (1 + beta). */
 #define ALPHA_NUMERATOR 9u
 #define ALPHA_DENOMINATOR 17u
 
 struct cubic {
-    uint32_t w_max; /* bytes: where the curve is flat */
+    uint32_t w_max;                /* bytes: where the curve is flat */
     union {
-        struct hystart slow; /* while ssthresh is infinite */
+        struct hystart slow;       /* while ssthresh is infinite */
         struct {
-            uint32_t epoch;     /* ticks, odd: when this congestion avoidance began; 0: not yet */
-            uint32_t k : 20;    /* ticks after epoch at which the curve reaches w_max */
-            uint32_t last : 12; /* when cwnd was last computed */
-            uint32_t w_est;     /* bytes: what Reno would have */
-            uint32_t credit;    /* bytes acknowledged and not yet used */
+            uint32_t epoch;        /* ticks, odd: when this congestion avoidance began; 0: not yet */
+            uint32_t k : 20;       /* ticks after epoch at which the curve reaches w_max */
+            uint32_t last : 12;    /* when cwnd was last computed */
+            uint32_t w_est;        /* bytes: what Reno would have */
+            uint32_t prior;        /* cwnd before the last reduction */
+            uint32_t credit;       /* bytes acknowledged and not yet used */
         };
     };
 };
 
 _Static_assert(sizeof(struct cubic) <= sizeof(uint32_t) * TCP_CC_WORDS, "fits the connection");
 
-static struct cubic *cubic_of(struct tcp_conn *c)
-{
-    return (struct cubic *)(void *)c->cc_state;
-}
+static struct cubic *cubic_of(struct tcp_conn *c) { return (struct cubic *)(void *)c->cc_state; }
 
 /* The largest r with r^3 <= n, n below 2^63. One division-free pass over 21 bits: it runs once an epoch. */
 static uint32_t cube_root(uint64_t n)
@@ -105,8 +99,12 @@ static void skip_pause(struct tcp_conn *c, struct cubic *q)
 
 static void friendly_step(const struct tcp_conn *c, struct cubic *q, uint32_t acked)
 {
-    uint64_t step = (uint64_t)c->mss * acked * ALPHA_NUMERATOR;
-    uint64_t unit = (uint64_t)c->cwnd * ALPHA_DENOMINATOR;
+    uint64_t step = (uint64_t)c->mss * acked;
+    uint64_t unit = c->cwnd;
+    if (q->w_est < q->prior) {
+        step *= ALPHA_NUMERATOR;
+        unit *= ALPHA_DENOMINATOR;
+    }
     q->w_est = (uint32_t)RTE_MIN(q->w_est + (step + unit / 2) / unit, (uint64_t)TCP_CWND_MAX);
 }
 
@@ -130,10 +128,7 @@ static void avoid_congestion(struct tcp_conn *c, struct cubic *q, uint32_t acked
     if (target > c->cwnd) c->cwnd += (uint32_t)((uint64_t)(target - c->cwnd) * used / c->cwnd);
 }
 
-static void cubic_init(struct tcp_conn *c)
-{
-    hystart_init(&cubic_of(c)->slow, c);
-}
+static void cubic_init(struct tcp_conn *c) { hystart_init(&cubic_of(c)->slow, c); }
 
 static void cubic_on_ack(struct tcp_conn *c, uint32_t acked, uint64_t rtt_ns)
 {
@@ -155,10 +150,9 @@ static uint32_t cubic_on_congestion(struct tcp_conn *c, uint32_t flight, enum tc
     struct cubic *q = cubic_of(c);
     uint32_t last_max = q->w_max;
     memset(q, 0, sizeof *q);
-    if (event == TCP_CC_TIMEOUT)
-        q->w_max = 0;
-    else
-        q->w_max = c->cwnd < last_max ? FAST_CONVERGENCE(c->cwnd) : c->cwnd; /* others want a share: 4.7 */
+    q->prior = c->cwnd;
+    if (event == TCP_CC_TIMEOUT) q->w_max = 0;
+    else q->w_max = c->cwnd < last_max ? FAST_CONVERGENCE(c->cwnd) : c->cwnd; /* others want a share: 4.7 */
     return RTE_MAX(BETA(RTE_MIN(flight, c->cwnd)), 2u * c->mss);
 }
 

@@ -1,44 +1,37 @@
 """Our CUBIC beside the kernel's, through the same bottleneck: a switch in a namespace of its own, whose port to the receiver
-has a token bucket and a short queue. What each gets of it, over two runs, once each with the other already under way.
+has a token bucket and a short queue. What each gets of it, the median of several contests, each second one with the other
+already under way.
+
+Both senders are polarkv, one of them on kernel sockets, and answer the same requests: a receiver that sends, too, delays
+its ACKs more than one that only listens, and at the end of a full queue that alone moves the shares by a tenth.
 """
 import os
 import select
 import socket
+import statistics
 import sys
 import time
 import unittest
 
 import host
 import network
-from harness import Polarkv, Process, main, resp, run, seconds, wait_for
+from harness import Polarkv, main, resp, run, wait_for
 
 OURS, RECEIVER, KERNEL = "10.87.0.1", "10.87.0.2", "10.87.0.3"
-PORT = 5000
 RATE = 40_000_000       # bits a second
 QUEUE_BYTES = 150_000   # 30 ms
-WARM_UP, MEASURED = 3, 8  # seconds
+WARM_UP, MEASURED = 2, 10  # seconds
+CONTESTS = 5            # the share of one alone varies by 5 in a hundred, also of the kernel's beside the kernel's
 VALUE = 1_000_000
 AHEAD = 4               # values asked for and not yet come
-LEAST, MOST = 0.28, 0.72
-SENDER = f"""
-import socket
-s = socket.create_server(("", {PORT}))
-while True:
-    c = s.accept()[0]
-    c.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
-    try:
-        while True: c.sendall(bytes(1 << 16))
-    except OSError:
-        c.close()
-"""
+LEAST, MOST = 0.40, 0.60
 
 
-class FromOurs:
-    """Values of polarkv's, asked for ahead."""
+class Flow:
+    """Values asked for ahead, so that the sender always has some to send."""
 
     def __init__(self, server):
-        self.connection = server.resp(limit=20)
-        self.socket = self.connection.socket
+        self.socket = server.resp(limit=20).socket
         self.got = 0
         self.asked = 0
 
@@ -46,15 +39,6 @@ class FromOurs:
         while self.asked * VALUE < self.got + AHEAD * VALUE:
             self.socket.send(resp("GET", "bulk"))
             self.asked += 1
-
-
-class FromKernel:
-    def __init__(self):
-        self.socket = socket.create_connection((KERNEL, PORT), seconds(10))
-        self.got = 0
-
-    def ask(self):
-        pass
 
 
 def receive(flows, duration):
@@ -67,6 +51,18 @@ def receive(flows, duration):
             data = s.recv(1 << 18)
             assert data, "the sender has closed"
             flow.got += len(data)
+
+
+def go_first():
+    """A server that waits for a processor sends late, into a queue that others have filled meanwhile: not what is measured
+    here. The kernel sends in interrupts, and does not wait."""
+    try:
+        os.nice(-10)
+        os.setsid()  # processors are shared out between sessions first
+        with open("/proc/self/autogroup", "w") as file:
+            file.write("-20")
+    except OSError:
+        pass  # there are none here, or it is not ours to say
 
 
 class FairTest(unittest.TestCase):
@@ -85,24 +81,23 @@ class FairTest(unittest.TestCase):
             self.switch.run("ip", "link", "set", port, "master", "bridge")
         self.switch.run("ip", "link", "set", "bridge", "up")
         self.kernel.take("f-kernel", f"{KERNEL}/24")
+        self.kernel.run("ip", "route", "change", "10.87.0.0/24", "dev", "f-kernel", "src", KERNEL, "congctl", "cubic")
         network.ip("link", "set", "f-ours", "promisc", "on", "up")
         network.ip("address", "add", f"{RECEIVER}/24", "dev", "f-receiver")
         network.ip("link", "set", "f-receiver", "up")
         self.bottleneck()
-        self.sender = Process([*self.kernel.prefix, sys.executable, "-c", SENDER])
-        self.addCleanup(self.sender.output.close)
-        self.addCleanup(self.sender.process.wait)
-        self.addCleanup(self.sender.process.kill)
-        self.server = Polarkv("--listen", "", "--ip", f"{OURS}/24", "--protected=no", "--vdev", "net_af_xdp0,iface=f-ours",
-                              "--port", "net_af_xdp0", address=OURS, wait=False)
-        self.addCleanup(self.server.stop)
-        self.server.wait_ready(30)
-        wait_for(lambda: network.ping(KERNEL, limit=0.5), "the kernel that sends answers", 10)
-        wait_for(self.sender_listens, "the kernel's sender listens", 10)
+        self.ours = self.start(OURS, "--listen", "", "--ip", f"{OURS}/24", "--vdev", "net_af_xdp0,iface=f-ours", "--port",
+                               "net_af_xdp0")
+        self.kernels = self.start(KERNEL, "--listen", KERNEL, prefix=self.kernel.prefix)
+        for server in (self.ours, self.kernels):
+            server.wait_ready(30)
+            with server.resp() as c:
+                self.assertEqual(c.command("SET", "bulk", os.urandom(VALUE)), "OK")
 
-    def sender_listens(self):
-        with socket.socket() as s:
-            return s.connect_ex((KERNEL, PORT)) == 0
+    def start(self, address, *options, **more):
+        server = Polarkv("--protected=no", *options, address=address, wait=False, **more)
+        self.addCleanup(server.stop)
+        return server
 
     def bottleneck(self):
         status, out, err = run([*self.switch.prefix, "tc", "qdisc", "add", "dev", "f-port2", "root", "tbf", "rate",
@@ -112,11 +107,10 @@ class FairTest(unittest.TestCase):
 
     def contest(self, kernel_first):
         """Bytes that ours and the kernel's brought in the time that is measured."""
-        makers = [lambda: FromOurs(self.server), FromKernel]
-        first, second = makers[::-1] if kernel_first else makers
-        flows = [first()]
+        servers = [self.kernels, self.ours] if kernel_first else [self.ours, self.kernels]
+        flows = [Flow(servers[0])]
         receive(flows, 1)
-        flows.append(second())
+        flows.append(Flow(servers[1]))
         receive(flows, WARM_UP)
         before = [f.got for f in flows]
         receive(flows, MEASURED)
@@ -127,18 +121,18 @@ class FairTest(unittest.TestCase):
         return got[::-1] if kernel_first else got
 
     def test_shares_the_bottleneck(self):
-        with self.server.resp() as c:
-            self.assertEqual(c.command("SET", "bulk", os.urandom(VALUE)), "OK")
-        runs = [self.contest(kernel_first) for kernel_first in (False, True)]
-        ours, kernels = (sum(values) for values in zip(*runs))
-        for run_ours, run_kernel in runs:
-            print(f"ours {run_ours * 8 / MEASURED / 1e6:.1f} Mb/s, kernel {run_kernel * 8 / MEASURED / 1e6:.1f} Mb/s: "
-                  f"{run_ours / (run_ours + run_kernel):.0%}", file=sys.stderr)
-        self.assertGreater(ours + kernels, 0.8 * RATE / 8 * MEASURED * len(runs), "the bottleneck is used")
-        self.assertGreater(ours / (ours + kernels), LEAST)
-        self.assertLess(ours / (ours + kernels), MOST)
+        shares = []
+        for i in range(CONTESTS):
+            ours, kernels = self.contest(i % 2 == 1)
+            shares.append(ours / (ours + kernels))
+            print(f"ours {ours * 8 / MEASURED / 1e6:.1f} Mb/s, kernel {kernels * 8 / MEASURED / 1e6:.1f} Mb/s: "
+                  f"{shares[-1]:.0%}", file=sys.stderr)
+            self.assertGreater(ours + kernels, 0.8 * RATE / 8 * MEASURED, "the bottleneck is used")
+        self.assertGreater(statistics.median(shares), LEAST)
+        self.assertLess(statistics.median(shares), MOST)
 
 
 if __name__ == "__main__":
     network.enter_namespace()
+    go_first()
     main()

@@ -73,7 +73,7 @@ static void test_follows_the_curve(void **state)
     assert_in_range(flat, 40, 75); /* within 1% of w_max: 2 * cbrt(10 / 0.4) = 5.8 s */
 }
 
-/* 4.3: at 1 ms the curve hardly moves; what Reno would have leads, above the old window too and no faster there. */
+/* 4.3: at 1 ms the curve hardly moves; what Reno would have leads, with its own slope above the old window. */
 static void test_is_friendly_to_reno(void **state)
 {
     (void)state;
@@ -85,7 +85,7 @@ static void test_is_friendly_to_reno(void **state)
     assert_in_range(rounds, 54, 60); /* 30 segments at 9/17 a round trip: 57 */
     uint32_t before = c.cwnd;
     for (unsigned i = 0; i < 20; i++) round_trip(&c);
-    assert_in_range(c.cwnd - before, SEGMENTS(10), SEGMENTS(12));
+    assert_in_range(c.cwnd - before, SEGMENTS(19), SEGMENTS(22));
 }
 
 /* 4.7: a loss below the last w_max lowers it further, so that a newcomer finds room. */
