@@ -66,6 +66,17 @@ static struct snapshot_load loading_sum(const struct loading *l, unsigned cores)
     return sum;
 }
 
+/* Of the items that were loaded: what had to go again where memory-limit is smaller than they are. */
+static uint64_t evicted(const struct server *server)
+{
+    uint64_t items = 0;
+    for (unsigned i = 0; i < server->config->core_count; i++) {
+        const struct store_metrics *m = store_metrics(server->cores[i].store);
+        items += m->evicted_new + m->evicted_cold + m->evicted_page + m->evicted_class;
+    }
+    return items;
+}
+
 /* 0, or -errno with a line in text. */
 static int load(struct snapshots *s, char *text, size_t cap)
 {
@@ -94,6 +105,9 @@ static int load(struct snapshots *s, char *text, size_t cap)
     if (rc == 0) {
         log_info("snapshot %s: %llu items loaded, %llu expired, in %llu ms", path, PRIu(sum.items), PRIu(sum.expired),
                  PRIu(took));
+        if (evicted(server) > 0)
+            log_warn("snapshot %s: it is larger than memory-limit: %llu of its items were evicted", path,
+                     PRIu(evicted(server)));
         metric_set(&s->metrics.loaded_items, sum.items);
         metric_set(&s->metrics.load_ms, took);
         metric_set(&s->metrics.last_unix_s, snapshot_in_totals(l->in)->finished_ms / 1000);

