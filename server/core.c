@@ -12,6 +12,7 @@
 #include "server/core_ports.h"
 #include "server/inquiry.h"
 #include "server/rdma.h"
+#include "server/room.h"
 #include "server/session.h"
 #include "server/snapshots.h"
 
@@ -60,7 +61,8 @@ static unsigned housekeeping(void *arg, const struct tick *now)
     unsigned work = store_step(core->store, now->unix_ms);
     uint64_t cycles = rte_rdtsc() - start;
     if (cycles > core->metrics.cycles_step_most) metric_set(&core->metrics.cycles_step_most, cycles);
-    core->next_step_ns = now->ns + (work ? STEP_BUSY_NS : STEP_IDLE_NS);
+    work += room_turn(core, now);
+    core->next_step_ns = now->ns + (core->waiting ? 0 : work ? STEP_BUSY_NS : STEP_IDLE_NS);
     if (now->ns >= core->next_gauge_ns) {
         core->next_gauge_ns = now->ns + GAUGE_NS;
         metric_set(&core->metrics.buffers_in_use, buf_pools_in_use(&core->pools) - ksock_spare_buffers(core->ksock));

@@ -92,6 +92,7 @@ struct core {
     struct server_metrics metrics;
     uint64_t flush_at_ms; /* a flush_all with a delay; 0: none */
     uint64_t next_step_ns;
+    struct op *waiting, *waiting_last; /* for room in our shard (room.h) */
     uint64_t next_drop_ns;  /* earliest time to drop another slow reader for want of buffers */
     uint64_t next_gauge_ns; /* gauges that are counted, not kept */
     struct session *free_sessions;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "server/core.h"
+#include "server/room.h"
 #include "server/session.h"
 
 #define MAILBOX_RING 4096u
@@ -95,7 +96,7 @@ static unsigned mailbox_serve(struct core *core, unsigned from)
         if (requests[i]->key.len) store_prefetch_item(core->store, requests[i]->key.hash);
     for (unsigned i = 0; i < count; i++) {
         op_execute(core, requests[i]);
-        mailbox_send_op(core, from, requests[i]);
+        if (!room_keep(core, requests[i])) mailbox_send_op(core, from, requests[i]);
     }
     metric_add(&core->metrics.mailbox_served, count);
     return taken;

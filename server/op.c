@@ -6,6 +6,7 @@
 #include <math.h>
 #include "base/decimal.h"
 #include "server/core.h"
+#include "server/room.h"
 #include "server/scan.h"
 #include "server/tour.h"
 #include "server/session.h"
@@ -325,7 +326,7 @@ void op_execute(struct core *core, struct op *op)
         return;
     case OP_RESERVE:
         op->status = store_reserve(core->store, &op->key, op->value_len, &op->meta, op->flags & OP_ROOM_FOR_EXPIRY, &op->write);
-        drop_stale(core, op);
+        if (!room_is_awaited(core, op)) drop_stale(core, op);
         return;
     case OP_COMMIT:
         execute_commit(core, op);

@@ -51,6 +51,7 @@ enum op_flag {
     OP_DROP_STALE = 1u << 10, /* a write that is refused removes the old item */
     OP_CREATE = 1u << 11,   /* APPEND to an absent key stores it */
     OP_FIRST = 1u << 12,    /* the first of its request */
+    OP_WAITED = 1u << 13,   /* OP_RESERVE: has waited for room as long as it may (room.h) */
 };
 
 /* Redis' EXPIRE conditions, as bits: all that are set must hold. */
@@ -108,6 +109,8 @@ struct op {
     uint64_t number;
     /* persistent only */
     struct op *next;     /* in the session's queue, or in the pool */
+    struct op *next_waiting; /* OP_RESERVE: in the owner's list of those that wait for room */
+    uint64_t wait_until_ns;
     uint8_t *key_heap;   /* a key longer than OP_KEY_INLINE, and what `flat` points to; what OP_SCAN, OP_DRAW and OP_CLASSES found, of a local one too */
     uint8_t key_copy[OP_KEY_INLINE];
     uint8_t copy[OP_VALUE_INLINE]; /* a held value up to the inline limit, or a float's text */

@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include <rte_cycles.h>
+#include "server/room.h"
 #include "server/tour.h"
 
 #define SESSION_CHUNK 64u
@@ -314,7 +315,7 @@ void session_fill_begin(struct session *s, const struct op *op, uint32_t head_le
         return;
     }
     op_execute(core, filling);
-    session_op_done(core, filling);
+    if (!room_keep(core, filling)) session_op_done(core, filling);
 }
 
 void session_fill_commit(struct session *s)
@@ -409,8 +410,13 @@ void session_op_done(struct core *core, struct op *op)
     if (!s) { /* the connection is gone */
         if (op->kind == OP_RESERVE && op->status == STORE_OK) {
             op->kind = OP_ABORT;
-            mailbox_send_op(core, op->owner, op);
-        } else op_free(core, op);
+            if (op->owner != core->index) {
+                mailbox_send_op(core, op->owner, op);
+                return;
+            }
+            op_execute(core, op);
+        }
+        op_free(core, op);
         return;
     }
     if (op->kind == OP_RESERVE && op == s->filling) {

@@ -186,6 +186,12 @@ void store_flush(struct store *store);
 /* Bounded background work (a few microseconds at most): reclaim after a flush, expired items. Returns work done. */
 unsigned store_step(struct store *store, uint64_t now_ms);
 
+/*
+ * Whether a value of so many bytes that found no memory may find some after a number of steps (store_step): eviction is
+ * on, and it is no more than an eighth of the store.
+ */
+bool store_makes_room(const struct store *store, uint64_t bytes);
+
 uint64_t store_count(const struct store *store);                      /* items; any thread */
 const struct store_metrics *store_metrics(const struct store *store); /* any thread, relaxed reads */
 /* Walks everything and checks every invariant; aborts with a message on a fault. Tests only. */
