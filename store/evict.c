@@ -18,7 +18,9 @@
 #define LOW_WATER_SHARE 256u
 #define LOW_WATER_PAGES 4u
 #define FREE_SHARE 512u          /* and in pool and slots together */
-#define LARGE_SHARE_MOST 8u      /* for the sake of one large value */
+#define LOW_WATER_SHARE_MOST 32u /* for the sake of one large value */
+#define WANTED_SHARE_MOST 8u     /* while one waits for room */
+#define WANTED_FADE_MS 2000u
 #define LARGE_FADE_MS 60000u     /* halved, when so long none was as large */
 #define NONE_SHARE 128u          /* without eviction they are only what compaction aims at */
 #define NONE_PAGES 64u /* and so many, of which each size may want one at a time; but no more than an eighth */
@@ -26,7 +28,8 @@
 static void reserve_set(struct store *s)
 {
     struct eviction *e = &s->eviction;
-    uint32_t most = s->page_count / LARGE_SHARE_MOST, large = e->large_pages < most ? e->large_pages : most;
+    uint32_t most = s->page_count / LOW_WATER_SHARE_MOST, large = e->large_pages < most ? e->large_pages : most;
+    if (large < e->wanted_pages) large = e->wanted_pages;
     uint32_t pages = s->page_count / LOW_WATER_SHARE;
     s->low_water_pages = LOW_WATER_PAGES + (pages > large ? pages : large);
     e->free_bytes = (uint64_t)(LOW_WATER_PAGES + large) * PAGE_BYTES + s->region_bytes / FREE_SHARE;
@@ -46,7 +49,7 @@ void evict_configure(struct store *s, enum store_eviction policy)
 
 bool store_makes_room(const struct store *s, uint64_t bytes)
 {
-    return s->eviction.policy != STORE_EVICT_NONE && bytes / PAGE_BYTES + 1 <= s->page_count / LARGE_SHARE_MOST;
+    return s->eviction.policy != STORE_EVICT_NONE && bytes / PAGE_BYTES + 1 <= s->page_count / WANTED_SHARE_MOST;
 }
 
 void evict_note_large(struct store *s, uint64_t pages)
@@ -59,9 +62,18 @@ void evict_note_large(struct store *s, uint64_t pages)
     reserve_set(s);
 }
 
+void evict_note_wanted(struct store *s, uint64_t pages)
+{
+    struct eviction *e = &s->eviction;
+    if (e->policy == STORE_EVICT_NONE || pages > s->page_count / WANTED_SHARE_MOST) return;
+    e->wanted_pages = (uint32_t)pages;
+    reserve_set(s);
+}
+
 void evict_large_fade(struct store *s)
 {
     struct eviction *e = &s->eviction;
+    if (e->wanted_pages && s->now_ms - e->large_ms >= WANTED_FADE_MS) evict_note_wanted(s, 0);
     if (s->now_ms - e->large_ms < LARGE_FADE_MS) return;
     e->large_pages /= 2;
     e->large_ms = s->now_ms;

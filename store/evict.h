@@ -19,6 +19,8 @@
 void evict_configure(struct store *s, enum store_eviction policy);
 /* An item of so many pages has come: from now on room for its like is kept free, as long as they come. */
 void evict_note_large(struct store *s, uint64_t pages);
+/* One of so many pages found no room, and may wait for it: it is made, for a while. 0: it has come. */
+void evict_note_wanted(struct store *s, uint64_t pages);
 /* They do not come any more. */
 void evict_large_fade(struct store *s);
 /* Of a store that is empty. */

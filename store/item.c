@@ -111,7 +111,8 @@ static uint32_t chain_alloc(struct store *s, uint32_t key_len, uint32_t value_le
     bool any = s->reclaim_page || s->eviction.policy != STORE_EVICT_NONE;
     uint32_t reclaimable = any ? s->page_count : EFFORT_BYTES_MAX / PAGE_BYTES;
     if (left / PAGE_BYTES > s->pool_count + reclaimable) return 0;
-    if (left >= PAGE_BYTES) evict_note_large(s, left / PAGE_BYTES + 1);
+    uint64_t pages = left / PAGE_BYTES + 1;
+    if (pages > 1) evict_note_large(s, pages);
     uint32_t first = 0, last = 0, remnants = 0;
     while (left > 0 || !first) {
         uint32_t bits = first ? ITEM_FRAGMENT : ITEM_CHAIN | ITEM_CHAIN_FIELDS;
@@ -120,6 +121,7 @@ static uint32_t chain_alloc(struct store *s, uint32_t key_len, uint32_t value_le
         if (!item && remnants++ < REMNANTS_MAX) item = remnant_take(s, &bytes);
         if (!item) {
             if (first) chain_abandon(s, first);
+            if (pages > 1) evict_note_wanted(s, pages);
             return 0;
         }
         piece_begin(s, item, bits | (bytes - overhead) << 8);
@@ -137,6 +139,7 @@ static uint32_t chain_alloc(struct store *s, uint32_t key_len, uint32_t value_le
         last = item;
         left -= bytes - overhead;
     }
+    if (s->eviction.wanted_pages) evict_note_wanted(s, 0);
     return first;
 }
 

@@ -129,6 +129,7 @@ struct eviction {
     bool page_wanted;     /* a class goes on and on without a page to grow into */
     uint32_t large_pages; /* of the largest item of more than a page lately */
     uint64_t large_ms;    /* when there was one of at least half of them */
+    uint32_t wanted_pages; /* of one that found no room; 0: none since another did */
     uint64_t free_bytes;  /* that are kept free, in pool and slots */
     struct ring ring;
 };

@@ -90,6 +90,7 @@ int ibv_query_device(struct ibv_context *context, struct ibv_device_attr *attr)
                                      .max_cqe = 16384,
                                      .max_mr = 1024,
                                      .max_qp_rd_atom = 4,
+                                     .max_qp_init_rd_atom = 4,
                                      .phys_port_cnt = 1};
     return 0;
 }
