@@ -231,6 +231,35 @@ static void test_another_policy(void **state)
     }
 }
 
+/* Taken up with another limit for values: what is longer stays, what comes is measured by the new one. */
+static void test_another_value_limit(void **state)
+{
+    (void)state;
+    static const uint32_t limits[] = {200, 2 * VALUE_MAX, 0};
+    const char *why;
+    char text[32];
+    dice.state = 29;
+    fill_and_park();
+    for (unsigned i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        struct store *s = NULL;
+        struct store_config config = config_of();
+        struct store_value v;
+        struct store_key k = fixture_key_n(text, KEYS + 1);
+        config.max_value = limits[i];
+        assert_int_equal(store_create(&s, &config), 0);
+        assert_true(store_is_warm(s, &why));
+        assert_contents(s);
+        fixture_fill(bytes, sizeof(bytes), i);
+        assert_int_equal(store_set(s, &k, bytes, limits[i] + 1, NULL, STORE_SET, 0, NOW), STORE_TOO_LARGE);
+        uint32_t len = limits[i] < sizeof(bytes) ? limits[i] : sizeof(bytes);
+        assert_int_equal(store_set(s, &k, bytes, len, NULL, STORE_SET, 0, NOW), STORE_OK);
+        assert_int_equal(store_get(s, &k, NOW, &v), STORE_OK);
+        fixture_assert_value(s, v, bytes, len);
+        assert_int_equal(store_delete(s, &k, NOW), STORE_OK);
+        store_park(&s);
+    }
+}
+
 static void flip(long at)
 {
     int fd = open(path, O_RDWR);
@@ -313,6 +342,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_again_and_again), cmocka_unit_test(test_not_parked),
                                        cmocka_unit_test(test_others),          cmocka_unit_test(test_another_policy),
+                                       cmocka_unit_test(test_another_value_limit),
                                        cmocka_unit_test(test_damage),          cmocka_unit_test(test_the_file)};
     if (access("/dev/shm", W_OK) != 0) {
         printf("skipped: there is no /dev/shm\n");
