@@ -282,6 +282,36 @@ class SnapshotTest(Restarts):
                 self.assertTrue(c.command("GET", f"key{i}") == value)
         self.stop()
 
+    def test_at_intervals_under_load(self):
+        """Writes go on while one snapshot follows another; the last complete one has what stood, and of what moved nothing old."""
+        server = self.start("--snapshot-interval", "300ms")
+        standing, moving, burst = 2000, 500, 100
+        with server.resp() as c:
+            c.send(b"".join(resp("SET", f"stands{i}", f"value{i}") for i in range(standing)))
+            for _ in range(standing):
+                self.assertEqual(c.read_reply(), "OK")
+            written, seen = 0, []  # seen[n]: what was written when n snapshots were complete
+            while len(seen) <= 5:
+                numbers = range(written, written + burst)
+                c.send(b"".join(resp("SET", f"moves{n % moving}", str(n)) for n in numbers))
+                for _ in numbers:
+                    self.assertEqual(c.read_reply(), "OK")
+                written += burst
+                saves = int(self.info(server)["rdb_saves"])
+                seen += [written] * (saves + 1 - len(seen))
+        self.kill()
+        server = self.start()
+        with server.resp() as c:
+            for i in range(standing):
+                self.assertEqual(c.command("GET", f"stands{i}"), f"value{i}".encode())
+            for i in range(moving):
+                value = int(c.command("GET", f"moves{i}"))
+                self.assertEqual(value % moving, i)
+                self.assertGreaterEqual(value, seen[3] - moving)
+                self.assertLess(value, written)
+        print(f"{written} writes beside {len(seen) - 1} snapshots")
+        self.stop()
+
     def test_a_client_that_goes_while_it_waits(self):
         server = self.start()
         with server.resp() as c:
