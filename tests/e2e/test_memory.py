@@ -3,6 +3,7 @@ import random
 import time
 import unittest
 
+import huge
 from harness import Polarkv, resp, seconds, wait_for
 
 LIMIT_BYTES = 32 << 20
@@ -77,18 +78,15 @@ class MemoryTest(unittest.TestCase):
 
     def test_huge_pages(self):
         """Reserved ones hold items and buffers, as many from the start as under load; too few of them are told at once."""
-        with open("/proc/meminfo") as info:
-            rows = {line.split(":")[0]: int(line.split()[1]) for line in info}
-        free = rows.get("HugePages_Free", 0) * rows.get("Hugepagesize", 0) << 10
-        if free < HUGE_BYTES:
-            self.skipTest(f"{free >> 20} MiB of huge pages are free, {HUGE_BYTES >> 20} are needed")
+        huge.want(self, HUGE_BYTES)
         server = self.start("--huge-pages", "yes", "--buffer-memory", "32m")
         before = self.huge_bytes(server)
         self.assertGreaterEqual(before, LIMIT_BYTES)
         self.mixed_load(server, WRITES // 4)
         self.assertEqual(self.huge_bytes(server), before)
         server.stop()
-        server = Polarkv("--huge-pages", "yes", "--buffer-memory", "32m", "--memory-limit", str(free * 2), wait=False)
+        server = Polarkv("--huge-pages", "yes", "--buffer-memory", "32m", "--memory-limit",
+                         str(huge.free_bytes() * 2), wait=False)
         self.assertEqual(server.process.wait(seconds(20)), 1)
         self.assertIn("reserve huge pages with sysctl vm.nr_hugepages", server.text())
         server.output.close()

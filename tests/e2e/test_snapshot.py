@@ -9,6 +9,7 @@ import tempfile
 import time
 import unittest
 
+import huge
 from harness import BUILD, POLARKV, Polarkv, resp, run, seconds, wait_for
 
 POLARCTL = os.environ.get("POLARCTL", os.path.join(BUILD, "client/polarctl"))
@@ -431,6 +432,35 @@ class WarmTest(Restarts):
                 self.assertEqual(m.ask(b"gets flags\r\n", b"END\r\n"), gets)
                 expected[f"key{turn}"] = b"changed"
                 c.command("SET", f"key{turn}", "changed")
+        self.stop()
+
+    def test_on_hugetlbfs(self):
+        """The region in huge pages, none of it in ordinary ones; taken up, snapshots beside it."""
+        limit = 64 << 20
+        huge.want(self, limit)
+        folder = tempfile.mkdtemp(prefix="polar-huge-")
+        self.addCleanup(os.rmdir, folder)
+        status, _, err = run(["mount", "-t", "hugetlbfs", "none", folder])
+        if status != 0:
+            self.skipTest(f"hugetlbfs cannot be mounted: {err}")
+        self.addCleanup(run, ["umount", "--lazy", folder])
+        options = ("--region-file", folder, "--memory-limit", str(limit), "--snapshot-file", self.file)
+        for turn in range(3):
+            server = self.running = Polarkv(*options, cores=2)
+            with open(f"/proc/{server.process.pid}/status") as text:
+                rows = dict(line.split(":", 1) for line in text)
+            self.assertEqual(rows["HugetlbPages"].split(), [str(limit >> 10), "kB"])
+            with server.resp() as c:
+                if turn:
+                    self.assertIn("taken up: 3000 items", server.text())
+                    self.assertEqual(c.command("GET", "key7"), b"7" * 900)
+                for i in range(3000):
+                    self.assertEqual(c.command("SET", f"key{i}", f"{i % 10}" * 900), "OK")
+                self.assertEqual(c.command("SAVE"), "OK")
+            self.stop()
+        server = self.start()  # from the snapshot alone
+        with server.resp() as c:
+            self.assertEqual((c.command("DBSIZE"), c.command("GET", "key7")), (3000, b"7" * 900))
         self.stop()
 
     def test_what_is_not_believed(self):
