@@ -83,6 +83,7 @@ struct net_stack {
     struct tcp_pools pools;
     struct tcp_paths paths;
     struct tcp_listener listeners[STACK_LISTENERS];
+    unsigned listener_places; /* of these: one past the last that is used */
     struct tcp_tuning_entry tunings[TCP_TUNINGS]; /* tcp_tuning.h */
     struct neighbours neighbours;
     struct claim claim;

@@ -21,7 +21,7 @@ struct tcp_listener *tcp_listener_find(struct net_stack *st, const struct net_ad
 {
     struct tcp_listener *found = NULL;
     unsigned best = 0;
-    for (unsigned i = 0; i < STACK_LISTENERS; i++) {
+    for (unsigned i = 0; i < st->listener_places; i++) {
         struct tcp_listener *l = &st->listeners[i];
         if (l->port != port) continue;
         unsigned fit = listener_fit(l, addr);
@@ -50,6 +50,7 @@ int net_listen_at(struct net_stack *st, const struct net_endpoint *at, stream_ac
     if (rc != 0) return rc;
     *l = (struct tcp_listener){.addr = at->addr, .port = at->port, .accept = accept, .arg = arg};
     l->fast_open = st->config.fast_open;
+    st->listener_places = RTE_MAX(st->listener_places, (unsigned)(l - st->listeners) + 1);
     return 0;
 }
 
