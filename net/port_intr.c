@@ -14,16 +14,22 @@ static int enable(struct port *port, uint16_t queue, bool on)
     return rc == -ENOTSUP ? 0 : rc; /* net_tap: its descriptor is the device's own, and always armed */
 }
 
+/* -EAGAIN says nothing of the driver: its rings were just being made anew, as a peer came. */
+static bool armable(struct port *port, uint16_t queue)
+{
+    if (rte_eth_dev_rx_intr_ctl_q_get_fd(port->id, queue) < 0) return false;
+    int rc = enable(port, queue, true);
+    if (rc == 0) enable(port, queue, false);
+    return rc == 0 || rc == -EAGAIN;
+}
+
 /* DPDK has no other way to ask, and complains in its log about each driver that has none. */
 bool port_rx_armable(struct port *port)
 {
     bool all = true;
     int level = rte_log_get_level((uint32_t)rte_eth_dev_logtype);
     rte_log_set_level((uint32_t)rte_eth_dev_logtype, RTE_LOG_CRIT);
-    for (uint16_t q = 0; q < port->queue_count && all; q++) {
-        all = rte_eth_dev_rx_intr_ctl_q_get_fd(port->id, q) >= 0 && enable(port, q, true) == 0;
-        if (all) enable(port, q, false);
-    }
+    for (uint16_t q = 0; q < port->queue_count && all; q++) all = armable(port, q);
     rte_log_set_level((uint32_t)rte_eth_dev_logtype, (uint32_t)level);
     return all;
 }
