@@ -3,7 +3,7 @@
 #include "server/mailbox.h"
 #include "server/session.h"
 
-#define ROOM_WAIT_NS UINT64_C(1000000000)
+#define ROOM_WAIT_NS UINT64_C(5000000000)
 
 bool room_keep(struct core *core, struct op *op)
 {
