@@ -1,8 +1,8 @@
 /*
- * Large writes that wait for room: what eviction may take in one operation is bounded, so that a value of many pages may
- * find none in a store full of small ones. It is kept here, on the core that owns the key, while the shard's background
- * work (store_step) evicts for it, a bounded step each turn of the loop; and is refused after five seconds. Only its own
- * connection waits. All calls: the owner's core.
+ * Large writes that wait for room: what eviction may take in one operation is bounded, so that a value of many pages
+ * may find none in a store full of small ones. It is kept here, on the core that owns the key, while the shard's
+ * background work (store_step) evicts for it, a bounded step each turn of the loop; and is refused after five seconds.
+ * Only its own connection waits. All calls: the owner's core.
  */
 #ifndef POLAR_SERVER_ROOM_H
 #define POLAR_SERVER_ROOM_H

@@ -3,9 +3,9 @@ import unittest
 
 from harness import Polarkv, wait_for
 
-SHARD_BYTES = 32 << 20
-SMALL, COUNT, BURST = 64, 400_000, 5000  # of each shard: more than it holds
-LARGE = 1_000_000
+SHARD_BYTES = 16 << 20
+SMALL, COUNT, BURST = 64, 220_000, 5000  # of each shard: more than it holds
+LARGE = 600_000
 
 
 class RoomTest(unittest.TestCase):
@@ -31,9 +31,9 @@ class RoomTest(unittest.TestCase):
                 with server.memcache() as c:
                     for n in range(8):
                         self.assertEqual(self.store(c, b"large%d" % n, LARGE), b"STORED\r\n", n)
-                    self.assertEqual(self.store(c, b"largest", 3_500_000), b"STORED\r\n")
-                    self.assertEqual(c.ask(b"get largest\r\n"), b"VALUE largest 0 3500000\r\n")
-                    self.assertEqual(c.read(3_500_000 + 7), b"v" * 3_500_000 + b"\r\nEND\r\n")
+                    self.assertEqual(self.store(c, b"largest", 1_800_000), b"STORED\r\n")
+                    self.assertEqual(c.ask(b"get largest\r\n"), b"VALUE largest 0 1800000\r\n")
+                    self.assertEqual(c.read(1_800_000 + 7), b"v" * 1_800_000 + b"\r\nEND\r\n")
                 self.assertGreater(server.stats()["room_waits"], 0)
                 server.stop()
 
@@ -41,7 +41,7 @@ class RoomTest(unittest.TestCase):
         server = self.full("--eviction", "hybrid", "--max-value-size", "4m", cores=2)
         for n in range(20):
             with server.memcache() as c:
-                c.send(b"set gone%d 0 0 4000000\r\n" % n + b"v" * 3000)
+                c.send(b"set gone%d 0 0 1800000\r\n" % n + b"v" * 3000)
         wait_for(lambda: server.stats()["curr_connections"] == 1, "all have gone", 10)
         with server.memcache() as c:
             self.assertEqual(self.store(c, b"stays", LARGE), b"STORED\r\n")
