@@ -58,6 +58,18 @@ void session_accept_resp(void *core, struct stream *stream)
     s->resp.client_id = __atomic_add_fetch(&s->core->server->next_client_id, 1, __ATOMIC_RELAXED);
 }
 
+/* Gives back what was reserved, on the core that has it. False: the operation is on its way there and comes back. */
+static bool reserved_abort(struct core *core, struct op *op)
+{
+    op->kind = OP_ABORT;
+    if (op->owner != core->index) {
+        mailbox_send_op(core, op->owner, op);
+        return false;
+    }
+    op_execute(core, op);
+    return true;
+}
+
 /* Operations that are still out come back later and find no session. */
 static void session_orphan_queue(struct session *s)
 {
@@ -67,13 +79,7 @@ static void session_orphan_queue(struct session *s)
         op->session = NULL;
         if (op == s->filling && !s->blocked) { /* reserved and half filled */
             s->filling = NULL;
-            op->kind = OP_ABORT;
-            if (op->owner != s->core->index) {
-                mailbox_send_op(s->core, op->owner, op);
-                continue;
-            }
-            op_execute(s->core, op);
-            at_home = true;
+            at_home = reserved_abort(s->core, op);
         }
         if (at_home) op_free(s->core, op);
     }
@@ -335,13 +341,7 @@ void session_fill_abort(struct session *s)
 {
     struct op *op = s->filling;
     s->filling = NULL;
-    op->kind = OP_ABORT;
-    if (op->owner != s->core->index) {
-        mailbox_send_op(s->core, op->owner, op);
-        return;
-    }
-    op_execute(s->core, op);
-    session_op_done(s->core, op);
+    if (reserved_abort(s->core, op)) session_op_done(s->core, op);
 }
 
 void session_flush_shards(struct session *s, uint64_t at_ms, bool noreply, op_reply_fn *reply)
@@ -408,15 +408,8 @@ void session_op_done(struct core *core, struct op *op)
 {
     struct session *s = op->session;
     if (!s) { /* the connection is gone */
-        if (op->kind == OP_RESERVE && op->status == STORE_OK) {
-            op->kind = OP_ABORT;
-            if (op->owner != core->index) {
-                mailbox_send_op(core, op->owner, op);
-                return;
-            }
-            op_execute(core, op);
-        }
-        op_free(core, op);
+        bool reserved = op->kind == OP_RESERVE && op->status == STORE_OK;
+        if (!reserved || reserved_abort(core, op)) op_free(core, op);
         return;
     }
     if (op->kind == OP_RESERVE && op == s->filling) {
