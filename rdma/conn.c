@@ -66,6 +66,11 @@ void rdma_conn_set_reads(struct rdma_conn *conn, uint8_t reads)
     conn->config.reads = reads;
 }
 
+void rdma_conn_set_end(struct rdma_conn *conn, int error)
+{
+    conn->config.end_error = error;
+}
+
 uint8_t rdma_conn_reads(const struct rdma_conn *conn)
 {
     return conn->config.reads;
@@ -214,7 +219,7 @@ void conn_gone(struct rdma_conn *c)
 
 void conn_gone_take(struct rdma_conn *c)
 {
-    conn_cut(c, ECONNRESET);
+    conn_cut(c, c->config.end_error ? c->config.end_error : ECONNRESET);
     c->gone = GONE_TAKEN;
     timer_start(c);
     conn_list(c);
@@ -237,7 +242,10 @@ void conn_cut(struct rdma_conn *c, int error)
     if (!c->starved) conn_end_raise(c);
 }
 
-void conn_end_raise(struct rdma_conn *c) { stream_raise(&c->s, c->s.error != 0 ? STREAM_ERROR : STREAM_EOF); }
+void conn_end_raise(struct rdma_conn *c)
+{
+    stream_raise(&c->s, c->s.error != 0 ? STREAM_ERROR : STREAM_EOF);
+}
 
 void conn_violation(struct rdma_conn *c, uint64_t *reason)
 {

@@ -84,11 +84,36 @@ void control_receive(struct rdma_conn *c, const uint8_t *data, uint32_t len)
     }
 }
 
+static void reads_ask(struct rdma_conn *c)
+{
+    if (c->reads_asked) return;
+    c->reads_asked = true;
+    core_notify(c->core, c, RDMA_NOTICE_READS);
+}
+
+void control_readable(struct rdma_conn *c)
+{
+    c->readable = true;
+    conn_list(c);
+}
+
+/* A read that came before it is allowed would end the connection. */
+static bool message_waits(const struct rdma_conn *c)
+{
+    return c->server && !c->readable && c->messages[c->messages_head].opcode == RDMA_WINDOW;
+}
+
+bool control_has(const struct rdma_conn *c)
+{
+    return c->register_due || c->keepalive_due || (c->messages_count > 0 && !message_waits(c));
+}
+
 bool rdma_conn_send_message(struct rdma_conn *c, const struct rdma_message *m)
 {
     if (c->state == CONN_CUT || c->messages_count == RDMA_CONN_MESSAGES) return false;
     if (!c->server && m->opcode == RDMA_GET_FEATURES) c->questions++;
     if (!c->server && m->opcode == RDMA_SET_FEATURES) c->features_set = true;
+    if (c->server && m->opcode == RDMA_WINDOW) reads_ask(c);
     c->messages[(c->messages_head + c->messages_count++) % RDMA_CONN_MESSAGES] = *m;
     conn_list(c);
     return true;
@@ -122,7 +147,7 @@ void control_gather(struct rdma_conn *c, struct request_list *list, uint32_t roo
         c->register_due = false;
         c->rx_open = true;
     }
-    while (c->messages_count > 0 && list->count < room) {
+    while (c->messages_count > 0 && !message_waits(c) && list->count < room) {
         message_add(c, list, &c->messages[c->messages_head]);
         c->messages_head = (c->messages_head + 1) % RDMA_CONN_MESSAGES;
         c->messages_count--;

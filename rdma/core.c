@@ -31,8 +31,8 @@ int rdma_core_create(struct rdma_core **out, const struct rdma_core_config *conf
     core->conns = calloc(max, sizeof *core->conns);
     core->generations = calloc(max, sizeof *core->generations);
     core->free_indexes = calloc(max, sizeof *core->free_indexes);
-    core->tells = spsc_ring_create(power_of_two(3 * max));
-    core->notices = spsc_ring_create(power_of_two(2 * max));
+    core->tells = spsc_ring_create(power_of_two(4 * max));
+    core->notices = spsc_ring_create(power_of_two(3 * max));
     *out = core;
     if (!core->conns || !core->generations || !core->free_indexes || !core->tells || !core->notices ||
         lookup_create(core) != 0) {
@@ -108,7 +108,10 @@ int rdma_core_add_lane(struct rdma_core *core, const struct rdma_lane_config *co
     return (int)at;
 }
 
-void rdma_core_remove_lane(struct rdma_core *core, unsigned lane) { core->lanes[lane].config.cq = NULL; }
+void rdma_core_remove_lane(struct rdma_core *core, unsigned lane)
+{
+    core->lanes[lane].config.cq = NULL;
+}
 
 /* Rings */
 
@@ -119,14 +122,14 @@ bool rdma_core_tell(struct rdma_core *core, enum rdma_tell what, struct rdma_con
         core->told++;
     }
     bool pushed = spsc_ring_push(core->tells, (void *)((uintptr_t)conn | (uintptr_t)what));
-    assert(pushed); /* three of each connection fit */
+    assert(pushed); /* four of each connection fit */
     return pushed;
 }
 
 void core_notify(struct rdma_core *core, struct rdma_conn *c, enum rdma_notice_kind kind)
 {
     bool pushed = spsc_ring_push(core->notices, (void *)((uintptr_t)c | (uintptr_t)kind));
-    assert(pushed); /* two of each connection fit */
+    assert(pushed); /* three of each connection fit */
     (void)pushed;
     core->notified = true;
 }
@@ -163,6 +166,7 @@ static unsigned tells_take(struct rdma_core *core)
         switch ((enum rdma_tell)(p & POINTER_TAG)) {
         case RDMA_TELL_NEW: conn_new(core, c); break;
         case RDMA_TELL_ESTABLISHED: conn_established(c); break;
+        case RDMA_TELL_READABLE: control_readable(c); break;
         case RDMA_TELL_GONE: conn_gone(c); break;
         }
         taken++;

@@ -9,6 +9,8 @@
  *
  *   T rdma_conn_create; rdma_core_tell NEW --> C knows the queue pair: completions may come from now on
  *   T accepts; rdma_core_tell ESTABLISHED  --> C registers the receive buffer with the peer, hands the stream over
+ *   C is to let the peer read (a WINDOW is to be sent, rdma/window.h): RDMA_NOTICE_READS, once, to T, which allows
+ *     it to the queue pair             --> rdma_core_tell READABLE: the WINDOW leaves
  *   C is to end it (close, abort, a peer that broke the protocol, a failed completion):
  *                                              RDMA_NOTICE_CUT to T, which disconnects
  *   T has cut it for C, or sees the peer gone, the device gone, or that it will not be established:
@@ -102,6 +104,7 @@ struct rdma_conn_config {
     bool server;              /* sends keepalives, answers features */
     stream_accept_fn *accept; /* on the core, once it is established; a client's stream raises STREAM_CONNECTED then */
     void *accept_arg;
+    int end_error; /* 0: as rdma_conn_set_end has it */
     void *user;    /* the set-up's */
     char peer[64]; /* "10.0.0.2:40312" */
 };
@@ -116,14 +119,17 @@ void *rdma_conn_user(const struct rdma_conn *conn);
 /* What the peer has agreed to. Before ESTABLISHED is told. Set-up thread. */
 void rdma_conn_set_reads(struct rdma_conn *conn, uint8_t reads);
 
-enum rdma_tell { RDMA_TELL_NEW, RDMA_TELL_ESTABLISHED, RDMA_TELL_GONE };
+/* The stream's error when GONE is told; ECONNRESET unless said otherwise. Before that. Set-up thread. */
+void rdma_conn_set_end(struct rdma_conn *conn, int error);
+
+enum rdma_tell { RDMA_TELL_NEW, RDMA_TELL_ESTABLISHED, RDMA_TELL_READABLE, RDMA_TELL_GONE };
 /*
  * To the core, in order; the caller wakes its reactor. false, of NEW alone: the core has max_connections (those that
  * wait for DONE count too): refuse the connection, or tell it later. Set-up thread.
  */
 bool rdma_core_tell(struct rdma_core *core, enum rdma_tell what, struct rdma_conn *conn);
 
-enum rdma_notice_kind { RDMA_NOTICE_CUT, RDMA_NOTICE_DONE };
+enum rdma_notice_kind { RDMA_NOTICE_CUT, RDMA_NOTICE_DONE, RDMA_NOTICE_READS };
 struct rdma_notice {
     enum rdma_notice_kind kind;
     struct rdma_conn *conn;
@@ -149,7 +155,8 @@ const struct rdma_metrics *rdma_core_metrics(const struct rdma_core *core); /* a
 /* NULL: s is another transport's. */
 struct rdma_conn *rdma_conn_of(struct stream *s);
 struct stream *rdma_conn_stream(struct rdma_conn *conn);
-/* Leaves at the end of the turn, before the stream's bytes. false: RDMA_CONN_MESSAGES wait already, or the connection
+/* Leaves at the end of the turn, before the stream's bytes; a server's WINDOW, and what is behind it, when the peer may
+ * read. false: RDMA_CONN_MESSAGES wait already, or the connection
  * ended. */
 #define RDMA_CONN_MESSAGES 16u
 bool rdma_conn_send_message(struct rdma_conn *conn, const struct rdma_message *m);

@@ -25,11 +25,11 @@
 #define RDMA_DATA_SPARE 4u  /* send queue entries that data leaves for messages and the mark */
 #define RDMA_SEND_DEPTH_MIN 16u
 #define RDMA_UNSIGNALLED_MAX 64u
-#define RDMA_REPOST_BATCH 32u     /* receives posted at once */
+#define RDMA_REPOST_BATCH 32u      /* receives posted at once */
 #define RDMA_KEEPALIVES_MISSED 10u /* keepalives due since one was taken: the peer, or the way to it, is gone */
-#define RDMA_STARVED_NS 1000000u  /* how soon a core that sleeps looks for buffer headers again */
-#define RDMA_PIECE_MAX UINT16_MAX /* bytes of one buffer */
-#define RDMA_PIECES_MAX 60000u    /* buffers that refer to one receive buffer: the count has 16 bits */
+#define RDMA_STARVED_NS 1000000u   /* how soon a core that sleeps looks for buffer headers again */
+#define RDMA_PIECE_MAX UINT16_MAX  /* bytes of one buffer */
+#define RDMA_PIECES_MAX 60000u     /* buffers that refer to one receive buffer: the count has 16 bits */
 
 /*
  * A request's id. Receives: the slot. Sends: which connection, which of its requests; the generation tells a completion
@@ -86,6 +86,8 @@ struct rdma_conn {
     bool keepalive_posted;
     uint8_t keepalives_missed;
     bool features_set; /* a client's */
+    bool reads_asked;  /* a server's: set-up is to let the peer read */
+    bool readable;     /* and has done so */
     uint8_t questions; /* GET_FEATURES sent and not answered */
     uint8_t messages_head, messages_count;
     uint8_t max_sge;
@@ -237,6 +239,10 @@ static inline uint32_t transmit_waiting(const struct rdma_conn *c)
 
 /* control.c */
 void control_receive(struct rdma_conn *c, const uint8_t *data, uint32_t len);
+/* The peer may read: what waited for that leaves. */
+void control_readable(struct rdma_conn *c);
+/* A message could leave. */
+bool control_has(const struct rdma_conn *c);
 /* Adds the messages that are due to the list. */
 void control_gather(struct rdma_conn *c, struct request_list *list, uint32_t room);
 

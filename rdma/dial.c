@@ -11,10 +11,12 @@
 #include "rdma/discover.h"
 
 #define RESOLVE_MS 2000
-#define RETRIES 7      /* of what a lost acknowledgement makes the hardware send again */
-#define RNR_RETRIES 7  /* for ever: the server's receives are shared by many */
-#define ACK_TIMEOUT 17 /* 4 us * 2^n: what was lost is sent again after 0.5 s, not the kernel's 4; 4 s without a link pass */
+#define RETRIES 7     /* of what a lost acknowledgement makes the hardware send again */
+#define RNR_RETRIES 7 /* for ever: the server's receives are shared by many */
+#define ACK_TIMEOUT                                                                                                    \
+    17 /* 4 us * 2^n: what was lost is sent again after 0.5 s, not the kernel's 4; 4 s without a link pass */
 #define DRAIN_PAUSE_NS 50000
+#define CHECK_NS UINT64_C(1000000000) /* between two looks for devices that went without a word */
 
 /* ---- the connection manager ---- */
 
@@ -110,10 +112,12 @@ static void dial_fail(struct rdma_dial *dial, int error)
     rdma_dialed_fn *done = dial->done;
     void *arg = dial->arg;
     dial->done = NULL;
-    if (dial->state < DIAL_CONNECT)
+    if (dial->state < DIAL_CONNECT) {
         dial_free(dial);
-    else
+    } else {
+        rdma_conn_set_end(dial->pair.conn, error);
         dial_cut(dial);
+    }
     if (done) done(arg, NULL, error);
 }
 
@@ -279,11 +283,35 @@ static unsigned notices(struct rdma_dialer *d)
     return work;
 }
 
+static void dials_lose(struct rdma_dials *dials, const struct ibv_context *verbs)
+{
+    for (struct rdma_dial *dial = TAILQ_FIRST(dials), *next; dial; dial = next) {
+        next = TAILQ_NEXT(dial, entry);
+        if (dial->id->verbs == verbs && dial->state != DIAL_GONE) dial_fail(dial, ENODEV);
+    }
+}
+
+static void device_lost(void *arg, struct ibv_context *verbs)
+{
+    struct rdma_dialer *d = arg;
+    dial_rail_doom(d, verbs);
+    dials_lose(&d->trying, verbs);
+    dials_lose(&d->others, verbs);
+}
+
+static void devices_check(struct rdma_dialer *d, uint64_t at_ns)
+{
+    if (d->count == 0 || at_ns < d->next_check_ns) return;
+    d->next_check_ns = at_ns + CHECK_NS;
+    if (!d->stale) rdma_cm_each_lost(device_lost, d);
+}
+
 unsigned rdma_dialer_turn(void *dialer, const struct tick *now)
 {
     struct rdma_dialer *d = dialer;
     struct rdma_dial *dial;
     unsigned work = notices(d);
+    devices_check(d, now->ns);
     dialer_tidy(d);
     for (; (dial = TAILQ_FIRST(&d->trying)) != NULL && dial->limit_ns <= now->ns; work++) dial_fail(dial, ETIMEDOUT);
     return work;
@@ -293,7 +321,8 @@ uint64_t rdma_dialer_deadline(void *dialer)
 {
     const struct rdma_dialer *d = dialer;
     const struct rdma_dial *dial = TAILQ_FIRST(&d->trying);
-    return dial ? dial->limit_ns : UINT64_MAX;
+    uint64_t at = d->count > 0 ? d->next_check_ns : UINT64_MAX;
+    return dial && dial->limit_ns < at ? dial->limit_ns : at;
 }
 
 uint32_t rdma_dialer_count(const struct rdma_dialer *d)

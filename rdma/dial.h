@@ -2,9 +2,10 @@
  * The client's side of connecting: resolves an address and a route, connects, and gives the connection to the core of
  * the same thread, which has no set-up thread beside it. Nothing blocks: librdmacm's events come by the thread's
  * reactor. Devices are opened when the first route leads over them; one that goes takes its connections with it, and
- * all that we had of it is freed. Events of the device itself are not read: it is one for all threads of the process,
- * and whatever becomes of a connection shows in its completions or comes from the connection manager. A connection's
- * life between here and its core is drawn in rdma/core.h.
+ * all that we had of it is freed: their streams end with ENODEV. Events of the device itself are not read: it is one
+ * for all threads of the process, and whatever becomes of a connection shows in its completions or comes from the
+ * connection manager; a device that goes without a word is missed within a second. A connection's life between here and
+ * its core is drawn in rdma/core.h.
  *
  *   ADDRESS --> ROUTE --> CONNECT --> UP --> GONE --> (RDMA_NOTICE_DONE) nothing is left
  *      |          |          |

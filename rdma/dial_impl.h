@@ -40,6 +40,7 @@ struct rdma_dialer {
     uint32_t count;
     bool told;  /* what is wrong with a device */
     bool stale; /* a device went that the connection manager still has open: nothing new is tried */
+    uint64_t next_check_ns;
     struct dial_rail rails[RDMA_LANES_MAX];
 };
 

@@ -44,8 +44,12 @@ struct dial_rail *dial_rail_get(struct rdma_dialer *d, struct ibv_context *verbs
 void dial_rail_doom(struct rdma_dialer *d, const struct ibv_context *verbs)
 {
     d->stale = true;
-    for (unsigned i = 0; i < RDMA_LANES_MAX; i++)
-        if (d->rails[i].device && rdma_device_verbs(d->rails[i].device) == verbs) d->rails[i].doomed = true;
+    for (unsigned i = 0; i < RDMA_LANES_MAX; i++) {
+        struct dial_rail *rail = &d->rails[i];
+        if (!rail->device || rail->doomed || rdma_device_verbs(rail->device) != verbs) continue;
+        rail->doomed = true;
+        log_error("RDMA device %s is gone: %u connections end", rdma_device_name(rail->device), rail->lane.pairs);
+    }
 }
 
 unsigned dial_rails_settle(struct rdma_dialer *d, unsigned *doomed)

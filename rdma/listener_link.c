@@ -103,7 +103,7 @@ static int link_accept(struct link *link, uint8_t reads)
                                     .initiator_depth = most ? 1 : 0,
                                     .retry_count = RETRIES,
                                     .rnr_retry_count = RNR_RETRIES};
-    return link->listener->cm->accept(link->pair.id, &param) == 0 ? 0 : -errno;
+    return rdma_pair_accept(&link->pair, &param);
 }
 
 /* The core knows of it before anything can complete on it. NULL: *why says for which reason it is refused. */
@@ -194,20 +194,42 @@ void link_event(struct link *link, enum rdma_cm_event_type event)
     }
 }
 
+/* The core gives its window out when it has been told. */
+static void link_allow_reads(struct link *link)
+{
+    struct rdma_listener *l = link->listener;
+    if (link->state == LINK_GONE) return;
+    int rc = rdma_pair_allow_reads(&link->pair);
+    if (rc != 0) {
+        log_debug("RDMA connection: its device allows no reads: %s", strerror(-rc));
+        link_end(link, &l->metrics.reads_refused);
+        return;
+    }
+    bool told = rdma_core_tell(l->cores[link->core].core, RDMA_TELL_READABLE, link->pair.conn);
+    assert(told);
+    (void)told;
+    core_wake(l, link->core);
+}
+
+static void link_notice(struct link *link, enum rdma_notice_kind kind)
+{
+    switch (kind) {
+    case RDMA_NOTICE_CUT: link_end(link, &link->listener->metrics.cut); break;
+    case RDMA_NOTICE_READS: link_allow_reads(link); break;
+    case RDMA_NOTICE_DONE:
+        assert(link->state == LINK_GONE);
+        link_close(link);
+        break;
+    }
+}
+
 unsigned links_notices(struct rdma_listener *l)
 {
     unsigned work = 0;
     struct rdma_notice notice;
     for (unsigned i = 0; i < l->config.core_count; i++) {
-        for (; rdma_core_next_notice(l->cores[i].core, &notice); work++) {
-            struct link *link = rdma_conn_user(notice.conn);
-            if (notice.kind == RDMA_NOTICE_CUT) {
-                link_end(link, &l->metrics.cut);
-                continue;
-            }
-            assert(link->state == LINK_GONE);
-            link_close(link);
-        }
+        for (; rdma_core_next_notice(l->cores[i].core, &notice); work++)
+            link_notice(rdma_conn_user(notice.conn), notice.kind);
     }
     return work;
 }

@@ -81,6 +81,45 @@ int rdma_pair_open(struct rdma_pair *p, const struct rdma_pair_config *config)
     return rc;
 }
 
+/* The queue pair's next state, as the connection manager has it, but without the reads that it would allow. */
+static int qp_enter(struct rdma_pair *p, enum ibv_qp_state state, const struct rdma_conn_param *param)
+{
+    struct ibv_qp_attr attr = {.qp_state = state};
+    int mask = 0;
+    if (p->cm->init_qp_attr(p->id, &attr, &mask) != 0) return -errno;
+    if (mask & IBV_QP_ACCESS_FLAGS) attr.qp_access_flags = IBV_ACCESS_REMOTE_WRITE;
+    if (mask & IBV_QP_MAX_DEST_RD_ATOMIC) attr.max_dest_rd_atomic = param->responder_resources;
+    if (mask & IBV_QP_MAX_QP_RD_ATOMIC) attr.max_rd_atomic = param->initiator_depth;
+    return -ibv_modify_qp(p->id->qp, &attr, mask);
+}
+
+/*
+ * rdma_accept would bring the queue pair up by itself, open to reads; to mend that afterwards would leave the client a
+ * moment. So the pair is up before, and rdma_accept is told its number, as of one that it does not know.
+ */
+int rdma_pair_accept(struct rdma_pair *p, const struct rdma_conn_param *param)
+{
+    static const enum ibv_qp_state states[] = {IBV_QPS_INIT, IBV_QPS_RTR, IBV_QPS_RTS};
+    struct rdma_conn_param told = *param;
+    struct ibv_qp *qp = p->id->qp;
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
+        int rc = qp_enter(p, states[i], param);
+        if (rc != 0) return rc;
+    }
+    told.qp_num = qp->qp_num;
+    told.srq = 1;
+    p->id->qp = NULL;
+    int rc = p->cm->accept(p->id, &told) == 0 ? 0 : -errno;
+    p->id->qp = qp;
+    return rc;
+}
+
+int rdma_pair_allow_reads(struct rdma_pair *p)
+{
+    struct ibv_qp_attr attr = {.qp_access_flags = IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ};
+    return -ibv_modify_qp(p->id->qp, &attr, IBV_QP_ACCESS_FLAGS);
+}
+
 void rdma_pair_close(struct rdma_pair *p)
 {
     if (p->id->qp) p->cm->destroy_qp(p->id);

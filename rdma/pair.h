@@ -35,6 +35,13 @@ struct rdma_pair_config {
 size_t rdma_pair_memory_bytes(const struct rdma_device *device, uint32_t buffer_bytes, size_t read_bytes);
 /* The core is not told. 0 or -errno: nothing is left, the id is still the caller's. */
 int rdma_pair_open(struct rdma_pair *pair, const struct rdma_pair_config *config);
+/*
+ * A server's: brings its queue pair up and accepts. The client may write into it, and no more: whatever key it has or
+ * guesses, it reads nothing before rdma_pair_allow_reads. 0 or -errno; then the pair is to be disconnected.
+ */
+int rdma_pair_accept(struct rdma_pair *pair, const struct rdma_conn_param *param);
+/* From here on the peer may read what is registered with IBV_ACCESS_REMOTE_READ and whose key it has. 0 or -errno. */
+int rdma_pair_allow_reads(struct rdma_pair *pair);
 /* The core never knew of it, or has said RDMA_NOTICE_DONE. The id is still the caller's. */
 void rdma_pair_close(struct rdma_pair *pair);
 

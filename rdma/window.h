@@ -11,7 +11,9 @@
  *     SET_FEATURES RDMA_FEATURE_ONESIDED, select n ->
  *                                              <-  WINDOW, select n
  *
- * Whoever has these can read all of every shard as long as the connection lasts; write nothing.
+ * Only then is the connection's queue pair let read by, and no other's: a key that a client was not given, found out or
+ * guessed, is of no use to it. Whoever was given them can read all of every shard as long as the connection lasts;
+ * write nothing.
  *
  * What a look-up reads, and why its value is right, is window_read's; here its reads go out on the connection's pair,
  * of which so many may be under way at a time. All of it is for the core of the connection.

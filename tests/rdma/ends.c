@@ -218,6 +218,13 @@ static void side_done(struct side *s)
     s->done = true;
 }
 
+static void side_allow_reads(struct side *s)
+{
+    if (s->told_gone) return;
+    fake_qp_allow(s->qp, IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ);
+    check(rdma_core_tell(s->end->core, RDMA_TELL_READABLE, s->conn), "READABLE does not fit");
+}
+
 void sides_step(struct end *e, struct side *sides, unsigned count)
 {
     struct rdma_notice notice;
@@ -230,10 +237,11 @@ void sides_step(struct end *e, struct side *sides, unsigned count)
     }
     while (rdma_core_next_notice(e->core, &notice)) {
         struct side *s = rdma_conn_user(notice.conn);
-        if (notice.kind == RDMA_NOTICE_CUT)
-            side_disconnect(s);
-        else
-            side_done(s);
+        switch (notice.kind) {
+        case RDMA_NOTICE_CUT: side_disconnect(s); break;
+        case RDMA_NOTICE_READS: side_allow_reads(s); break;
+        case RDMA_NOTICE_DONE: side_done(s); break;
+        }
     }
 }
 
@@ -280,6 +288,26 @@ void raw_write(struct side *raw, const void *bytes, uint32_t len, uint64_t addre
                              .imm_data = htonl(imm),
                              .wr.rdma = {.remote_addr = address, .rkey = rkey}};
     raw_post(raw, &wr);
+}
+
+void raw_read(struct side *raw, uint32_t len, uint64_t address, uint32_t rkey)
+{
+    check(len <= raw->buffer_bytes, "a raw read is too long");
+    struct ibv_sge sge = {.addr = (uintptr_t)raw->memory, .length = len, .lkey = raw->key};
+    struct ibv_send_wr wr = {
+        .opcode = IBV_WR_RDMA_READ, .sg_list = &sge, .num_sge = 1, .wr.rdma = {.remote_addr = address, .rkey = rkey}};
+    raw_post(raw, &wr);
+}
+
+bool raw_completed(struct side *raw, enum ibv_wc_status *status)
+{
+    struct ibv_wc wc;
+    while (ibv_poll_cq(raw->cq, 1, &wc) == 1) {
+        *status = wc.status;
+        if (wc.status != IBV_WC_SUCCESS || (wc.opcode != IBV_WC_RECV && wc.opcode != IBV_WC_RECV_RDMA_WITH_IMM))
+            return true;
+    }
+    return false;
 }
 
 bool raw_receive(struct side *raw, struct rdma_message *m, uint32_t *imm)

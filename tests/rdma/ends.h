@@ -1,6 +1,7 @@
 /*
- * Two ends over the fake fabric, each a datapath of its own with a small set-up: connects pairs, disconnects what the
- * core cuts, tells GONE to both sides, destroys what is done. And raw pairs, whose test posts by verbs what it likes.
+ * Two ends over the fake fabric, each a datapath of its own with a small set-up: connects pairs, lets them be read by
+ * when the core wants it, disconnects what the core cuts, tells GONE to both sides, destroys what is done. And raw
+ * pairs, whose test posts by verbs what it likes.
  */
 #ifndef POLAR_TESTS_RDMA_ENDS_H
 #define POLAR_TESTS_RDMA_ENDS_H
@@ -88,6 +89,10 @@ void side_raw_destroy(struct side *raw);
 void raw_message(struct side *raw, const void *bytes, uint32_t len);
 void raw_send(struct side *raw, const struct rdma_message *m);
 void raw_write(struct side *raw, const void *bytes, uint32_t len, uint64_t address, uint32_t rkey, uint32_t imm);
+/* A READ into the first half of the memory. What becomes of it: raw_completed. */
+void raw_read(struct side *raw, uint32_t len, uint64_t address, uint32_t rkey);
+/* The raw side's next completed post of its own; messages before it are lost. false: none. */
+bool raw_completed(struct side *raw, enum ibv_wc_status *status);
 /* Takes the next message the raw side received (false: none), or a write's immediate into *imm. */
 bool raw_receive(struct side *raw, struct rdma_message *m, uint32_t *imm);
 

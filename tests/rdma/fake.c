@@ -66,6 +66,7 @@ struct fake_qp {
     struct fake_device *device;
     struct fake_qp_config config;
     struct fake_qp *peer;
+    int access;           /* of the peer */
     uint64_t ready_ns;    /* of the request to be carried out next */
     uint64_t complete_ns; /* of the last completion planned */
     enum ibv_wc_status fail;
@@ -362,6 +363,10 @@ static enum ibv_wc_status carry_rdma(struct fake_qp *to, const struct fake_reque
 {
     bool reads = r->opcode == IBV_WR_RDMA_READ;
     int access = reads ? IBV_ACCESS_REMOTE_READ : IBV_ACCESS_REMOTE_WRITE;
+    if (!(to->access & access)) {
+        fake_qp_error(&to->qp);
+        return IBV_WC_REM_INV_REQ_ERR;
+    }
     if (r->bytes > 0 && !reachable(to->device, r->remote_addr, r->bytes, r->rkey, access)) {
         fake_qp_error(&to->qp);
         return IBV_WC_REM_ACCESS_ERR;
@@ -517,10 +522,28 @@ struct ibv_qp *fake_qp_create(struct fake_device *d, const struct fake_qp_config
     q->qp.qp_num = d->fake->next_qp_num++;
     q->device = d;
     q->config = *config;
+    q->access = IBV_ACCESS_REMOTE_WRITE;
     q->next = d->fake->qps;
     d->fake->qps = q;
     d->fake->qp_count++;
     return &q->qp;
+}
+
+void fake_qp_allow(struct ibv_qp *qp, int access)
+{
+    qp_of(qp)->access = access;
+}
+
+int fake_qp_access(const struct ibv_qp *qp)
+{
+    return qp_of(qp)->access;
+}
+
+struct ibv_qp *fake_qp_find(struct fake *f, uint32_t qp_num)
+{
+    struct fake_qp *q = f->qps;
+    while (q && q->qp.qp_num != qp_num) q = q->next;
+    return q ? &q->qp : NULL;
 }
 
 void fake_qp_connect(struct ibv_qp *a, struct ibv_qp *b)

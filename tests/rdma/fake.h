@@ -5,10 +5,10 @@
  *
  * As verbs have it: a pair's requests are carried out one after another, each after a delay, and its completions come
  * in that order; those of different pairs come in any. Memory is read when the request is carried out, not when it is
- * posted (inline bytes: when posted). Keys, bounds and rights of local and remote memory are checked; a fault completes
- * with the error that verbs give, and both pairs go into the error state. A peer without posted receives makes the
- * sender wait (rnr_retry 7). In the error state everything posted completes as flushed, signalled or not; nothing is
- * received any more.
+ * posted (inline bytes: when posted). Keys, bounds and rights of local and remote memory are checked, and what a pair
+ * lets its peer do (IBV_ACCESS_REMOTE_ bits, before any key); a fault completes with the error that verbs give, and
+ * both pairs go into the error state. A peer without posted receives makes the sender wait (rnr_retry 7). In the error
+ * state everything posted completes as flushed, signalled or not; nothing is received any more.
  *
  * What a correct program never does aborts the test: an overrun of a completion, send or receive queue, more segments
  * or inline bytes than the pair has, a post on a pair that is not connected.
@@ -58,6 +58,11 @@ struct fake_qp_config {
     uint16_t max_inline;
 };
 struct ibv_qp *fake_qp_create(struct fake_device *d, const struct fake_qp_config *config);
+/* What its peer may do with it: IBV_ACCESS_REMOTE_ bits; to begin with it may write, as connection managers have it. */
+void fake_qp_allow(struct ibv_qp *qp, int access);
+int fake_qp_access(const struct ibv_qp *qp);
+/* Of all devices. NULL: none. */
+struct ibv_qp *fake_qp_find(struct fake *f, uint32_t qp_num);
 /* Both can send and receive from now on. */
 void fake_qp_connect(struct ibv_qp *a, struct ibv_qp *b);
 /* Into the error state, as rdma_disconnect does it. The peer learns by its own sends: retries exceeded. */

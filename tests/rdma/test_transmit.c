@@ -13,6 +13,7 @@ static void bytes_arrive_in_order(void **state)
     struct fixture x;
     fixture_start(&x, NULL);
     struct side *s = fixture_connect(&x, &side_default);
+    uint64_t doorbells = end_metric(&x.server, "tx_posts");
     side_send(s, 0, 1000, 100);
     side_send(s->peer, 0, 10, 3);
     fixture_turns(&x, 5);
@@ -22,6 +23,7 @@ static void bytes_arrive_in_order(void **state)
     assert_int_equal(s->stream->tx_queued, 0);
     assert_int_equal(fixture_in_use(&x), 0);
     /* One doorbell for two writes of 8 and 2 segments; one immediate for both. */
+    assert_int_equal(end_metric(&x.server, "tx_posts") - doorbells, 1);
     assert_int_equal(end_metric(&x.server, "tx_writes"), 2);
     assert_int_equal(end_metric(&x.client, "rx_writes"), 1);
     fixture_end(&x);
@@ -232,6 +234,7 @@ static void reads_complete_in_order(void **state)
     for (unsigned i = 0; i < sizeof remote; i++) remote[i] = pattern(i);
     uint32_t rkey = end_register(&x.server, remote, sizeof remote), lkey = end_register(&x.client, local, sizeof local);
     struct side *s = fixture_connect(&x, &large);
+    fake_qp_allow(s->qp, IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE);
     struct rdma_conn *c = rdma_conn_of(s->peer->stream);
     struct reading r[3] = {0};
     assert_ptr_equal(c, s->peer->conn);

@@ -27,6 +27,10 @@ static void what_is_missing_is_said(void **state)
     (void)state;
     refused(one, NO_DEVICE, "this machine has no RDMA device");
     refused(elsewhere, -ENODEV, "10.0.9.1:6379 belongs to no RDMA device; fake0 port 1 has 10.0.0.1");
+    world.faults.gid = ENOENT;
+    refused(elsewhere, -ENODEV, "fake0 port 1 has no GID: give its network interface an address");
+    world.faults.port_down = EIO;
+    refused(elsewhere, -ENODEV, "fake0 port 1 (down) has 10.0.0.1");
     world.faults.get = ENOENT;
     refused(one, -ENOENT, "no library");
     world.faults.bind = EADDRINUSE;

@@ -78,6 +78,7 @@ static void connects_and_is_disconnected(void **state)
     world_turns(50);
     assert_int_equal(dialed_calls, 1);
     assert_int_equal(world.streams_ended, 1);
+    assert_int_equal(world.stream_error, ECONNRESET);
     assert_false(world_alive(id));
     end();
 }
@@ -159,21 +160,25 @@ static void the_device_goes_and_returns(void **state)
 {
     struct rdma_dial *attempt;
     (void)state;
-    start();
-    connected();
-    assert_int_equal(dial("10.0.0.1:6379", &attempt), 0); /* and one on its way */
-    world_turns(5);
-    world_device_go(0, false);
-    world_turns(1);
-    assert_int_equal(dialed_error, ENODEV);
-    world_turns(50);
-    assert_int_equal(world.streams_ended, 1);
-    assert_true(world_empty());
-    assert_int_equal(dial("10.0.0.1:6379", &attempt), -ENODEV);
-    world_device_come(0);
-    connected();
-    dialed->ops->abort(dialed);
-    end();
+    for (unsigned silent = 0; silent < 2; silent++) {
+        start();
+        connected();
+        assert_int_equal(dial("10.0.0.1:6379", &attempt), 0); /* and one on its way */
+        world_turns(5);
+        world_device_go(0, silent);
+        if (silent) world_pass(WORLD_SECOND + WORLD_SECOND / 2); /* the attempt would have as long again */
+        world_turns(1);
+        assert_int_equal(dialed_error, ENODEV);
+        world_turns(50);
+        assert_int_equal(world.streams_ended, 1);
+        assert_int_equal(world.stream_error, ENODEV);
+        assert_true(world_empty());
+        assert_int_equal(dial("10.0.0.1:6379", &attempt), -ENODEV);
+        world_device_come(0);
+        connected();
+        dialed->ops->abort(dialed);
+        end();
+    }
 }
 
 int main(void)

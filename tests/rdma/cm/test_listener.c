@@ -178,6 +178,81 @@ static void requests_while_it_stops(void **state)
     listening_end();
 }
 
+/* Of a connection only its own memory: what is sent from was registered with the device, once. */
+static void a_connection_is_one_memory_region(void **state)
+{
+    (void)state;
+    listening_start(4);
+    unsigned before = world.counts.mrs;
+    struct rdma_cm_id *ids[3];
+    for (unsigned i = 0; i < 3; i++) {
+        ids[i] = listening_connect(SHARED_PORT, 0);
+        assert_int_equal(world.counts.mrs, before + i + 1);
+        assert_int_equal(listening_metric("memory_regions"), world.counts.mrs);
+    }
+    for (unsigned i = 0; i < 3; i++) world_event(ids[i], RDMA_CM_EVENT_DISCONNECTED, 0);
+    world_turns(50);
+    assert_int_equal(world.counts.mrs, before);
+    listening_end();
+}
+
+static void give_window(unsigned stream)
+{
+    struct rdma_conn *conn = rdma_conn_of(listening.streams[stream]);
+    assert_true(rdma_conn_send_message(conn, &(struct rdma_message){.opcode = RDMA_WINDOW, .bytes = 1}));
+    world_turns(5);
+}
+
+/* A client writes into its pair, and reads through it when a core gives it a window: no sooner, and nobody else. */
+static void reads_are_who_has_a_window(void **state)
+{
+    (void)state;
+    listening_start(4);
+    struct rdma_cm_id *asks = listening_connect(SHARED_PORT, 0), *silent = listening_connect(SHARED_PORT, 0);
+    assert_int_equal(fake_qp_access(asks->qp), IBV_ACCESS_REMOTE_WRITE);
+    give_window(0);
+    give_window(0); /* another shard's */
+    assert_int_equal(fake_qp_access(asks->qp), IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ);
+    assert_int_equal(fake_qp_access(silent->qp), IBV_ACCESS_REMOTE_WRITE);
+    assert_int_equal(rdma_core_metrics(world.cores[0])->tx_messages, 3); /* a registration, two windows */
+    world.faults.modify_qp = EIO;
+    give_window(1);
+    world_turns(50);
+    assert_int_equal(listening_metric("reads_refused"), 1);
+    assert_int_equal(world.streams_ended, 1);
+    assert_int_equal(rdma_core_metrics(world.cores[1])->tx_messages, 1);
+    assert_true(world_alive(asks) && !world_alive(silent));
+    listening_end();
+}
+
+/* The core asks for it while the connection ends by another way. */
+static void reads_of_one_that_ends(void **state)
+{
+    (void)state;
+    listening_start(4);
+    struct rdma_cm_id *id = listening_connect(SHARED_PORT, 0);
+    struct rdma_conn *conn = rdma_conn_of(listening.streams[0]);
+    assert_true(rdma_conn_send_message(conn, &(struct rdma_message){.opcode = RDMA_WINDOW, .bytes = 1}));
+    world_event(id, RDMA_CM_EVENT_DISCONNECTED, 0);
+    world_turns(50);
+    assert_true(listening_at_rest());
+    assert_int_equal(listening_metric("reads_refused"), 0);
+    listening_end();
+}
+
+static void a_pair_that_does_not_come_up(void **state)
+{
+    (void)state;
+    listening_start(4);
+    world.faults.modify_qp = EINVAL;
+    world_request(SHARED_PORT, 0);
+    world_turns(50);
+    assert_int_equal(listening_metric("accept_failed"), 1);
+    assert_int_equal(world.counts.accepts, 0);
+    assert_true(listening_at_rest());
+    listening_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(accepted_served_disconnected),
@@ -188,6 +263,10 @@ int main(void)
                                        cmocka_unit_test(a_handshake_that_never_ends_is_ended),
                                        cmocka_unit_test(ends_before_established),
                                        cmocka_unit_test(what_says_nothing_changes_nothing),
-                                       cmocka_unit_test(requests_while_it_stops)};
+                                       cmocka_unit_test(requests_while_it_stops),
+                                       cmocka_unit_test(a_connection_is_one_memory_region),
+                                       cmocka_unit_test(reads_are_who_has_a_window),
+                                       cmocka_unit_test(reads_of_one_that_ends),
+                                       cmocka_unit_test(a_pair_that_does_not_come_up)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

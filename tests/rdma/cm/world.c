@@ -178,8 +178,21 @@ static void cm_destroy_qp(struct rdma_cm_id *id)
     id->qp = NULL;
 }
 
+/* As the kernel says it of a client that would like to read: it asks for more than a server needs to give. */
+static int cm_init_qp_attr(struct rdma_cm_id *id, struct ibv_qp_attr *attr, int *mask)
+{
+    id_of(id);
+    *mask = IBV_QP_STATE;
+    attr->qp_access_flags = IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_ATOMIC;
+    attr->max_dest_rd_atomic = attr->max_rd_atomic = 77;
+    if (attr->qp_state == IBV_QPS_INIT) *mask |= IBV_QP_ACCESS_FLAGS | IBV_QP_PKEY_INDEX | IBV_QP_PORT;
+    if (attr->qp_state == IBV_QPS_RTR) *mask |= IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN;
+    if (attr->qp_state == IBV_QPS_RTS) *mask |= IBV_QP_MAX_QP_RD_ATOMIC | IBV_QP_SQ_PSN;
+    return 0;
+}
+
 /* A client's, or a server's, which receives and says nothing. */
-static void peer_connect(struct rdma_cm_id *id)
+static void peer_connect(struct rdma_cm_id *id, struct ibv_qp *own)
 {
     struct ibv_srq *srq = fake_srq_create(peers, PEER_RECEIVES);
     struct ibv_sge sge = {.addr = (uintptr_t)peers_memory, .length = sizeof peers_memory, .lkey = peers_key};
@@ -189,7 +202,7 @@ static void peer_connect(struct rdma_cm_id *id)
     }
     struct ibv_qp *qp =
         fake_qp_create(peers, &(struct fake_qp_config){.cq = peers_cq, .srq = srq, .send_depth = 16, .max_sge = 1});
-    fake_qp_connect(id->qp, qp);
+    fake_qp_connect(own, qp);
     id_of(id)->peer = qp;
 }
 
@@ -197,9 +210,16 @@ static int cm_accept(struct rdma_cm_id *id, struct rdma_conn_param *param)
 {
     id_of(id);
     if (world_fault(&world.faults.accept) != 0) return -1;
+    /* One that librdmacm knew would be brought up by it, as the kernel says. */
+    struct ibv_qp *own = fake_qp_find(world.fake, param->qp_num);
+    assert_null(id->qp);
+    assert_non_null(own);
+    assert_int_equal(own->state, IBV_QPS_RTS);
+    assert_int_equal(fake_qp_access(own), IBV_ACCESS_REMOTE_WRITE);
+    assert_int_equal(world.max_dest_rd_atomic, param->responder_resources);
     world.accepted = *param;
     world.counts.accepts++;
-    peer_connect(id);
+    peer_connect(id, own);
     return 0;
 }
 
@@ -208,7 +228,7 @@ static int cm_connect(struct rdma_cm_id *id, struct rdma_conn_param *param)
     id_of(id);
     if (world_fault(&world.faults.connect) != 0) return -1;
     world.connected = *param;
-    peer_connect(id);
+    peer_connect(id, id->qp);
     return 0;
 }
 
@@ -425,6 +445,7 @@ static void streams_turn(void)
             continue;
         }
         world.streams_ended++;
+        world.stream_error = s->error;
         s->ops->abort(s);
     }
 }

@@ -22,7 +22,7 @@
 
 /* Errors of the next calls; 0: none. */
 struct world_faults {
-    int get, bind, listen, accept, create_qp, reg_mr, resolve, connect;
+    int get, port_down, gid, bind, listen, accept, create_qp, modify_qp, reg_mr, resolve, connect;
 };
 
 /* What there is of everything, and what has been called. */
@@ -37,11 +37,13 @@ struct world {
     struct world_faults faults;
     struct world_counts counts;
     struct rdma_conn_param accepted, connected; /* of the last ones */
+    unsigned max_dest_rd_atomic;                /* of the last pair that could receive */
     struct clock clock;                         /* the fake's time, from start_ns on */
     uint64_t start_ns;                          /* now: the dialer reads the machine's clock */
     struct reactor *reactor;
     struct stream_loop loop;
     unsigned streams_ended; /* whose handlers were told, and let go */
+    int stream_error;       /* what the last one was told */
     struct rdma_core *cores[WORLD_CORES];
 };
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include "tests/rdma/attributes.h"
 
 #undef ibv_get_device_list
 #undef ibv_query_port
@@ -83,22 +84,17 @@ const char *ibv_get_device_name(struct ibv_device *device)
 int ibv_query_device(struct ibv_context *context, struct ibv_device_attr *attr)
 {
     (void)context;
-    *attr = (struct ibv_device_attr){.max_sge = 8,
-                                     .max_qp_wr = 128,
-                                     .max_srq = 8,
-                                     .max_srq_wr = 256,
-                                     .max_cqe = 16384,
-                                     .max_mr = 1024,
-                                     .max_qp_rd_atom = 4,
-                                     .max_qp_init_rd_atom = 4,
-                                     .phys_port_cnt = 1};
+    *attr = attributes_soft;
+    attr->max_srq_wr = 256; /* few, so that they come round */
+    attr->max_qp_rd_atom = attr->max_qp_init_rd_atom = 4;
     return 0;
 }
 
 int ibv_query_port(struct ibv_context *context, uint8_t port, struct _compat_ibv_port_attr *attr)
 {
     (void)context, (void)port;
-    ((struct ibv_port_attr *)attr)->state = IBV_PORT_ACTIVE;
+    bool down = world_fault(&world.faults.port_down) != 0;
+    ((struct ibv_port_attr *)attr)->state = down ? IBV_PORT_DOWN : IBV_PORT_ACTIVE;
     ((struct ibv_port_attr *)attr)->gid_tbl_len = 1;
     return 0;
 }
@@ -107,6 +103,7 @@ int ibv_query_gid(struct ibv_context *context, uint8_t port, int index, union ib
 {
     (void)port, (void)index;
     char text[32];
+    if (world_fault(&world.faults.gid) != 0) return -1;
     snprintf(text, sizeof text, "::ffff:10.0.%d.1", device_of(context) == &devices[0] ? 0 : 1);
     return inet_pton(AF_INET6, text, gid->raw) == 1 ? 0 : -1;
 }
@@ -196,6 +193,19 @@ struct ibv_qp *ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr)
     qp->qp_context = attr->qp_context;
     world.counts.qps++;
     return qp;
+}
+
+/* From each state to the next one, or to none. */
+int ibv_modify_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask)
+{
+    if (world_fault(&world.faults.modify_qp) != 0) return errno;
+    if (mask & IBV_QP_STATE) {
+        assert_true(attr->qp_state == qp->state || attr->qp_state == qp->state + 1);
+        qp->state = attr->qp_state;
+    }
+    if (mask & IBV_QP_MAX_DEST_RD_ATOMIC) world.max_dest_rd_atomic = attr->max_dest_rd_atomic;
+    if (mask & IBV_QP_ACCESS_FLAGS) fake_qp_allow(qp, (int)attr->qp_access_flags);
+    return 0;
 }
 
 int ibv_destroy_qp(struct ibv_qp *qp)

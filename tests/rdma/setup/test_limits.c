@@ -7,16 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "rdma/limits.h"
-
-/* As soft-RoCE has them. */
-static const struct ibv_device_attr soft = {.max_sge = 32,
-                                            .max_qp_wr = 16384,
-                                            .max_srq = 1024,
-                                            .max_srq_wr = 1048576,
-                                            .max_cqe = 32767,
-                                            .max_mr = 4096,
-                                            .max_qp_rd_atom = 128,
-                                            .max_qp_init_rd_atom = 100};
+#include "tests/rdma/attributes.h"
 
 static struct rdma_limits taken(const struct ibv_device_attr *attr)
 {
@@ -28,7 +19,7 @@ static struct rdma_limits taken(const struct ibv_device_attr *attr)
 
 static void test_within_the_device(void **state)
 {
-    struct ibv_device_attr small = soft;
+    struct ibv_device_attr small = attributes_soft;
     (void)state;
     small.max_sge = 3;
     small.max_qp_wr = 100;
@@ -42,7 +33,7 @@ static void test_within_the_device(void **state)
     assert_int_equal(l.srq_depth, 90);
     assert_int_equal(l.max_reads, 0);
     assert_int_equal(l.max_asks, 3);
-    l = taken(&soft);
+    l = taken(&attributes_soft);
     assert_in_range(l.send_depth, 64, 16384);
     assert_in_range(l.srq_depth, 64, 32767 / 2);
     assert_in_range(l.max_reads, 1, 128);
@@ -61,7 +52,7 @@ static void test_too_small(void **state)
                   {offsetof(struct ibv_device_attr, max_mr), "max_mr is 1"}};
     (void)state;
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-        struct ibv_device_attr attr = soft;
+        struct ibv_device_attr attr = attributes_soft;
         struct rdma_limits limits;
         char text[200];
         *(int *)((char *)&attr + fields[i].offset) = 1;
@@ -75,18 +66,19 @@ static void test_too_small(void **state)
 /* Whatever the order of pairs, the queue holds all that can complete, and never more than the device allows. */
 static void test_completion_queue(void **state)
 {
-    struct rdma_limits l = taken(&soft);
+    struct rdma_limits l = taken(&attributes_soft);
     uint32_t now = rdma_limits_cqe(&l, 0, 0), pairs = 0, resized = 0;
     (void)state;
     for (;; pairs++) {
         uint32_t next = rdma_limits_cqe(&l, pairs + 1, now);
         if (next == 0) break;
-        assert_true(next >= now && next <= (uint32_t)soft.max_cqe);
+        assert_true(next >= now && next <= (uint32_t)attributes_soft.max_cqe);
         assert_true(next >= l.srq_depth + (pairs + 1) * l.send_depth);
         resized += next != now;
         now = next;
     }
-    assert_true(l.srq_depth + (pairs + 1) * l.send_depth > (uint32_t)soft.max_cqe); /* one more does not fit */
+    assert_true(l.srq_depth + (pairs + 1) * l.send_depth >
+                (uint32_t)attributes_soft.max_cqe); /* one more does not fit */
     assert_true(pairs > 100);
     assert_in_range(resized, 1, 8);
     assert_int_equal(rdma_limits_cqe(&l, 1, now), now); /* never shorter */

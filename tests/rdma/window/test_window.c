@@ -360,6 +360,75 @@ static void garbage_is_harmless(void **state)
     end();
 }
 
+static uint32_t window_key(unsigned shard)
+{
+    uint32_t hint = 0;
+    void *base;
+    size_t bytes;
+    assert_true(store_window(b.store[shard], &base, &bytes));
+    const struct rdma_key_range *range = rdma_keys_find(&b.x.server.keys, base, bytes, &hint);
+    assert_true(range && range->rkey);
+    return range->rkey;
+}
+
+/* Whoever knows where the window lies and what its key is, and was not given it: reads nothing, and ends alone. */
+static void a_key_alone_opens_nothing(void **state)
+{
+    (void)state;
+    uint8_t untouched[sizeof(struct window_line)];
+    enum ibv_wc_status status;
+    start(true, 4, 0);
+    for (uint32_t i = 0; i < KEYS; i++) set(i);
+    open_window();
+    struct side *raw = fixture_connect_raw(&b.x, &side_default)->peer;
+    memset(untouched, 0xee, sizeof untouched);
+    memcpy(raw->memory, untouched, sizeof untouched);
+    raw_read(raw, sizeof untouched, (uintptr_t)line_of(0), window_key(0));
+    fixture_turns(&b.x, 5);
+    assert_true(raw_completed(raw, &status));
+    assert_int_equal(status, IBV_WC_REM_INV_REQ_ERR);
+    assert_memory_equal(raw->memory, untouched, sizeof untouched);
+    for (uint32_t i = 0; i < KEYS; i++) look_and_wait(i);
+    assert_int_equal(b.values, KEYS);
+    assert_int_equal((b.server->stream->events | b.client->stream->events) & STREAM_ERROR, 0);
+    end();
+}
+
+/* Set-up lets the pair be read by before its client has the key: what is to be sent meanwhile stays, and nobody spins.
+ */
+static void a_window_waits_until_it_can_be_read(void **state)
+{
+    (void)state;
+    struct rdma_message m;
+    uint32_t imm;
+    enum ibv_wc_status status;
+    start(true, 4, 0);
+    open_window();
+    struct side *victim = fixture_connect_raw(&b.x, &side_default), *raw = victim->peer;
+    assert_true(raw_receive(raw, &m, &imm) && m.opcode == RDMA_REGISTER);
+    raw_send(raw, &(struct rdma_message){.opcode = RDMA_SET_FEATURES, .features = RDMA_FEATURE_ONESIDED});
+    raw_send(raw, &(struct rdma_message){.opcode = RDMA_GET_FEATURES});
+    for (unsigned i = 0; i < 5; i++) { /* without a set-up */
+        fake_run(b.x.fake, FIXTURE_TURN_NS);
+        struct tick now = end_tick(&b.x.server);
+        rdma_core_input(b.x.server.core, &now);
+        rdma_core_output(b.x.server.core, &now);
+    }
+    assert_false(raw_receive(raw, &m, &imm));
+    assert_int_equal(rdma_core_deadline(b.x.server.core), UINT64_MAX);
+    assert_false(fake_qp_access(victim->qp) & IBV_ACCESS_REMOTE_READ);
+    fixture_turns(&b.x, 5);
+    assert_true(raw_receive(raw, &m, &imm) && m.opcode == RDMA_WINDOW);
+    struct rdma_message window = m;
+    assert_true(raw_receive(raw, &m, &imm) && m.opcode == RDMA_GET_FEATURES);
+    raw_read(raw, sizeof(struct window_line), window.address, window.key);
+    fixture_turns(&b.x, 5);
+    assert_true(raw_completed(raw, &status));
+    assert_int_equal(status, IBV_WC_SUCCESS);
+    assert_memory_equal(raw->memory, line_of(0), sizeof(struct window_line));
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +438,8 @@ int main(void)
         cmocka_unit_test(no_offer_no_window),
         cmocka_unit_test(an_end_in_between),
         cmocka_unit_test(garbage_is_harmless),
+        cmocka_unit_test(a_key_alone_opens_nothing),
+        cmocka_unit_test(a_window_waits_until_it_can_be_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
