@@ -41,6 +41,7 @@ void conn_close(struct conn *c)
     c->stream->ops->close(c->stream);
     c->stream = NULL;
     c->connected = false;
+    c->auth = CONN_AUTH_NONE;
     c->worker->alive--;
 }
 
@@ -146,16 +147,18 @@ static uint64_t conn_connected(struct conn *c, uint64_t now_tsc)
 }
 
 /* Whether it can be asked from now on. */
-static bool conn_opens(const struct conn *c, uint32_t events)
+static bool conn_opens(struct conn *c, bool let_in)
 {
-    if (!c->worker->config.transport->onesided) return events & STREAM_CONNECTED;
+    if (!c->worker->config.transport->onesided) return let_in;
+    if (let_in) conn_windows_ask(c);
     return !c->connected && conn_windows_open(c);
 }
 
 /* What has ended it; NULL: it goes on. */
 static const char *conn_fault(struct conn *c, uint32_t events, uint64_t now_tsc)
 {
-    if ((events & STREAM_READABLE) && !conn_read(c, now_tsc)) return "an answer that is not the protocol";
+    bool answers = (events & STREAM_READABLE) && c->auth != CONN_AUTH_ASKED;
+    if (answers && !conn_read(c, now_tsc)) return "an answer that is not the protocol";
     const char *refused = conn_windows_fault(c, events);
     if (refused) return refused;
     if (events & STREAM_ERROR) return strerror(c->stream->error);
@@ -168,12 +171,10 @@ void conn_on_events(struct conn *c, struct stream *s, uint64_t now_tsc)
     uint32_t events = s->events;
     uint64_t start_tsc = now_tsc;
     s->events = 0;
-    if (events & STREAM_CONNECTED) {
-        c->stream = s;
-        conn_windows_ask(c);
-    }
-    if (conn_opens(c, events)) start_tsc = conn_connected(c, now_tsc);
-    const char *fault = conn_fault(c, events, now_tsc);
+    const char *fault = NULL;
+    if (events & STREAM_CONNECTED) c->stream = s;
+    if (conn_opens(c, conn_let_in(c, events, &fault))) start_tsc = conn_connected(c, now_tsc);
+    if (!fault) fault = conn_fault(c, events, now_tsc);
     if (fault) {
         conn_lose(c, fault);
         return;

@@ -122,6 +122,19 @@ static enum reactor_poll poll_of(const struct bench_plan *plan)
 
 #define VALUE_SIZE_MAX (16u << 20)
 
+#define AUTH_MAX 80u /* of each: both fit a small buffer */
+
+static int plan_auth(const struct bench_plan *plan, FILE *err)
+{
+    const struct bench_options *o = &plan->options;
+    if (*o->user && !*o->password) return refuse(err, "user: takes a --password");
+    if (*o->password && plan->protocol != CODEC_RESP)
+        return refuse(err, "password: takes --protocol resp: memcached's text protocol has none");
+    if (strlen(o->password) > AUTH_MAX) return refuse(err, "password: takes at most %u bytes", AUTH_MAX);
+    if (strlen(o->user) > AUTH_MAX) return refuse(err, "user: takes at most %u bytes", AUTH_MAX);
+    return 0;
+}
+
 static int plan_onesided(const struct bench_plan *plan, FILE *err)
 {
     if (!plan->options.onesided) return 0;
@@ -182,6 +195,7 @@ static int plan_fill(struct bench_plan *plan, FILE *err)
     if ((rc = plan_server(plan, err)) != 0) return rc;
     if (plan->transport == BENCH_TCP && has_scheme(o))
         return refuse(err, "server: got '%s', takes no " RDMA_SCHEME " with --transport tcp", o->server);
+    if ((rc = plan_auth(plan, err)) != 0) return rc;
     if ((rc = plan_onesided(plan, err)) != 0) return rc;
     if ((rc = plan_load(plan, err)) != 0) return rc;
     return plan->transport == BENCH_TCP ? plan_device(plan, err) : 0;

@@ -52,6 +52,9 @@ struct look {
     uint8_t key[KEY_MAX];
 };
 
+/* Whether the server has let a connection in by its password. */
+enum conn_auth { CONN_AUTH_NONE, CONN_AUTH_ASKED, CONN_AUTH_DONE };
+
 struct conn {
     struct worker *worker;
     struct stream *stream; /* NULL: not open, or lost */
@@ -60,7 +63,8 @@ struct conn {
     uint64_t left;       /* requests until it is closed for another one */
     uint64_t opened_tsc; /* when the one before it was closed; 0: it is the first */
     bool connected;
-    bool early;   /* its first requests may still go with its SYN */
+    bool early; /* its first requests may still go with its SYN */
+    enum conn_auth auth;
     bool waiting; /* on the worker's list of connections with room */
     struct conn *next_waiting;
     struct reply_reader reader;
@@ -198,9 +202,12 @@ void conn_close(struct conn *c);
 void conn_count(struct worker *w, const struct conn_op *op, const struct reply *reply, uint64_t now_tsc);
 /* Appends its request, and puts it into the FIFO. false: no buffer. */
 bool conn_append(struct conn *c, struct buf_chain *chain, const struct planned_op *op, uint64_t start_tsc);
+/* conn_auth.c: the server takes requests from now on: with --password it has said so, else the stream is up. *fault:
+ * why it never will, or unchanged. */
+bool conn_let_in(struct conn *c, uint32_t events, const char **fault);
 /* conn_look.c: with --onesided, else nothing. */
 void conn_looks_init(struct conn *c, struct look *looks);
-void conn_windows_ask(struct conn *c); /* the stream is up */
+void conn_windows_ask(struct conn *c); /* the server has let it in */
 bool conn_windows_open(const struct conn *c);
 /* Why there are no windows, nor will be: NULL, or one line. */
 const char *conn_windows_fault(const struct conn *c, uint32_t events);

@@ -50,6 +50,12 @@ uint32_t codec_get(enum codec_protocol protocol, uint8_t *dst, struct slice key)
     return (uint32_t)(p - dst);
 }
 
+uint32_t codec_auth(uint8_t *dst, struct slice user, struct slice password)
+{
+    uint8_t *p = user.len ? put_bulk(PUT(dst, "*3\r\n$4\r\nAUTH\r\n"), user) : PUT(dst, "*2\r\n$4\r\nAUTH\r\n");
+    return (uint32_t)(put_bulk(p, password) - dst);
+}
+
 /* ---- replies ---- */
 
 struct slice codec_tail(enum codec_protocol protocol)

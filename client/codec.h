@@ -15,6 +15,8 @@ enum codec_protocol { CODEC_MEMCACHE, CODEC_RESP };
 uint32_t codec_set_head(enum codec_protocol protocol, uint8_t *dst, struct slice key, uint32_t value_len);
 uint32_t codec_set_tail(enum codec_protocol protocol, uint8_t *dst); /* "\r\n" */
 uint32_t codec_get(enum codec_protocol protocol, uint8_t *dst, struct slice key);
+/* RESP's AUTH; user empty: without one. Its answer is as a set's. Bytes written (at most 64 + both). */
+uint32_t codec_auth(uint8_t *dst, struct slice user, struct slice password);
 
 enum codec_status { CODEC_OK, CODEC_NEED_MORE, CODEC_BAD };
 

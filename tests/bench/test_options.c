@@ -114,6 +114,9 @@ static void test_refusals_name_the_option(void **state)
         {"--rdma-buffer 100", "rdma-buffer"},
         {"--reconnect x", "reconnect"},
         {"--onesided", "onesided"},
+        {"--password secret", "password: takes --protocol resp"},
+        {"--password secret --protocol memcache --transport rdma", "password: takes --protocol resp"},
+        {"--user me --protocol resp", "user"},
         {"--onesided --transport tcp --device d", "onesided"},
         {"--onesided --transport rdma --pipeline 1025", "onesided"},
     };

@@ -4,6 +4,7 @@ import os
 import tempfile
 import threading
 import time
+import unittest
 
 from harness import KVBENCH, Polarkv, ServerTest, main, run, seconds, wait_for
 
@@ -202,6 +203,41 @@ class MemifWithoutChecksumsTest(MemifTest):
         stats = self.server.stats()
         self.bench()
         self.assertGreater(self.server.stats()["cmd_get"], stats["cmd_get"])
+
+
+class PasswordTest(unittest.TestCase):
+    """A server that wants one, over both ways."""
+
+    def bench(self, *options):
+        status, out, err = run([KVBENCH, "--protocol", "resp", "--connections", "5", "--keys", "100", "--warmup", "0s",
+                                "--duration", "300ms", "--ratio", "1:1", "--json", "-", *options], 60)
+        self.assertTrue(out.startswith("{"), out + err)
+        return status, json.loads(out)
+
+    def test_password(self):
+        with tempfile.TemporaryDirectory() as folder:
+            wire = f"socket={folder}/memif,socket-abstract=no,rsize=10,bsize=2048"
+            server = Polarkv("--password", "secret", "--vdev", f"net_memif0,role=server,id=0,{wire}", "--port", "net_memif0",
+                             "--ip", "10.9.0.1/24", "--protected=no")
+            self.addCleanup(server.stop)
+            port = server.resp_address[1]
+            over_memif = ["--transport", "tcp", "--vdev", f"net_memif0,role=client,id=0,{wire}", "--ip", "10.9.0.2/24"]
+            for way in (["--server", f"127.0.0.1:{port}"], ["--server", f"10.9.0.1:{port}", *over_memif]):
+                for right in (["--password", "secret"], ["--password", "secret", "--user", "default", "--reconnect", "20"]):
+                    status, report = self.bench(*way, *right)
+                    self.assertEqual((status, report["errors"], report["connection_failures"]), (0, 0, 0), report)
+                    self.assertGreater(report["operations"], 20, report)
+                    self.assertEqual("--reconnect" in right, report["reconnections"] > 0, report)
+                for wrong, why in ((["--password", "Secret"], "WRONGPASS"), ([], "NOAUTH")):
+                    status, report = self.bench(*way, *wrong)
+                    self.assertEqual(status, 1, report)
+                    self.assertIn(why, report["first_error"])
+                    self.assertEqual(report["connection_failures"], 5 if wrong else 0, report)
+
+    def test_memcached_has_none(self):
+        status, out, err = run([KVBENCH, "--password", "secret", "--server", "127.0.0.1:1"])
+        self.assertEqual((status, out), (2, ""))
+        self.assertRegex(err, r"\A[^\n]*password[^\n]*resp[^\n]*\n\Z")
 
 
 del Bench

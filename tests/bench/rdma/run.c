@@ -235,31 +235,55 @@ void run_good(uint64_t seed, uint32_t buffer_bytes, const char *arguments)
 
 /* ---- the server ---- */
 
-/* The stores have windows where the server listens by RDMA and says so: two options more than a fixture takes. */
-static void onesided_config(char *path)
+/* More options than a fixture takes. The stores have windows where the server listens by RDMA and says so. */
+static void config_write(char *path, const char *text)
 {
     int fd = mkstemp(path);
     FILE *out = fdopen(fd, "w");
     assert_non_null(out);
-    fputs("rdma = 127.0.0.1:6379\nrdma-onesided = yes\n", out);
+    fputs(text, out);
     fclose(out);
 }
 
-void run_set_up(unsigned cores, bool onesided)
+/* config NULL: none. */
+static int server_start(unsigned cores, const char *config)
 {
     char path[] = "/tmp/polarkv-onesided-XXXXXX";
     struct buf_pools_config pools = {
         .core = 50, .frame_count = 2048, .small_count = 4096, .ref_count = 8192, .frame_room = 2048};
-    if (onesided) onesided_config(path);
-    fixture_init(&x.server, cores, onesided ? "--config" : NULL, path);
-    if (onesided) unlink(path);
+    if (config) config_write(path, config);
+    fixture_init(&x.server, cores, config ? "--config" : NULL, path);
+    if (config) unlink(path);
     assert_int_equal(buf_pools_create(&x.pools, &pools), 0);
+    return 0;
 }
 
-void run_tear_down(void)
+#define ONESIDED "rdma = 127.0.0.1:6379\nrdma-onesided = yes\n"
+
+int run_set_up(void **state)
 {
+    (void)state;
+    return server_start(1, NULL);
+}
+
+int run_set_up_onesided(void **state)
+{
+    (void)state;
+    return server_start(FIXTURE_CORES, ONESIDED);
+}
+
+int run_set_up_password(void **state)
+{
+    (void)state;
+    return server_start(FIXTURE_CORES, ONESIDED "password = " RUN_PASSWORD "\n");
+}
+
+int run_tear_down(void **state)
+{
+    (void)state;
     buf_pools_destroy(&x.pools);
     for (unsigned i = 0; i < x.server.config.core_count; i++)
         if (x.server.cores[i].rdma) rdma_core_destroy(&x.server.cores[i].rdma); /* the fabric's end stood for it */
     fixture_fini(&x.server);
+    return 0;
 }

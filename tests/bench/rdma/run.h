@@ -50,9 +50,13 @@ struct run {
 
 extern struct run x;
 
-/* A server of so many cores; onesided: its stores may be read. */
-void run_set_up(unsigned cores, bool onesided);
-void run_tear_down(void);
+/* Of a group of tests: a server of one core; one of FIXTURE_CORES whose stores may be read; and that with a password.
+ */
+#define RUN_PASSWORD "secret"
+int run_set_up(void **state);
+int run_set_up_onesided(void **state);
+int run_set_up_password(void **state);
+int run_tear_down(void **state);
 
 void run_start(uint64_t seed, uint32_t buffer_bytes, const char *arguments);
 void run_turn(void);

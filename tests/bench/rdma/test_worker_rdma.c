@@ -1,6 +1,9 @@
 /* kvbench's worker against polarkv's sessions over RDMA: whole runs in virtual time, with their data checked. */
 #include "tests/bench/rdma/run.h"
 
+#include <errno.h>
+#include <string.h>
+
 static void test_both_protocols(void **state)
 {
     (void)state;
@@ -64,18 +67,28 @@ static void test_lost_connection(void **state)
     run_finish();
 }
 
-static int set_up(void **state)
+/* Our device goes: nothing of it completes any more. All is lost, which is told by its name, and the run is over. */
+static void test_device_goes(void **state)
 {
     (void)state;
-    run_set_up(1, false);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    run_tear_down();
-    return 0;
+    run_start(10, 4096, "--connections 3 --pipeline 4 --keys 50 --duration 500ms");
+    run_until(WORKER_MEASURING);
+    run_turns(100);
+    fake_device_remove(x.near.device);
+    for (unsigned i = 1; i < x.count; i += 2) {
+        rdma_conn_set_end(x.sides[i].conn, ENODEV);
+        side_disconnect(&x.sides[i]);
+    }
+    run_turns(100);
+    assert_true(x.worker.phase > WORKER_MEASURING);
+    fake_run(x.fake, 600ull * RUN_MS); /* nobody waits longer for what was posted */
+    run_to_end();
+    assert_false(report_is_good(&x.report));
+    assert_int_equal(x.report.lost, 3);
+    assert_string_equal(x.report.error_text, strerror(ENODEV));
+    assert_false(x.report.cut);
+    fake_run(x.fake, 6000ull * RUN_MS);
+    run_finish();
 }
 
 int main(void)
@@ -83,7 +96,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_both_protocols),  cmocka_unit_test(test_long_values_pipelined),
         cmocka_unit_test(test_open_loop),       cmocka_unit_test(test_connections_opened_anew),
-        cmocka_unit_test(test_lost_connection),
+        cmocka_unit_test(test_lost_connection), cmocka_unit_test(test_device_goes),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, run_set_up, run_tear_down);
 }
