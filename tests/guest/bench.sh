@@ -1,5 +1,6 @@
 # kvbench over soft-RoCE against polarkv in the same guest: both protocols, every mode, each value checked.
 . /rdma.sh
+. /polarkv.sh
 address=10.78.0.1
 
 bench_once()
@@ -27,15 +28,8 @@ bench() # STEP PROTOCOL OPTION...
 
 rdma_dummy $address/24
 report rdma $? || exit
-polarkv --rdma $address:6379 --rdma memcache@$address:11211 --protected no --cores 2 --memory-limit 48m \
-    --buffer-memory 32m --huge-pages no >/tmp/server.log 2>&1 </dev/null &
-server=$!
-for try in $(seq 300); do
-    ! grep -q ready /tmp/server.log || break
-    usleep 100000
-done
-grep -q ready /tmp/server.log || cat /tmp/server.log
-step started 10 grep -q ready /tmp/server.log || exit
+polarkv_start --rdma $address:6379 --rdma memcache@$address:11211
+report started $? || exit
 
 bench memcache memcache --ratio 1:1
 bench pipelined resp --ratio 1:3 --pipeline 8 --value-size 1:6000
@@ -46,6 +40,16 @@ bench threads resp --threads 2 --ratio 0:1 --value-size 300
 timeout 60 kvbench --server rdma://$address:9 --duration 1s --load no </dev/null >/tmp/refused 2>&1
 [ $? = 1 ] && grep -q "Connection refused" /tmp/refused || { cat /tmp/refused; false; }
 report refused $?
-kill -TERM $server
-wait $server
+# The device goes in the midst of a run: that ends at once, and says why.
+timeout 100 kvbench --server rdma://$address:6379 --protocol resp --keys 40 --warmup 0s --duration 60s --connections 4 \
+    >/tmp/gone 2>&1 </dev/null &
+bench=$!
+becomes rdma_connections=4
+report running $?
+timeout 30 rdma link delete rxe0
+report deleted $?
+wait $bench
+[ $? = 1 ] && grep -q "No such device" /tmp/gone || { cat /tmp/gone; false; }
+report device_gone $?
+polarkv_stop
 report stopped $?

@@ -88,6 +88,17 @@ onesided wrong 1 $read_only || exit
 polarkv_stop
 report stopped $? || exit
 
+# Where there is a password, only for who has given it; and whoever knows the key reads by it nothing.
+polarkv_start --password secret --rdma $address:6379 --rdma-onesided yes
+report started_password $? || exit
+step thief 60 rdma_thief $address 6379 secret || exit
+let_in="--server rdma://$address:6379 --protocol resp --duration 300ms"
+onesided password 0 $let_in --password secret || exit
+onesided no_password 1 $let_in || exit
+onesided wrong_password 1 $let_in --password Secret || exit
+polarkv_stop
+report stopped_password $? || exit
+
 # A server that does not grant it.
 polarkv_start --rdma memcache@$address:11211 --rdma $address:6379
 report started_without $? || exit

@@ -36,6 +36,6 @@ def image(the_kernel, script):
     """For a script that uses our clients."""
     made = guest.new_image(the_kernel, script, GROUPS)
     add(made)
-    for program in ("rdma_client", "rdma_hostile"):
+    for program in ("rdma_client", "rdma_hostile", "rdma_thief"):
         made.program(os.path.join(os.environ["GUEST_PROGRAMS"], program), "/usr/bin/" + program)
     return made

@@ -1,7 +1,8 @@
 /*
  * A client's end of Valkey over RDMA (topics/RDMA.md of valkey-doc), written from that document with nothing of ours in
  * it, and strict: what the server does that the document does not provide for ends the program with a line that says
- * what. One thread, blocking; nothing waits longer than PAIR_WAIT_MS.
+ * what. One thread, blocking; nothing waits longer than PAIR_WAIT_MS. Beyond the document it knows how to ask for a
+ * window to read by itself (rdma/window.h).
  */
 #ifndef POLAR_TESTS_GUEST_RDMA_PAIR_H
 #define POLAR_TESTS_GUEST_RDMA_PAIR_H
@@ -14,7 +15,13 @@
 #define PAIR_WAIT_MS 60000
 #define PAIR_MESSAGE 32u /* bytes of a control message */
 
-enum pair_opcode { PAIR_GET_FEATURES = 0, PAIR_SET_FEATURES = 1, PAIR_KEEPALIVE = 2, PAIR_REGISTER = 3 };
+enum pair_opcode {
+    PAIR_GET_FEATURES = 0,
+    PAIR_SET_FEATURES = 1,
+    PAIR_KEEPALIVE = 2,
+    PAIR_REGISTER = 3,
+    PAIR_WINDOW = 0x7001
+};
 
 struct pair {
     struct rdma_event_channel *events;
@@ -35,6 +42,9 @@ struct pair {
     uint8_t *inbox; /* received, not yet read */
     size_t inbox_len, inbox_cap;
     unsigned keepalives, features_asked;
+    bool window_asked;
+    uint64_t window_address;
+    uint32_t window_key;    /* 0: none has come */
     bool cut_expected, cut; /* the server is to end this connection; it has */
 };
 
@@ -54,6 +64,10 @@ void pair_read(struct pair *p, void *data, size_t len);
 /* Registers our buffer, empty. */
 void pair_register(struct pair *p);
 void pair_ask_features(struct pair *p);
+/* Asks for the first shard's window and waits for it, or for the connection's end where that is expected. */
+void pair_ask_window(struct pair *p);
+/* Reads the server's memory. false: the connection ended by it, which must be expected. */
+bool pair_read_window(struct pair *p, uint64_t address, uint32_t key, void *into, uint32_t len);
 /* Waits a moment for anything to happen. */
 void pair_pump(struct pair *p, int ms);
 /* Waits until the server has ended the connection. */

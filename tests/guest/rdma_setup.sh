@@ -89,7 +89,7 @@ wait $client
 report client_told $? || exit
 start_server
 report server_again $? || exit
-step again 60 rdma_peer $address 6379 smoke || exit
+step again 60 rdma_peer $address 6379 key 2 || exit
 
 # The server dies.
 rdma_peer $address 6379 stay >/tmp/client.log 2>&1 &
@@ -103,7 +103,7 @@ wait $client
 report client_told_of_death $? || exit
 start_server --max-connections 2 --rdma-memory 2m
 report server_third $? || exit
-step third 60 rdma_peer $address 6379 smoke || exit
+step third 60 rdma_peer $address 6379 key 2 || exit
 
 # Refused: memory for three connections, then room for two on each core.
 step too_many 60 rdma_peer $address 6379 overflow 3 || exit

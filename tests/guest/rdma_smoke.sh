@@ -27,6 +27,8 @@ polarkv_start --rdma $address:6379 --rdma memcache@$address:11211 --rdma-buffer 
 report started $? || exit
 regions=$(stat rdma_listener_memory_regions)
 
+(ask idle 60 memcache idle) & # waits for keepalives meanwhile
+idle=$!
 for protocol in redis memcache; do
     ask values_$protocol 100 $protocol values || exit
     ask pairs_$protocol 100 $protocol pairs 8 10 || exit
@@ -34,8 +36,8 @@ for protocol in redis memcache; do
     ask ends_$protocol 100 $protocol ends || exit
 done
 ask slow 60 redis slow || exit
-ask idle 60 memcache idle || exit
 ask churn 100 redis churn 100 || exit
+wait $idle || exit
 items=$(stat curr_items)
 at_rest "$items"
 report rest $? || exit

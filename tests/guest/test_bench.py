@@ -22,7 +22,7 @@ class BenchTest(unittest.TestCase):
         image.program(KVBENCH, "/usr/bin/kvbench")
         machine = guest.Guest(THE_KERNEL, image, "bench", memory_mib=768)
         steps, took = guest.run(machine, 240)
-        for step in (*RUNS, "refused", "stopped"):
+        for step in (*RUNS, "refused", "device_gone", "stopped"):
             self.assertIn(step, steps)
         reports = {name: json.loads(text)
                    for name, text in re.findall(r"^@@report (\S+) (\{.*\})$", machine.text(), re.MULTILINE)}

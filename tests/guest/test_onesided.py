@@ -1,5 +1,6 @@
 """GETs by RDMA READ over soft-RoCE in a guest: kvbench --onesided against polarkv's two shards, whose kernel answers the
-reads while their cores write. kvbench checks each value that it reads; keys that are gone are not read.
+reads while their cores write. kvbench checks each value that it reads; keys that are gone are not read; and who has not
+given a server's password reads nothing at all, whatever he knows (rdma_thief.c).
 """
 import json
 import re
@@ -29,9 +30,10 @@ class OnesidedTest(unittest.TestCase):
         steps, took = guest.run(machine, 200)
         reports = {name: json.loads(text)
                    for name, text in re.findall(r"^@@report (\S+) (\{.*\})$", machine.text(), re.MULTILINE)}
-        for step in ("strict_beside", "disturbed", "rest", "wrong", "refused_said", "strict_after", "stopped_without"):
+        for step in ("strict_beside", "disturbed", "rest", "wrong", "refused_said", "strict_after", "stopped_without", "thief",
+                     "stopped_password"):
             self.assertIn(step, steps)
-        for name in ("mixed", "present", "gone"):
+        for name in ("mixed", "present", "gone", "password"):
             report = reports[name]
             for fault in FAULTS:
                 self.assertEqual(report[fault], 0, (name, report))
@@ -49,6 +51,10 @@ class OnesidedTest(unittest.TestCase):
         self.assertGreater(wrong["onesided_values"], 10, wrong)
         self.assertGreaterEqual(wrong["wrong_values"], wrong["onesided_values"], wrong)
         self.assertEqual(reports["refused"]["operations"], 0)
+        self.assertGreater(reports["password"]["onesided_values"], 50, reports["password"])
+        for name, why in (("no_password", "ended when it asked for one-sided reads"), ("wrong_password", "WRONGPASS")):
+            self.assertEqual(reports[name]["operations"], 0, reports[name])
+            self.assertIn(why, reports[name]["first_error"])
         self.assertIn("does not grant one-sided reads", reports["refused"]["first_error"])
         for name in ("mixed", "present"):
             report = reports[name]

@@ -10,13 +10,12 @@ import threading
 
 import guest
 import network
+import tap
 from clients import MEGABYTE, pattern
-from harness import Polarkv, Raw, ServerTest, main, resp
+from harness import Polarkv, Raw, ServerTest, resp
 from single_sided import Stack
 
 NIC = os.environ.get("GUEST_NIC", "virtio")
-ADDRESS = "10.77.0.1"
-TAP = "pk-tap"
 CONNECTIONS = 24
 SIZES = (1, 2, 63, 255, 256, 257, 1447, 1448, 1449, 4096, 9000, 65535, 65536, 65537, 262144, MEGABYTE - 1, MEGABYTE)
 # Without interrupt remapping, whose emulation fails now and then when the processor is scarce.
@@ -26,29 +25,15 @@ IOMMU = "intel-iommu,caching-mode=on,intremap=off,aw-bits="
 def wire():
     """The TAP device, and QEMU's options for the NIC at its end."""
     if NIC == "virtio":
-        network.ip("tuntap", "add", "dev", TAP, "mode", "tap", "multi_queue", "vnet_hdr")
-        devices = ["-device", IOMMU + "48", "-netdev", f"tap,id=wire,ifname={TAP},queues=2,script=no,downscript=no",
-                   "-device", "virtio-net-pci,netdev=wire,addr=0x10,mq=on,rss=on,vectors=6,iommu_platform=on,"
-                   "disable-legacy=on,romfile="]
-    else:
-        network.ip("tuntap", "add", "dev", TAP, "mode", "tap", "vnet_hdr")
-        devices = ["-device", IOMMU + "39", "-netdev", f"tap,id=wire,ifname={TAP},script=no,downscript=no", "-device",
-                   "e1000e,netdev=wire,addr=0x10,romfile="]
-    with open(f"/proc/sys/net/ipv6/conf/{TAP}/disable_ipv6", "w") as file:
-        file.write("1")
-    network.ip("address", "add", "10.77.0.2/24", "dev", TAP)
-    network.ip("link", "set", TAP, "up")
-    return devices
+        tap.add("multi_queue", "vnet_hdr")
+        return ["-device", IOMMU + "48", *tap.netdev(",queues=2"), "-device", "virtio-net-pci,netdev=wire,addr=0x10,mq=on,"
+                "rss=on,vectors=6,iommu_platform=on,disable-legacy=on,romfile="]
+    tap.add("vnet_hdr")
+    return ["-device", IOMMU + "39", *tap.netdev(), "-device", "e1000e,netdev=wire,addr=0x10,romfile="]
 
 
-class GuestServer:
-    """polarkv in the guest, with the face of harness.Polarkv."""
-    address = ADDRESS
-    memcache_address = (ADDRESS, 11211)
-    resp_address = (ADDRESS, 6379)
-    memcache = Polarkv.memcache
-    resp = Polarkv.resp
-    stats = Polarkv.stats
+class GuestServer(tap.Face):
+    """polarkv in the guest."""
     wait_ready = Polarkv.wait_ready
     answers = Polarkv.answers
 
@@ -81,7 +66,7 @@ class GuestServer:
 
 
 class PciTest(Stack, ServerTest):
-    address = ADDRESS
+    address = tap.ADDRESS
 
     @classmethod
     def start_server(cls):
@@ -155,8 +140,4 @@ class PciTest(Stack, ServerTest):
 del Stack, ServerTest
 
 if __name__ == "__main__":
-    if not os.path.exists("/dev/net/tun"):
-        guest.skip("this machine has no /dev/net/tun")
-    guest.need_kernel()  # from outside of the namespace, where the archive is
-    network.enter_namespace()
-    main()
+    tap.run_tests()

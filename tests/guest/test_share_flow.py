@@ -10,34 +10,25 @@ import unittest
 
 import guest
 import network
-from harness import Polarkv, Raw, limit_time, main, seconds
+import tap
+from harness import Raw, limit_time, seconds
+from tap import ADDRESS, TAP
 
-ADDRESS = "10.77.0.1"
-TAP = "pk-tap"
 TCP_PORT = 22
 UDP_PORT = 9  # nobody's
 
 
-class FlowTest(unittest.TestCase):
+class FlowTest(tap.Face, unittest.TestCase):
     """One guest; the steps of its life in their order, as share_flow.sh has them."""
-    address = ADDRESS
-    memcache_address = (ADDRESS, 11211)
-    resp_address = (ADDRESS, 6379)
-    memcache = Polarkv.memcache
-    resp = Polarkv.resp
-    stats = Polarkv.stats
 
     def setUp(self):
         the_kernel = guest.need_kernel()
         image = guest.new_image(the_kernel, "share_flow.sh", ["virtio", "flower"])
         guest.add_polarkv(image, "net_tap")
         image.program(guest.need("tc", "iproute2"), "/usr/sbin/tc")
-        network.ip("tuntap", "add", "dev", TAP, "mode", "tap")
-        network.ip("address", "add", "10.77.0.2/24", "dev", TAP)
-        network.ip("link", "set", TAP, "up")
+        tap.add()
         self.guest = guest.Guest(the_kernel, image, "share_flow", devices=[
-            "-netdev", f"tap,id=wire,ifname={TAP},script=no,downscript=no,vnet_hdr=off", "-device",
-            "virtio-net-pci,netdev=wire,romfile="])
+            *tap.netdev(",vnet_hdr=off"), "-device", "virtio-net-pci,netdev=wire,romfile="])
         self.addCleanup(self.guest.kill)
         self.guest.start()
         self.guest.wait_step("rules", 90)
@@ -118,8 +109,4 @@ class FlowTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if not os.path.exists("/dev/net/tun"):
-        guest.skip("this machine has no /dev/net/tun")
-    guest.need_kernel()  # from outside of the namespace, where the archive is
-    network.enter_namespace()
-    main()
+    tap.run_tests()
