@@ -11,7 +11,10 @@ static const uint8_t mac_broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 static void frame_send(struct net_stack *st, uint16_t opcode, const uint8_t *mac, uint32_t from_be, uint32_t target_be)
 {
     struct rte_mbuf *m = rte_pktmbuf_alloc(st->config.pools->small);
-    if (!m) return; /* the next request, or the asker's, tries again */
+    if (!m) { /* the next request, or the asker's, tries again */
+        metric_add(&st->metrics.tx_no_buffer, 1);
+        return;
+    }
     uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *);
     uint8_t at = stack_ethernet_write(st, p, mac ? mac : mac_broadcast, RTE_ETHER_TYPE_ARP);
     struct rte_arp_hdr arp = {.arp_hardware = rte_cpu_to_be_16(RTE_ARP_HRD_ETHER),

@@ -31,7 +31,10 @@ void icmp6_send(struct net_stack *st, const uint8_t *mac, const struct net_addr 
                 uint8_t hops, const uint8_t *message, uint32_t len)
 {
     struct rte_mbuf *m = rte_pktmbuf_alloc(st->config.pools->small);
-    if (!m) return; /* whoever waits for it asks again */
+    if (!m) { /* whoever waits for it asks again */
+        metric_add(&st->metrics.tx_no_buffer, 1);
+        return;
+    }
     uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *);
     uint8_t at = stack_ethernet_write(st, p, mac, RTE_ETHER_TYPE_IPV6);
     struct rte_ipv6_hdr ip = {.vtc_flow = rte_cpu_to_be_32(UINT32_C(6) << 28),

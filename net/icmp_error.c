@@ -39,6 +39,7 @@ void icmp_error_too_big(struct net_stack *st, const uint8_t *quoted, uint32_t le
     bool v6 = quoted[0] >> 4 == 6;
     uint32_t sent = (uint32_t)(v6 ? quoted[4] << 8 | quoted[5] : quoted[2] << 8 | quoted[3]) + (v6 ? TCP_IPV6_BYTES : 0);
     if (mtu == 0 && !v6) mtu = tcp_mtu_below(sent);
-    if (mtu < sent) tcp_mtu_lower(st, c, mtu);
+    bool possible = !v6 || mtu >= TCP_MTU_LEAST_V6; /* no link of IPv6 takes less: RFC 8201 4 */
+    if (mtu < sent && possible) tcp_mtu_lower(st, c, mtu);
     else metric_add(&st->metrics.icmp_errors_ignored, 1);
 }

@@ -25,7 +25,7 @@
 #define ND_FIRST 133u
 #define ND_LAST 137u
 #define ND_TARGET_LINK_LAYER 2u
-#define ND_SOLICITED_OVERRIDE 0x60000000u
+#define ND_ANSWER 0xe0000000u /* solicited, override; and whether it is a router we do not say: no route is to go for it */
 #define HOP_LIMIT 255u
 #define KNOWN (NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP)
 
@@ -217,7 +217,7 @@ static void arp_answer(const struct kernel_resolve *r, const struct asked *a, co
 static void discovery_answer(const struct asked *a, const uint8_t *mac, struct rte_ipv6_hdr *ip)
 {
     struct advertisement na = {.type = ND_ADVERTISEMENT,
-                               .flags = rte_cpu_to_be_32(ND_SOLICITED_OVERRIDE),
+                               .flags = rte_cpu_to_be_32(ND_ANSWER),
                                .option = ND_TARGET_LINK_LAYER,
                                .option_units = 1};
     *ip = (struct rte_ipv6_hdr){.vtc_flow = rte_cpu_to_be_32(6u << 28),

@@ -123,15 +123,16 @@ static bool advert_rx(struct net_stack *st, const struct net_addr *to, const uin
     struct nd_options o;
     if (p[1] != 0 || len < sizeof(struct nd_neighbor_advert) || !options_parse(p + 24, len - 24, &o)) return false;
     struct net_addr target = net_addr_v6(p + 8);
-    bool solicited = p[4] & 0x40, override = p[4] & 0x20;
+    bool router = p[4] & 0x80, solicited = p[4] & 0x40, override = p[4] & 0x20;
     if (net_addr_is_multicast(&target) || (solicited && net_addr_is_multicast(to))) return false;
     if (stack_owns(st, &target)) {
         if (!o.target_mac || memcmp(o.target_mac, st->config.mac, 6) != 0) claim_conflict(st, &target);
         return true;
     }
-    if (o.target_mac)
-        neighbour_learn(st, &target, o.target_mac,
-                        (solicited ? NEIGHBOUR_CONFIRMED : 0u) | (override ? NEIGHBOUR_OVERRIDE : 0u));
+    unsigned news = (solicited ? NEIGHBOUR_CONFIRMED : 0u) | (override ? NEIGHBOUR_OVERRIDE : 0u);
+    /* Who was asked by himself need not say where he is: Linux does not. RFC 4861 4.4 */
+    bool taken = neighbour_learn(st, &target, o.target_mac, news);
+    if (taken && !router) route_forget_router(st, &target);
     return true;
 }
 
@@ -185,6 +186,6 @@ bool nd_input(struct net_stack *st, const struct rte_mbuf *m, uint32_t at)
     case ND_NEIGHBOR_SOLICIT: return solicit_rx(st, &from, &to, p, len, frame + 6);
     case ND_NEIGHBOR_ADVERT: return advert_rx(st, &to, p, len);
     case ND_ROUTER_ADVERT: return router_rx(st, &from, &to, p, len);
-    default: return true; /* solicitations are for routers; redirects are not followed */
+    default: return false; /* solicitations are for routers; redirects are not followed */
     }
 }

@@ -126,30 +126,36 @@ static void mac_take(struct net_stack *st, struct neighbour *e, const uint8_t *m
     if (e->state == NEIGHBOUR_KNOWN && memcmp(e->mac, mac, 6) != 0) metric_add(&st->metrics.neighbour_moved, 1);
     memcpy(e->mac, mac, 6);
     e->state = NEIGHBOUR_KNOWN;
+    route_silent(st, &e->addr, false);
     while ((m = pending_pop(&st->neighbours, e)) != NULL) {
         memcpy(rte_pktmbuf_mtod(m, uint8_t *), mac, 6);
         stack_send(st, m);
     }
 }
 
-void neighbour_learn(struct net_stack *st, const struct net_addr *addr, const uint8_t *mac, unsigned news)
+bool neighbour_learn(struct net_stack *st, const struct net_addr *addr, const uint8_t *mac, unsigned news)
 {
     struct neighbour *e = entry_find(&st->neighbours, addr);
-    if (!e && !(news & NEIGHBOUR_ADD)) return;
-    if (!e) e = entry_add(st, addr);
-    bool known = e->state == NEIGHBOUR_KNOWN, same = known && memcmp(e->mac, mac, 6) == 0;
+    if (!mac && (!e || e->state != NEIGHBOUR_KNOWN)) return false;
+    if (!e && !(news & NEIGHBOUR_ADD)) return false;
+    if (!e) {
+        e = entry_add(st, addr);
+        e->used_at = 0; /* whoever floods us with questions displaces none whom we talk to */
+    }
+    bool known = e->state == NEIGHBOUR_KNOWN, same = known && (!mac || memcmp(e->mac, mac, 6) == 0);
     if (known && !same && !(news & NEIGHBOUR_OVERRIDE)) {
         e->at = st->now; /* two claim it: the one we know is asked when it is used next. RFC 4861 7.2.5 */
-        return;
+        return false;
     }
-    mac_take(st, e, mac);
+    if (mac) mac_take(st, e, mac);
     if (news & NEIGHBOUR_CONFIRMED)
         e->at = st->now + NEIGHBOUR_FRESH_NS;
     else if (!same)
         e->at = st->now;
     else
-        return;
+        return true;
     e->tries = 0;
+    return true;
 }
 
 /* While a neighbour may not be asked for, a router that has told its MAC takes what is for it: RFC 4429 3.2. */
@@ -215,6 +221,7 @@ static void pending_fail(struct net_stack *st, struct neighbour *e)
 static void entry_fail(struct net_stack *st, struct neighbour *e)
 {
     metric_add(&st->metrics.neighbour_failed, 1);
+    route_silent(st, &e->addr, true);
     bool known = e->state == NEIGHBOUR_KNOWN;
     e->tries = 0;
     e->state = known ? NEIGHBOUR_FREE : NEIGHBOUR_FAILED; /* one that has left is looked for anew */
@@ -262,8 +269,15 @@ void neighbour_doubt(struct net_stack *st, struct tcp_conn *c)
     tcp_conn_tuple(c, &t);
     if (!route_next_hop(st, &t.remote, &hop)) return;
     struct neighbour *e = entry_find(&st->neighbours, &hop);
-    if (!e || e->state != NEIGHBOUR_KNOWN) return;
+    bool router = !net_addr_equal(&hop, &t.remote);
+    if (!e && router) e = entry_add(st, &hop); /* instead of one that was silent */
+    if (!e) return;
     e->used_at = st->now;
+    if (e->state == NEIGHBOUR_FREE && router) {
+        e->state = NEIGHBOUR_INCOMPLETE;
+        ask(st, e);
+    }
+    if (e->state != NEIGHBOUR_KNOWN) return;
     if (memcmp(e->mac, c->mac, 6) != 0)
         tcp_conn_set_mac(c, e->mac); /* it has moved */
     else if (e->tries == 0)

@@ -52,10 +52,10 @@ enum neighbour_news {
     NEIGHBOUR_OVERRIDE = 1u << 1,  /* a MAC that differs replaces the one that is known */
     NEIGHBOUR_ADD = 1u << 2,       /* a new entry if there is none */
 };
-/* addr says that it is at mac. */
-void neighbour_learn(struct net_stack *st, const struct net_addr *addr, const uint8_t *mac, unsigned news);
-/* c's segments are not answered: its peer may have moved. A neighbour that is known is asked; where it says it is now, c
- * follows. */
+/* addr says that it is at mac; NULL: it does not say where, and is known. False: nothing of it was taken. */
+bool neighbour_learn(struct net_stack *st, const struct net_addr *addr, const uint8_t *mac, unsigned news);
+/* c's segments are not answered: its peer may have moved. A neighbour that is known is asked, and a router also when it is
+ * not; where it says it is now, c follows. */
 void neighbour_doubt(struct net_stack *st, struct tcp_conn *c);
 unsigned neighbour_timers(struct net_stack *st);
 

@@ -26,6 +26,13 @@ static bool connected(const struct net_stack *st, const struct net_addr *to)
     return false;
 }
 
+/* r and best lead to the same destination. */
+static bool goes_before(const struct net_stack *st, const struct net_route *r, const struct net_route *best)
+{
+    if (r->to.len != best->to.len) return r->to.len > best->to.len;
+    return st->routes_silent >> (best - st->routes) & 1 && !(st->routes_silent >> (r - st->routes) & 1);
+}
+
 bool route_next_hop(const struct net_stack *st, const struct net_addr *to, struct net_addr *hop)
 {
     const struct net_route *best = NULL;
@@ -34,11 +41,21 @@ bool route_next_hop(const struct net_stack *st, const struct net_addr *to, struc
     for (unsigned i = 0; i < st->route_count; i++) {
         const struct net_route *r = &st->routes[i];
         if (st->route_ends[i] <= st->now) continue;
-        if (net_prefix_contains(&r->to, to) && (!best || r->to.len > best->to.len)) best = r;
+        if (net_prefix_contains(&r->to, to) && (!best || goes_before(st, r, best))) best = r;
     }
     if (!best) return false;
     if (!net_addr_is_any(&best->via)) *hop = best->via;
     return true;
+}
+
+void route_silent(struct net_stack *st, const struct net_addr *via, bool silent)
+{
+    if (!silent && !st->routes_silent) return;
+    for (unsigned i = 0; i < st->route_count; i++) {
+        if (!net_addr_equal(&st->routes[i].via, via)) continue;
+        if (silent) st->routes_silent |= UINT32_C(1) << i;
+        else st->routes_silent &= ~(UINT32_C(1) << i);
+    }
 }
 
 /* Bits that both begin with, of p's prefix. */
@@ -105,6 +122,16 @@ void route_learn(struct net_stack *st, const struct net_route *route, uint64_t l
         if (life_ns == 0) return;
         st->route_count++;
     }
+    if (!net_addr_equal(&st->routes[place].via, &route->via)) st->routes_silent &= ~(UINT32_C(1) << place);
     st->routes[place] = *route;
     st->route_ends[place] = life_ns < UINT64_MAX - 1 - st->now ? st->now + life_ns : UINT64_MAX - 1;
+}
+
+void route_forget_router(struct net_stack *st, const struct net_addr *addr)
+{
+    for (unsigned i = 0; i < st->route_count; i++) {
+        const struct net_route *r = &st->routes[i];
+        if (st->route_ends[i] == UINT64_MAX || r->to.len > 0 || !net_addr_equal(&r->via, addr)) continue;
+        st->route_ends[i] = st->now;
+    }
 }

@@ -27,5 +27,10 @@ bool route_source(const struct net_stack *st, const struct net_addr *to, struct 
 
 /* A router says that route holds for life_ns; 0: no more. What was configured is never replaced. */
 void route_learn(struct net_stack *st, const struct net_route *route, uint64_t life_ns);
+/* addr says that it is no router any more: nothing that was learnt goes by default through it. RFC 4861 7.2.5. */
+void route_forget_router(struct net_stack *st, const struct net_addr *addr);
+/* A neighbour does not answer, or is heard again. While it is silent, another route of the same length goes before those
+ * through it. RFC 1122 3.3.1.4, 4861 6.3.6. */
+void route_silent(struct net_stack *st, const struct net_addr *via, bool silent);
 
 #endif

@@ -375,6 +375,23 @@ static bool tag_ours(struct net_stack *st, const uint8_t *frame)
     return false;
 }
 
+/*
+ * A tag of VLAN 0 says nothing but a priority, so the frame is as one without (IEEE 802.1Q 6.9): it is cut out. False:
+ * m has none, or there is nothing behind it.
+ */
+static bool priority_tag_cut(const struct net_stack *st, struct rte_mbuf *m)
+{
+    uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
+    uint16_t type, tag;
+    memcpy(&type, frame + 12, sizeof type);
+    memcpy(&tag, frame + 14, sizeof tag);
+    if (st->config.vlan || type != rte_cpu_to_be_16(RTE_ETHER_TYPE_VLAN) || rte_be_to_cpu_16(tag) & 0xfff) return false;
+    if (m->data_len < RTE_ETHER_HDR_LEN + sizeof(struct rte_vlan_hdr) + 2) return false;
+    memmove(frame + sizeof(struct rte_vlan_hdr), frame, 12);
+    rte_pktmbuf_adj(m, sizeof(struct rte_vlan_hdr));
+    return true;
+}
+
 /* To us, or to a group of IPv6: which one, the packet's own address says. */
 static bool mac_ours(const struct net_stack *st, const uint8_t *frame, bool v6)
 {
@@ -392,6 +409,10 @@ static bool classify(struct net_stack *st, struct rte_mbuf *m, struct tcp_segmen
     memcpy(&type, frame + st->ip_at - 2, sizeof type);
     if (unlikely(type != rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4) || st->config.vlan)) {
         if (m->data_len < st->ip_at + 2u) goto drop_ethernet;
+        if (priority_tag_cut(st, m)) {
+            frame = rte_pktmbuf_mtod(m, const uint8_t *);
+            memcpy(&type, frame + st->ip_at - 2, sizeof type);
+        }
         if (!tag_ours(st, frame)) goto drop;
         if (type == rte_cpu_to_be_16(RTE_ETHER_TYPE_ARP)) {
             arp_input(st, m);

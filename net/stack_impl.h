@@ -57,6 +57,7 @@ struct net_stack {
     struct net_route routes[NET_ROUTES_MAX];
     uint64_t route_ends[NET_ROUTES_MAX]; /* ns: of those learnt from routers; UINT64_MAX: never */
     unsigned route_count;
+    uint32_t routes_silent; /* bits: those whose router does not answer */
     uint8_t ip_at;          /* where packets begin in our frames: behind the VLAN tag if there is one */
     uint64_t tx_flags, tx_flags_v6; /* mbuf offload flags of a TCP frame */
     uint8_t rcv_scale;

@@ -160,6 +160,7 @@ struct tcp_conn {
     uint32_t cc_state[TCP_CC_WORDS]; /* the algorithm's own */
     uint16_t peer_mss; /* as it came in its SYN */
     uint8_t stalls;          /* looks without progress */
+    uint8_t challenges, challenge_span; /* sent, in which span of time: tcp_challenge */
     uint8_t tuning;          /* index of what the application has set: tcp_tuning.h */
     uint8_t cc;              /* enum net_tcp_cc */
 };

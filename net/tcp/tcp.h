@@ -28,7 +28,8 @@
 #define TCP_FRAME_HEADER_MAX 78u       /* Ethernet, VLAN tag, IPv6, TCP without options */
 #define TCP_TS_BYTES 12u               /* NOP NOP TS */
 #define TCP_OPTIONS_MAX 40u
-#define TCP_MSS_DEFAULT 536u           /* of a peer that does not say: RFC 9293 3.7.1 */
+#define TCP_MSS_DEFAULT 536u           /* of a peer that does not say: RFC 9293 3.7.1; over IPv6: */
+#define TCP_MSS_DEFAULT_V6 1220u
 #define TCP_MSS_LEAST 64u              /* a smaller MSS is not believed: it would cost more headers than payload */
 #define TCP_SCALE_MAX 14u              /* RFC 7323 2.3 */
 #define TCP_RETRIES_DATA 15u
@@ -37,6 +38,8 @@
 #define TCP_SCARCE_WINDOW 4096u       /* bytes offered, at most, while received bytes hold most of the memory */
 #define TCP_NO_BUFFER_NS UINT64_C(100000)   /* another try after buffers ran out */
 #define TCP_OOO_MAX 512u               /* buffers held out of order, a connection */
+#define TCP_CHALLENGES 10u             /* challenge ACKs of a connection, at most, ... */
+#define TCP_CHALLENGE_SHIFT 12u        /* ... in 2^12 ticks of the timestamp clock, 4.3 s: RFC 5961 7 */
 
 /* What frames outside of a connection begin with, up to the two ports: tcp_frame.c. */
 struct tcp_header {
@@ -239,7 +242,7 @@ void tcp_conn_fail(struct net_stack *st, struct tcp_conn *c, int err);
 void tcp_conn_done(struct net_stack *st, struct tcp_conn *c);
 void tcp_conn_reset(struct net_stack *st, struct tcp_conn *c); /* sends an RST; the state stays */
 void tcp_conn_free(struct net_stack *st, struct tcp_conn *c);
-/* RFC 5961; rate-limited. */
+/* RFC 5961; limited in rate, which counts what is withheld. */
 void tcp_challenge(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s);
 
 /* tcp_stream.c: what each stack has a copy of, so that a connection knows its stack by its stream's ops. */

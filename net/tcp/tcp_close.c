@@ -85,9 +85,26 @@ void tcp_conn_reset(struct net_stack *st, struct tcp_conn *c)
     tcp_frame_send_alone(st, c, c->snd_nxt, c->rcv_nxt, TCP_RST | TCP_ACK);
 }
 
+/*
+ * By connection: of a limit that all share, whoever has a connection of his own could see whether the segments that he
+ * forges for another have spent some of it, and so whether he has guessed that one's numbers (CVE-2016-5696).
+ */
+static bool challenge_take(const struct net_stack *st, struct tcp_conn *c)
+{
+    uint8_t span = (uint8_t)(st->ts_now >> TCP_CHALLENGE_SHIFT);
+    if (c->challenge_span != span) c->challenges = 0;
+    c->challenge_span = span;
+    if (c->challenges == TCP_CHALLENGES) return false;
+    c->challenges++;
+    return true;
+}
+
 void tcp_challenge(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
 {
-    if (!rate_take(&st->challenge_rate, st->now)) return;
+    if (!challenge_take(st, c)) {
+        metric_add(&st->metrics.challenges_withheld, 1);
+        return;
+    }
     metric_add(&st->metrics.challenge_acks, 1);
     tcp_output_answer(st, c, s);
 }

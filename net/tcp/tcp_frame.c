@@ -409,7 +409,10 @@ bool tcp_frame_send_bare(struct net_stack *st, const struct tcp_header *h, tcp_s
                          const uint32_t *ts)
 {
     struct rte_mbuf *m = rte_pktmbuf_alloc(st->config.pools->small);
-    if (!m) return false;
+    if (!m) {
+        metric_add(&st->metrics.tx_no_buffer, 1);
+        return false;
+    }
     if (ts) {
         uint8_t *options = options_of(st, h, m);
         put32(options, TS_PREFIX_BE);

@@ -186,13 +186,15 @@ void tcp_syn_sent_rx(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
         tcp_frame_refuse(st, s);
         return;
     }
-    if (s->flags & TCP_RST) {
-        if (!ack) return;
+    if (s->flags & TCP_RST && ack) {
         metric_add(&st->metrics.resets_received, 1);
         tcp_conn_fail(st, c, ECONNREFUSED);
         return;
     }
-    if (!(s->flags & TCP_SYN)) return;
+    if (s->flags & TCP_RST || !(s->flags & TCP_SYN)) {
+        metric_add(&st->metrics.drop_tcp_flags, 1);
+        return;
+    }
     struct tcp_handshake hs;
     if (!tcp_handshake_take(&hs, s)) {
         metric_add(&st->metrics.drop_tcp_header, 1);

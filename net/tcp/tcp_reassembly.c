@@ -80,6 +80,7 @@ static struct rte_mbuf *slice_copy(struct net_stack *st, struct rte_mbuf *m)
 static void stream_append(struct net_stack *st, struct tcp_conn *c, struct rte_mbuf *m, uint32_t len)
 {
     if (unlikely(c->flags & TCPF_ORPHAN)) {
+        metric_add(&st->metrics.drop_tcp_unread, 1);
         rte_pktmbuf_free(m);
         return;
     }

@@ -100,6 +100,7 @@ static bool rx_reset(struct net_stack *st, struct tcp_conn *c, const struct tcp_
 {
     if (!(s->flags & TCP_RST)) return true;
     if (s->seq != c->rcv_nxt) {
+        metric_add(&st->metrics.drop_tcp_challenged, 1);
         tcp_challenge(st, c, s);
         return false;
     }
@@ -113,6 +114,7 @@ static bool rx_reset(struct net_stack *st, struct tcp_conn *c, const struct tcp_
 static bool rx_syn(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
 {
     if (!(s->flags & TCP_SYN)) return true;
+    metric_add(&st->metrics.drop_tcp_challenged, 1);
     tcp_challenge(st, c, s);
     return false;
 }
@@ -191,7 +193,10 @@ static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
     }
     if (!rx_reset(st, c, s)) return;
     if (!rx_syn(st, c, s)) return;
-    if (!(s->flags & TCP_ACK)) return;
+    if (!(s->flags & TCP_ACK)) {
+        metric_add(&st->metrics.drop_tcp_flags, 1);
+        return;
+    }
     if (c->state == TCPS_SYN_RCVD && !rx_handshake_ack(st, c, s)) return;
     if (unlikely(c->flags & TCPF_FAST_OPEN) && !tcp_fast_open_ack(st, c, s)) return;
     c->heard = st->ts_now;
@@ -201,6 +206,7 @@ static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
     if (!tcp_ack_rx(st, c, s)) return;
     tcp_seq fin_seq = s->seq + s->len;
     if (!(c->flags & TCPF_EOF)) tcp_payload_rx(st, c, s);
+    else if (s->len) metric_add(&st->metrics.drop_tcp_unread, 1);
     rx_fin(st, c, s, fin_seq);
 }
 
@@ -212,10 +218,21 @@ static inline struct tcp_conn *conn_guessed(struct net_stack *st, const struct t
     return likely(c->state > TCPS_CLOSED && tcp_conn_matches(c, s)) ? c : NULL;
 }
 
+/* What nobody has a use for: a RST for no connection, no flag at all for a listener. RFC 9293 3.10.7.1, 3.10.7.2. */
+static bool rx_useless(struct net_stack *st, const struct tcp_segment *s)
+{
+    if (s->flags & TCP_RST) return true;
+    return !(s->flags & (TCP_SYN | TCP_ACK)) && tcp_listener_of(st, s);
+}
+
 /* A segment of no connection. Not NULL: it has completed a handshake, and the connection goes on with it. */
 static struct tcp_conn *rx_stranger(struct net_stack *st, struct tcp_segment *s, uint32_t ref)
 {
     if (!segment_options(st, s)) return NULL;
+    if (ref == TCP_TABLE_NONE && unlikely(rx_useless(st, s))) {
+        metric_add(&st->metrics.drop_tcp_flags, 1);
+        return NULL;
+    }
     if (ref == TCP_TABLE_NONE) return tcp_listen_rx(st, s);
     if (ref & TCP_REF_SYN) return tcp_syncache_rx(st, ref, s);
     tcp_time_wait_rx(st, ref, s);

@@ -124,7 +124,8 @@ bool tcp_handshake_take(struct tcp_handshake *hs, const struct tcp_segment *s)
 {
     struct tcp_options o;
     if (!tcp_options_parse(s->options, s->options_len, &o)) return false;
-    *hs = (struct tcp_handshake){.irs = s->seq, .wnd = s->wnd, .mss = TCP_MSS_DEFAULT, .scale = o.scale, .ts_val = o.ts_val};
+    *hs = (struct tcp_handshake){.irs = s->seq, .wnd = s->wnd, .scale = o.scale, .ts_val = o.ts_val};
+    hs->mss = s->v6 ? TCP_MSS_DEFAULT_V6 : TCP_MSS_DEFAULT;
     if (o.mss) hs->mss = RTE_MAX(o.mss, (uint16_t)TCP_MSS_LEAST);
     if (o.has_ts) hs->flags |= TCP_HS_TS;
     if (o.has_scale) hs->flags |= TCP_HS_SCALE;

@@ -113,7 +113,10 @@ void tcp_time_wait_rx(struct net_stack *st, uint32_t ref, const struct tcp_segme
         metric_add(&st->metrics.drop_tcp_collision, 1);
         return;
     }
-    if (s->flags & TCP_RST) return; /* RFC 1337: it does not end TIME-WAIT */
+    if (s->flags & TCP_RST) { /* RFC 1337: it does not end TIME-WAIT */
+        metric_add(&st->metrics.drop_tcp_time_wait, 1);
+        return;
+    }
     if (reopens(r, s) && tcp_listener_of(st, s)) {
         reopen(st, r, s);
         return;
@@ -124,6 +127,7 @@ void tcp_time_wait_rx(struct net_stack *st, uint32_t ref, const struct tcp_segme
         list_append(&st->time_wait, r);
         record_answer(st, r, s);
     } else if (s->len || s->flags & (TCP_SYN | TCP_FIN) || s->seq != r->rcv_nxt) {
+        metric_add(&st->metrics.drop_tcp_time_wait, 1);
         if (rate_take(&st->challenge_rate, st->now)) record_answer(st, r, s);
     }
 }

@@ -128,6 +128,29 @@ static void test_table_is_bounded(void **state)
     assert_int_equal(script_destroy(&s), 0);
 }
 
+/* Strangers who ask for us, in any number, displace nobody whom we have talked to. */
+static void test_flood_displaces_nobody(void **state)
+{
+    (void)state;
+    struct script s;
+    uint8_t f[42] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 2, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1,
+                     2,    0,    0,    0,    0,    2,    10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 1};
+    script_create(&s, NULL);
+    script_connect(&s, 65535);
+    uint64_t asked = net_stack_metrics(s.stack)->neighbour_requests;
+    for (unsigned i = 0; i < 4 * NEIGHBOURS; i++) {
+        f[30] = (uint8_t)(i >> 8);
+        f[31] = (uint8_t)i;
+        script_frame_in(&s, f, sizeof f);
+        s.head = s.tail;
+    }
+    assert_in_range(net_stack_metrics(s.stack)->neighbour_evicted, 3 * NEIGHBOURS, 4 * NEIGHBOURS);
+    connect_to(&s, PEER, 0);
+    assert_int_equal(script_next(&s).flags, S);
+    assert_int_equal(net_stack_metrics(s.stack)->neighbour_requests, asked);
+    assert_int_equal(script_destroy(&s), 0);
+}
+
 static void routed(struct net_stack_config *config)
 {
     struct net_route r;
@@ -278,7 +301,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_negative_entry), cmocka_unit_test(test_mac_moved),
         cmocka_unit_test(test_announced),      cmocka_unit_test(test_conflict),
-        cmocka_unit_test(test_table_is_bounded), cmocka_unit_test(test_routes),
+        cmocka_unit_test(test_table_is_bounded), cmocka_unit_test(test_flood_displaces_nobody),
+        cmocka_unit_test(test_routes),
         cmocka_unit_test(test_several_addresses), cmocka_unit_test(test_vlan),
         cmocka_unit_test(test_unreachable),
     };

@@ -126,7 +126,7 @@ static void test_neighbour_discovery(void **state)
     assert_memory_equal(ip->src_addr, theirs6, 16);
     assert_memory_equal(ip->dst_addr, ours6, 16);
     assert_int_equal(icmp[0], 136);
-    assert_int_equal(icmp[4], 0x60); /* solicited, override */
+    assert_int_equal(icmp[4], 0xe0); /* solicited, override, and a router for all we know */
     assert_memory_equal(icmp + 8, theirs6, 16);
     assert_memory_equal(icmp + 24, ((const uint8_t[]){2, 1}), 2);
     assert_memory_equal(icmp + 26, theirs, 6);

@@ -136,6 +136,8 @@ void apps_give_up(struct world *w); /* those whose peer aborted, perhaps unheard
 bool check_tap(void *world, enum fabric_fate fate, unsigned host, uint8_t *frame, uint32_t len);
 void check_step(struct world *w); /* after each event */
 void check_end(struct world *w);  /* all applications are over and all timers have fired */
+/* world_timers.c */
+void check_timers(struct world *w, const struct net_stack *st);
 void world_fail(struct world *w, uint16_t port, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 static inline uint16_t conn_port(unsigned conn)

@@ -81,30 +81,6 @@ static void check_acknowledged(struct world *w, const struct side *s, const stru
                    (unsigned long)acknowledged, (unsigned long)arrived);
 }
 
-static uint16_t port_of(const struct tcp_conn *c)
-{
-    struct tcp_tuple t;
-    tcp_conn_tuple(c, &t);
-    uint16_t local = tcp_tuple_local_port(t.ports);
-    return local < WORLD_FIRST_PORT + WORLD_CONNS ? local : tcp_tuple_remote_port(t.ports);
-}
-
-/* Whoever waits for the peer, or owes it an ACK, has a deadline, and the wheel knows of it. */
-static void check_timers(struct world *w, const struct net_stack *st)
-{
-    for (uint32_t i = 0; i < st->conn_used; i++) {
-        const struct tcp_conn *c = stack_conn(st, i);
-        if (c->state <= TCPS_CLOSED || c->flags & TCPF_DIRTY) continue;
-        bool waits = c->state <= TCPS_SYN_RCVD || c->snd_una != c->snd_max || c->txq.len ||
-                     (c->flags & TCPF_FIN_QUEUED) || (c->state >= TCPS_ESTABLISHED && c->rcv_nxt != c->last_ack);
-        tcp_tick at = tcp_conn_deadline(st, c);
-        if (waits && !at)
-            world_fail(w, port_of(c), "host %u: a connection in state %u waits without a timer",
-                       st->addrs[0].addr.bytes[15], c->state);
-        if (at && (!c->timer.tick || tcp_tick_before(at, c->timer.tick))) world_fail(w, port_of(c), "a deadline that the wheel does not know");
-    }
-}
-
 void check_step(struct world *w)
 {
     for (unsigned i = 0; i < w->conn_count; i++) {
