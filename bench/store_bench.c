@@ -1,7 +1,7 @@
 /*
  * What the store costs, as a table beside its limits: look-ups with their value in batches, sets of mixed sizes, single
- * inserts while the index grows from one item to all. Keys of 16 bytes, values of 64.
- * Arguments: [items, in thousands; default 10000] [huge].
+ * inserts while the index grows from one item to all, and into a full store that evicts. Keys of 16 bytes, values
+ * of 64. Arguments: [items, in thousands; default 10000] [huge].
  *
  * A sample longer than 10 us counts as disturbed, and is left out, if the kernel took the processor away in its block
  * of 1,024 (involuntary context switches). What a hypervisor takes cannot be seen from inside: an empty loop of the
@@ -82,10 +82,11 @@ static void make_key(char *buf, struct store_key *key, uint64_t n)
     *key = (struct store_key){.data = (const uint8_t *)buf, .len = KEY_BYTES, .hash = store_hash(buf, KEY_BYTES)};
 }
 
-static struct store *create(uint64_t bytes, bool huge)
+static struct store *create(uint64_t bytes, bool huge, enum store_eviction eviction)
 {
     struct store *s = NULL;
-    struct store_config config = {.memory_limit = bytes, .max_value = 1u << 20, .max_key = 250, .huge_pages = huge};
+    struct store_config config = {
+        .memory_limit = bytes, .max_value = 1u << 20, .max_key = 250, .huge_pages = huge, .eviction = eviction};
     if (store_create(&s, &config) == 0) return s;
     fprintf(stderr, "store_bench: no store of %" PRIu64 " bytes\n", bytes);
     exit(1);
@@ -132,7 +133,19 @@ static void idle_block(struct steps *t, uint64_t cycles)
     steps_count(t, 1, switches() != before);
 }
 
-static void insert_block(struct store *s, struct steps *t, uint64_t first, unsigned n)
+struct sizes {
+    uint32_t least, most;
+};
+
+/* Of the n-th item: the same in each fill. */
+static uint32_t size_of(struct sizes sizes, uint64_t n)
+{
+    return sizes.least + rng_scale((uint32_t)(n * 0x9e3779b97f4a7c15u >> 32), sizes.most - sizes.least + 1);
+}
+
+static const struct sizes values = {VALUE_BYTES, VALUE_BYTES}, mixed = {84, 276};
+
+static void insert_block(struct store *s, struct steps *t, uint64_t first, unsigned n, struct sizes sizes)
 {
     long before = switches();
     for (unsigned i = 0; i < n; i += BATCH_MAX) {
@@ -143,8 +156,9 @@ static void insert_block(struct store *s, struct steps *t, uint64_t first, unsig
             store_prefetch_bucket(s, key[k].hash);
         }
         for (unsigned k = 0; k < BATCH_MAX; k++) {
+            uint32_t len = size_of(sizes, first + i + k);
             uint64_t tsc = rte_rdtsc();
-            set(s, &key[k], VALUE_BYTES);
+            set(s, &key[k], len);
             t->samples[i + k] = rte_rdtsc() - tsc;
         }
     }
@@ -164,7 +178,7 @@ static void fill_first(struct store *s, uint64_t n, uint32_t *least)
     static struct steps inserts, idle;
     for (uint64_t first = 0; first < n; first += BLOCK) {
         uint64_t tsc = rte_rdtsc();
-        insert_block(s, &inserts, first, BLOCK);
+        insert_block(s, &inserts, first, BLOCK, values);
         idle_block(&idle, rte_rdtsc() - tsc);
         for (unsigned i = 0; i < BLOCK; i++) least[first + i] = (uint32_t)inserts.samples[i];
     }
@@ -175,38 +189,72 @@ static void fill_first(struct store *s, uint64_t n, uint32_t *least)
            inserts.longest, n, store_metrics(s)->splits, idle.longest, inserts.disturbed, idle.disturbed);
 }
 
-static void fill_again(struct store *s, uint64_t n, uint32_t *least)
+static void fill_again(struct store *s, uint64_t n, struct sizes sizes, uint32_t *least)
 {
     static struct steps inserts;
     for (uint64_t first = 0; first < n; first += BLOCK) {
-        insert_block(s, &inserts, first, BLOCK);
+        insert_block(s, &inserts, first, BLOCK, sizes);
         for (unsigned i = 0; i < BLOCK; i++)
             if (inserts.samples[i] < least[first + i]) least[first + i] = (uint32_t)inserts.samples[i];
     }
+}
+
+static uint32_t *least_create(uint64_t n)
+{
+    uint32_t *least = malloc(n * sizeof(*least));
+    if (!least) exit(1);
+    return memset(least, 0xff, n * sizeof(*least));
+}
+
+/* What is left of all fills, from the first insert on. */
+static void report_least(const char *what, struct steps *inserts, const uint32_t *least, uint64_t first, uint64_t n)
+{
+    for (; first < n; first += BLOCK) {
+        for (unsigned i = 0; i < BLOCK; i++) inserts->samples[i] = least[first + i];
+        steps_count(inserts, BLOCK, false);
+    }
+    row(what, histogram_mean(&inserts->histogram), 0);
+    report_steps(inserts, LONG_NS);
+    printf("  over 10 us: %" PRIu64 "\n", inserts->longest);
 }
 
 /* The store filled for the last time. */
 static struct store *bench_fill(uint64_t n, bool huge)
 {
     static struct steps inserts;
-    uint32_t *least = malloc(n * sizeof(*least));
-    if (!least) exit(1);
-    memset(least, 0xff, n * sizeof(*least));
+    uint32_t *least = least_create(n);
     struct store *s = NULL;
     for (unsigned fill = 0; fill < FILLS; fill++) {
         store_destroy(&s);
-        s = create(n * (KEY_BYTES + VALUE_BYTES + 20) + (32u << 20), huge);
-        fill == 0 ? fill_first(s, n, least) : fill_again(s, n, least);
+        s = create(n * (KEY_BYTES + VALUE_BYTES + 20) + (32u << 20), huge, STORE_EVICT_NONE);
+        fill == 0 ? fill_first(s, n, least) : fill_again(s, n, values, least);
     }
-    for (uint64_t first = 0; first < n; first += BLOCK) {
-        for (unsigned i = 0; i < BLOCK; i++) inserts.samples[i] = least[first + i];
-        steps_count(&inserts, BLOCK, false);
-    }
-    row("the same, each insert's shortest of 3 fills", histogram_mean(&inserts.histogram), 0);
-    report_steps(&inserts, LONG_NS);
-    printf("  over 10 us: %" PRIu64 "\n", inserts.longest);
+    report_least("the same, each insert's shortest of 3 fills", &inserts, least, 0, n);
     free(least);
     return s;
+}
+
+/* Three times what fits: of the last third each insert's shortest of three equal fills. */
+static void bench_evict(bool huge)
+{
+    static struct steps inserts;
+    const uint64_t n = 3072 * BLOCK, evicting = n / 3 * 2;
+    uint32_t *least = least_create(n);
+    for (unsigned fill = 0; fill < FILLS; fill++) {
+        struct store *s = create(n / 3 * (180 + KEY_BYTES + 20), huge, STORE_EVICT_HYBRID);
+        fill_again(s, n, mixed, least);
+        const struct store_metrics *m = store_metrics(s);
+        if (fill == FILLS - 1)
+            printf(
+                "inserts of 84-276 B into a full store: %.1f%% payload, %.2f evictions each, the longest work that the "
+                "store itself measured %.1f us\n",
+                100.0 * (double)m->bytes_payload / (double)m->bytes_limit,
+                (double)(m->evicted_new + m->evicted_cold + m->evicted_page + m->evicted_class) / (double)(n / 3 * 2),
+                (double)m->cycles_work_most * ns_per_tsc / 1e3);
+        store_destroy(&s);
+    }
+    report_least("insert that evicts, shortest of 3 fills", &inserts, least, evicting, n);
+    free(least);
 }
 
 /* Requests as they come in: their keys lie one behind the other. */
@@ -275,14 +323,14 @@ static uint32_t size_between(struct rng *r, uint32_t least, uint32_t most)
 static void bench_set(bool huge)
 {
     const uint64_t n = 1000000;
-    struct store *s = create(n * (180 + KEY_BYTES) / 89 * 100, huge);
+    struct store *s = create(n * (180 + KEY_BYTES) / 89 * 100, huge, STORE_EVICT_NONE);
     struct rng r = {7};
     make_requests(n, 0);
     for (uint64_t i = 0; i < n; i++) {
         char buf[KEY_BYTES];
         struct store_key key;
         make_key(buf, &key, i);
-        set(s, &key, size_between(&r, 84, 276));
+        set(s, &key, size_between(&r, mixed.least, mixed.most));
     }
     for (unsigned round = 0; round < 3; round++) {
         uint64_t moves = store_metrics(s)->moves;
@@ -290,7 +338,7 @@ static void bench_set(bool huge)
         for (uint64_t i = 0; i < REQUESTS; i += BATCH_MAX) {
             struct store_key key[BATCH_MAX];
             batch_begin(s, key, i, BATCH_MAX);
-            for (unsigned k = 0; k < BATCH_MAX; k++) set(s, &key[k], size_between(&r, 84, 276));
+            for (unsigned k = 0; k < BATCH_MAX; k++) set(s, &key[k], size_between(&r, mixed.least, mixed.most));
         }
         char text[64];
         const struct store_metrics *m = store_metrics(s);
@@ -308,7 +356,7 @@ static void bench_set(bool huge)
 static void bench_sweep(bool huge)
 {
     const uint64_t n = 1000000, spread_ms = 10000, start_ms = 1000000;
-    struct store *s = create(n * (KEY_BYTES + VALUE_BYTES + 24) + (32u << 20), huge);
+    struct store *s = create(n * (KEY_BYTES + VALUE_BYTES + 24) + (32u << 20), huge, STORE_EVICT_NONE);
     struct rng r = {5};
     for (uint64_t i = 0; i < n; i++) {
         char buf[KEY_BYTES];
@@ -383,6 +431,7 @@ int main(int argc, char **argv)
     bench_growth_and_gets(n, huge);
     bench_memory();
     bench_set(huge);
+    bench_evict(huge);
     bench_sweep(huge);
     free(requests);
     return sum == 42;

@@ -21,7 +21,7 @@
 
 #define SESSION_QUEUE_MAX 256u            /* persistent operations of one connection in flight */
 #define SESSION_TURN_MAX 256u             /* requests of one connection in a turn of the loop */
-#define SESSION_STREAM_VALUE (32u * 1024) /* a longer value that is not all there yet streams into its item */
+#define SESSION_STREAM_VALUE (32u * 1024) /* a longer value streams into its item, and may wait for room (room.h) */
 #define SESSION_LINE_MAX (96u * 1024)     /* bytes of a request that must be in one piece: a get line, small arguments */
 #define SESSION_NAME_MAX 64u
 #define SESSION_REPLY_HINT 16384u /* of a connection that has not had a reply yet */

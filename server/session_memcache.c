@@ -84,7 +84,7 @@ static bool memcache_storage(struct session *s, const struct mc_request *r)
     struct op *op = memcache_op(s, r, r->key);
     memcache_store_op(s, op, r);
     op->flags |= OP_LAST;
-    if (have < whole) {
+    if (r->value_len > SESSION_STREAM_VALUE) {
         session_fill_begin(s, op, r->line_len);
         return true;
     }

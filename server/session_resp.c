@@ -169,27 +169,21 @@ static bool resp_value(struct session *s, struct resp_reader *reader, struct op 
     uint64_t whole = reader->off + len + 2;
     uint32_t head = reader->off;
     op->value_len = (uint32_t)len;
-    if (session_available(s) < whole) {
-        if (len <= SESSION_STREAM_VALUE) {
-            s->resp.need = (uint32_t)whole;
-            return false;
-        }
+    if (len > SESSION_STREAM_VALUE) {
         s->resp.tail_args = (uint32_t)tail_args;
+        s->resp.need = 0; /* may have been reckoned from before the value */
         if (tail_args) op->flags |= OP_ROOM_FOR_EXPIRY;
         session_fill_begin(s, op, head);
         return true;
+    }
+    if (session_available(s) < whole) {
+        s->resp.need = (uint32_t)whole;
+        return false;
     }
     reader->off = (uint32_t)whole;
     reader->value = (uint32_t)len;
     for (int i = 0; i < tail_args; i++) {
         enum resp_take take = resp_take_arg(reader, &tail[i]);
-        if (take == TAKE_MORE && len > SESSION_STREAM_VALUE) { /* do not hold a long value for its options */
-            s->resp.tail_args = (uint32_t)tail_args;
-            op->flags |= OP_ROOM_FOR_EXPIRY;
-            s->resp.need = 0; /* was reckoned from before the value */
-            session_fill_begin(s, op, head);
-            return true;
-        }
         if (take != TAKE_OK) return resp_failed(reader, take);
     }
     enum op_result result = tail_args ? resp_store_options(s, op, op->command, tail, tail_args) : OP_RESULT_STORE;

@@ -6,6 +6,7 @@
 #include "store/move.h"
 #include "store/reclaim.h"
 #include "store/slab.h"
+#include "store/work.h"
 
 #define COST_OF_STEP 4096u /* effort */
 #define STEP_ITEMS 16u
@@ -193,6 +194,13 @@ static bool eviction_helps(const struct store *s)
     return s->eviction.page_wanted || s->pool_count < few;
 }
 
+/* A value waits for pages; what is free would do, but lies in slots that nothing can be moved to or from. */
+static bool room_is_stuck(const struct store *s)
+{
+    const struct eviction *e = &s->eviction;
+    return e->wanted_pages && s->pool_count < s->low_water_pages && slab_free_bytes(s) >= e->free_bytes;
+}
+
 /* Of buckets nothing can be evicted. */
 static void evacuation_hurry(struct store *s)
 {
@@ -213,7 +221,7 @@ static bool evacuation_wanted(struct store *s)
         e->backoff = BACKOFF_STEPS;
         e->pool_seen = s->pool_count;
     }
-    return eviction_helps(s) && evacuation_begin(s, evict_choose_page(s, false), true);
+    return (eviction_helps(s) || room_is_stuck(s)) && evacuation_begin(s, evict_choose_page(s, false), true);
 }
 
 unsigned evacuate_step(struct store *s)
@@ -224,8 +232,9 @@ unsigned evacuate_step(struct store *s)
     }
     if (eviction_helps(s)) evacuation_hurry(s);
     uint64_t moves = s->metrics.moves;
-    bool more = evacuation_go_on(s);
+    bool begun = work_begin(s), more = evacuation_go_on(s);
     while (more && s->evacuation.evicts && s->evictions > 0) more = evacuation_go_on(s);
+    work_end(s, begun);
     return (unsigned)(s->metrics.moves - moves);
 }
 

@@ -5,6 +5,7 @@
 #include "store/ghost.h"
 #include "store/index.h"
 #include "store/ring.h"
+#include "store/work.h"
 #include "store/write.h"
 
 #define RING_SHARE 10u   /* of all items, in the ring */
@@ -13,13 +14,14 @@
 #define AHEAD_BUCKET 8u  /* entries of the ring whose bucket, and then whose item, is asked for */
 #define AHEAD_ITEM 4u
 #define RECLAIM_PAGES 4u
+#define LOOKS_TIMED (LOOKS_MAX - 8u) /* one item in exchange for another is the usual path: no clock is read for it */
 
 /* Pages kept free, so that sizes may change and the index may grow: of all pages one in so many, and a few. */
 #define LOW_WATER_SHARE 256u
 #define LOW_WATER_PAGES 4u
 #define FREE_SHARE 512u          /* and in pool and slots together */
 #define LOW_WATER_SHARE_MOST 32u /* for the sake of one large value */
-#define WANTED_SHARE_MOST 8u     /* while one waits for room */
+#define ROOM_SHARE 8u            /* all but one in so many may be made free for one that waits */
 #define WANTED_FADE_MS 2000u
 #define LARGE_FADE_MS 60000u     /* halved, when so long none was as large */
 #define NONE_SHARE 128u          /* without eviction they are only what compaction aims at */
@@ -47,15 +49,22 @@ void evict_configure(struct store *s, enum store_eviction policy)
     s->low_water_pages = s->page_count / NONE_SHARE + (s->page_count < 8 * NONE_PAGES ? s->page_count / 8 : NONE_PAGES);
 }
 
+/* The rest is for the index, which shrinks behind the items, and for what others store meanwhile. */
+static uint32_t room_pages_most(const struct store *s)
+{
+    uint32_t pages = s->page_count - s->head_pages;
+    return pages - pages / ROOM_SHARE;
+}
+
 bool store_makes_room(const struct store *s, uint64_t bytes)
 {
-    return s->eviction.policy != STORE_EVICT_NONE && bytes / PAGE_BYTES + 1 <= s->page_count / WANTED_SHARE_MOST;
+    return s->eviction.policy != STORE_EVICT_NONE && bytes / PAGE_BYTES + 1 <= room_pages_most(s);
 }
 
 void evict_note_large(struct store *s, uint64_t pages)
 {
     struct eviction *e = &s->eviction;
-    if (e->policy == STORE_EVICT_NONE || pages * 2 < e->large_pages) return;
+    if (e->policy == STORE_EVICT_NONE || pages * 2 < e->large_pages || pages > room_pages_most(s)) return;
     e->large_ms = s->now_ms;
     if (pages <= e->large_pages) return;
     e->large_pages = (uint32_t)pages;
@@ -65,15 +74,22 @@ void evict_note_large(struct store *s, uint64_t pages)
 void evict_note_wanted(struct store *s, uint64_t pages)
 {
     struct eviction *e = &s->eviction;
-    if (e->policy == STORE_EVICT_NONE || pages > s->page_count / WANTED_SHARE_MOST) return;
+    if (e->policy == STORE_EVICT_NONE || pages > room_pages_most(s)) return;
+    e->wanted_ms = s->now_ms;
+    if (pages == e->wanted_pages) return;
     e->wanted_pages = (uint32_t)pages;
     reserve_set(s);
+}
+
+void evict_note_found(struct store *s, uint64_t pages)
+{
+    if (s->eviction.wanted_pages && pages >= s->eviction.wanted_pages) evict_note_wanted(s, 0);
 }
 
 void evict_large_fade(struct store *s)
 {
     struct eviction *e = &s->eviction;
-    if (e->wanted_pages && s->now_ms - e->large_ms >= WANTED_FADE_MS) evict_note_wanted(s, 0);
+    if (e->wanted_pages && s->now_ms - e->wanted_ms >= WANTED_FADE_MS) evict_note_wanted(s, 0);
     if (s->now_ms - e->large_ms < LARGE_FADE_MS) return;
     e->large_pages /= 2;
     e->large_ms = s->now_ms;
@@ -262,8 +278,10 @@ unsigned evict_some(struct store *s, uint64_t enough)
 {
     struct eviction *e = &s->eviction;
     unsigned done = 0;
+    bool begun = false;
     if (s->reclaim_page) return flush_reclaim(s, LOOKS_MAX, RECLAIM_PAGES);
     while (slab_free_bytes(s) < enough && s->evictions > 0 && s->looks > 0 && s->index.items > 0) {
+        if (!begun && s->looks <= LOOKS_TIMED) begun = work_begin(s);
         uint64_t share = e->policy == STORE_EVICT_FIFO ? 0 : s->index.items / RING_SHARE;
         bool unknown = e->policy == STORE_EVICT_FIFO && e->ring.count < s->index.items; /* older than any in the ring */
         if (e->ring.count > share && !unknown) {
@@ -273,5 +291,6 @@ unsigned evict_some(struct store *s, uint64_t enough)
             done += hand_evict(s);
         }
     }
+    work_end(s, begun);
     return done;
 }

@@ -19,8 +19,19 @@
 void evict_configure(struct store *s, enum store_eviction policy);
 /* An item of so many pages has come: from now on room for its like is kept free, as long as they come. */
 void evict_note_large(struct store *s, uint64_t pages);
-/* One of so many pages found no room, and may wait for it: it is made, for a while. 0: it has come. */
+/* One of so many pages found no room, and may wait for it: it is made, for a while. 0: nobody waits. */
 void evict_note_wanted(struct store *s, uint64_t pages);
+/* One of so many has come. */
+void evict_note_found(struct store *s, uint64_t pages);
+/*
+ * An operation makes room for so many pages beyond those that are free; a larger value is not begun before the
+ * background work has made its room, lest others wait while it gathers what it gives back again.
+ */
+#define PAGES_AT_ONCE 1u
+static inline bool evict_comes_first(const struct store *s, uint64_t pages)
+{
+    return s->eviction.policy != STORE_EVICT_NONE && pages > (uint64_t)s->pool_count + PAGES_AT_ONCE;
+}
 /* They do not come any more. */
 void evict_large_fade(struct store *s);
 /* Of a store that is empty. */

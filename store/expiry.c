@@ -15,6 +15,7 @@
 #define NEVER_MS UINT64_MAX
 #define STEP_SCAN_PAGES 1024u
 #define STEP_RECLAIM_PAGES 16u
+#define STEP_MERGES 8u /* while a value waits for room, part of which the index may have */
 
 void expire_item(struct store *s, uint32_t item, uint64_t hash)
 {
@@ -129,7 +130,7 @@ unsigned store_step(struct store *s, uint64_t now_ms)
     write_begin(s);
     unsigned done = flush_reclaim(s, STEP_SCAN_PAGES, STEP_RECLAIM_PAGES);
     if (now_ms >= s->sweep.next_ms || stepped_back) done += sweep_some(s, STEP_SCAN_PAGES, SWEEP_LAG_S);
-    done += index_adjust(s);
+    for (unsigned i = s->eviction.wanted_pages ? STEP_MERGES : 1; i > 0; i--) done += index_adjust(s);
     if (s->eviction.large_pages > 0) evict_large_fade(s);
     done += evacuate_step(s);
     done += evict_step(s);

@@ -4,6 +4,7 @@
 #include "store/ghost.h"
 #include "store/slab.h"
 #include "store/window.h"
+#include "store/work.h"
 
 /* Items a main bucket, in tenths: above the first one is split, below the second one is merged. */
 #define SPLIT_TENTHS 96u
@@ -247,7 +248,12 @@ unsigned index_adjust(struct store *s)
 {
     const struct index *x = &s->index;
     uint64_t tenths = x->items * 10, most = (uint64_t)x->buckets * SPLIT_TENTHS;
-    if (tenths > most) return index_split(s);
+    if (tenths > most) {
+        bool begun = work_begin(s);
+        unsigned splits = index_split(s);
+        work_end(s, begun);
+        return splits;
+    }
     if (most - tenths < AHEAD_TENTHS) split_ahead(s, (most - tenths) / 10);
     if (x->buckets > BUCKETS_A_PAGE && tenths < (uint64_t)x->buckets * MERGE_TENTHS) return index_merge(s);
     return 0;

@@ -7,6 +7,7 @@
 #include "store/pin.h"
 #include "store/reclaim.h"
 #include "store/slab.h"
+#include "store/work.h"
 
 /* Of remnants, the slots of other classes that an item is chained over before it is refused. */
 #define REMNANT_UNITS_MIN 16u
@@ -113,6 +114,10 @@ static uint32_t chain_alloc(struct store *s, uint32_t key_len, uint32_t value_le
     if (left / PAGE_BYTES > s->pool_count + reclaimable) return 0;
     uint64_t pages = left / PAGE_BYTES + 1;
     if (pages > 1) evict_note_large(s, pages);
+    if (evict_comes_first(s, pages)) {
+        evict_note_wanted(s, pages);
+        return 0;
+    }
     uint32_t first = 0, last = 0, remnants = 0;
     while (left > 0 || !first) {
         uint32_t bits = first ? ITEM_FRAGMENT : ITEM_CHAIN | ITEM_CHAIN_FIELDS;
@@ -139,11 +144,11 @@ static uint32_t chain_alloc(struct store *s, uint32_t key_len, uint32_t value_le
         last = item;
         left -= bytes - overhead;
     }
-    if (s->eviction.wanted_pages) evict_note_wanted(s, 0);
+    evict_note_found(s, pages);
     return first;
 }
 
-uint32_t item_alloc(struct store *s, uint32_t fields, uint32_t key_len, uint32_t value_len)
+static uint32_t slots_alloc(struct store *s, uint32_t fields, uint32_t key_len, uint32_t value_len)
 {
     uint32_t bits = fields | (key_len > ITEM_PLAIN_KEY_MAX ? ITEM_WIDE : ITEM_PLAIN);
     uint64_t bytes = item_bytes_with_sum(s, bits, (uint64_t)item_body_at(bits) + key_len + value_len);
@@ -164,13 +169,30 @@ uint32_t item_alloc(struct store *s, uint32_t fields, uint32_t key_len, uint32_t
     return item;
 }
 
+uint32_t item_alloc(struct store *s, uint32_t fields, uint32_t key_len, uint32_t value_len)
+{
+    bool begun = work_begin(s);
+    uint32_t item = slots_alloc(s, fields, key_len, value_len);
+    work_end(s, begun);
+    return item;
+}
+
+static void fragments_free(struct store *s, uint32_t piece)
+{
+    bool begun = work_begin(s);
+    while (piece) {
+        uint32_t next = item_next(region_at(s, piece));
+        slab_free(s, piece);
+        piece = next;
+    }
+    work_end(s, begun);
+}
+
 void item_free(struct store *s, uint32_t item)
 {
-    while (item) {
-        uint32_t next = item_next(region_at(s, item));
-        slab_free(s, item);
-        item = next;
-    }
+    uint32_t next = item_next(region_at(s, item));
+    slab_free(s, item);
+    if (next) fragments_free(s, next);
 }
 
 void item_release(struct store *s, uint32_t item)

@@ -46,7 +46,7 @@ static uint32_t take_close(struct store *s, uint32_t cls)
 {
     if (!slab_shares(s) || s->cls[cls].nonempty || cls >= s->class_page) return 0;
     uint32_t slot = slab_borrow(s, cls);
-    return slot || s->pool_count >= s->low_water_pages / 4 ? slot : take_larger(s, cls, 2);
+    return slot || s->pool_count >= INDEX_RESERVE_PAGES ? slot : take_larger(s, cls, 2);
 }
 
 /* In the place of an item of the class. A class that lives so for long is to have a page. */

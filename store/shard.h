@@ -129,7 +129,8 @@ struct eviction {
     bool page_wanted;     /* a class goes on and on without a page to grow into */
     uint32_t large_pages; /* of the largest item of more than a page lately */
     uint64_t large_ms;    /* when there was one of at least half of them */
-    uint32_t wanted_pages; /* of one that found no room; 0: none since another did */
+    uint32_t wanted_pages; /* of one that found no room; 0: nobody waits */
+    uint64_t wanted_ms;    /* when it was last looked for */
     uint64_t free_bytes;  /* that are kept free, in pool and slots */
     struct ring ring;
 };
@@ -199,6 +200,8 @@ struct store {
     uint32_t looks;        /* entries of ring and buckets, page descriptors, that it may still look at to evict */
     uint32_t pin_free;     /* first free pin */
     uint64_t now_ms;       /* the last time that was handed in */
+    uint64_t worked_tsc;     /* of this operation: see work.h */
+    uint64_t work_since_tsc; /* 0: not now */
     uint64_t cas;          /* last one given */
     uint64_t slot_bytes;   /* of all pages of items: what their slots hold when full */
     uint64_t fresh_bytes;  /* of these, slots that were never taken */

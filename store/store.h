@@ -188,7 +188,7 @@ unsigned store_step(struct store *store, uint64_t now_ms);
 
 /*
  * Whether a value of so many bytes that found no memory may find some after a number of steps (store_step): eviction is
- * on, and it is no more than an eighth of the store.
+ * on, and it is no more than seven eighths of the store; the index of the others needs the rest.
  */
 bool store_makes_room(const struct store *store, uint64_t bytes);
 

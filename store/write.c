@@ -9,6 +9,7 @@
 #include "store/reclaim.h"
 #include "store/slab.h"
 #include "store/window.h"
+#include "store/work.h"
 
 static const struct store_meta no_meta;
 
@@ -153,8 +154,11 @@ void write_supersede(struct store *s, uint64_t hash, uint32_t old, uint32_t item
 
 static bool insert_new(struct store *s, uint64_t hash, uint32_t item)
 {
-    while (!index_insert(s, hash, item))
-        if (!reclaim_page(s)) return false;
+    while (!index_insert(s, hash, item)) {
+        bool begun = work_begin(s), found = reclaim_page(s);
+        work_end(s, begun);
+        if (!found) return false;
+    }
     item_make_live(s, item);
     item_note_expiry(s, item, item_expires_ms(region_at(s, item)));
     window_publish(s, item);

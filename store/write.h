@@ -12,6 +12,7 @@ static inline void write_begin(struct store *s)
     s->moved = 0;
     s->evictions = EVICTIONS_MAX;
     s->looks = LOOKS_MAX;
+    s->worked_tsc = 0;
 }
 /* The last pass of a batch's prefetches: see struct look_again. */
 void prefetch_look_again(struct store *s) __attribute__((noinline));
