@@ -15,6 +15,9 @@
 #include "server/core_ports.h"
 #include "server/rdma.h"
 
+#define SHARD_LEAST MIB(2)
+#define SHARD_MOST GIB(32) /* what an item's place can tell */
+
 const struct option_row config_rows[] = {
 #define OPTION(name, kind, value, least, most, choices, help)                                                          \
     {#name, OPTION_##kind, offsetof(struct config, name), value, least, most, choices, help},
@@ -67,7 +70,7 @@ static unsigned list_cpus(const char *text, int *cpus, unsigned most)
             if (!CPU_ISSET((int)cpu, &allowed)) return 0;
             cpus[count++] = (int)cpu;
         }
-        if (*end && *end != ',') return 0;
+        if (*end && (*end != ',' || !end[1])) return 0;
         text = *end ? end + 1 : end;
     }
     return count;
@@ -84,10 +87,11 @@ static bool check_cores(struct config *c)
         return refuse("cpus", c->cpus, "takes at least as many processors as there are cores");
     if (c->core_count > count) /* more cores than processors: for tests; they share and must not be pinned */
         for (unsigned i = 0; i < c->core_count; i++) c->core_cpus[i] = -1;
-    if (c->memory_limit / c->core_count >= (2u << 20)) return true;
+    uint64_t each = c->memory_limit / c->core_count;
+    if (each >= SHARD_LEAST && each <= SHARD_MOST) return true;
     char got[32], takes[64];
     options_get_text(config_rows, config_row_count, c, "memory_limit", got, sizeof got);
-    snprintf(takes, sizeof takes, "takes at least 2m for each of %u cores", c->core_count);
+    snprintf(takes, sizeof takes, "takes 2m to 32g for each of %u cores", c->core_count);
     return refuse("memory-limit", got, takes);
 }
 

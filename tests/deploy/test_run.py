@@ -176,7 +176,7 @@ class Scripts(unittest.TestCase):
     def serve_and_stop(self, stop):
         """Serves with both protocols, then ends without a trace when stopped so."""
         before, offset = self.scratch(), free_offset()
-        process = self.start("run", "--no-demo", "--port-offset", f"0{offset}", "--", "--memory-limit", "96m", "--buffer-memory",
+        process = self.start("run", "--no-demo", "--resp-port", "06379", "--port-offset", str(offset), "--", "--memory-limit", "96m", "--buffer-memory",
                              "64m", "--cores", "1")
         try:
             said = self.read_until(process, "Ctrl-C stops it")

@@ -34,7 +34,8 @@ static enum config_result load_words(const char *words, char **said)
     size_t len;
     FILE *err = open_memstream(said, &len);
     snprintf(copy, sizeof copy, "%s", words);
-    for (char *word = copy; word; argc++) argv[argc] = strsep(&word, " ");
+    for (char *rest = copy, *word; (word = strsep(&rest, " ")) != NULL;)
+        if (*word) argv[argc++] = word;
     enum config_result result = load(argc, argv, err);
     fclose(err);
     return result;
@@ -63,8 +64,8 @@ static void what_rows_cannot_say(void **state)
         {"--cpus 99999", "option 'cpus' got \"99999\": takes processors"},
         {"--cpus 99999999999999999999", "option 'cpus' got \"99999999999999999999\": takes processors"},
         {"--cpus 0 --cores 2", "option 'cpus' got \"0\": takes at least as many processors"},
-        {"--cores 64 --memory-limit 127m",
-         "option 'memory-limit' got \"127m\": takes at least 2m for each of 64 cores"},
+        {"--cores 64 --memory-limit 127m", "option 'memory-limit' got \"127m\": takes 2m to 32g for each of 64 cores"},
+        {"--cores 1 --memory-limit 33g", "option 'memory-limit' got \"33g\": takes 2m to 32g for each of 1 cores"},
         {"--listen 0.0.0.0", "option 'listen' got \"0.0.0.0\": reaches beyond this host"},
         {"--listen :: --password x", "option 'listen' got \"::\": reaches beyond this host and memcached's"},
         {"--listen= --vdev net_tap0 --port net_tap0 --ip 10.9.0.1/24",
@@ -114,8 +115,6 @@ static void what_goes_together_is_taken(void **state)
         "--memcache-port 0",
         ON_PORT "--gateway 10.9.0.2",
         ON_PORT "--gateway 10.9.0.2,fd00::2",
-        ON_PORT "--route "
-                "10.1.0.0/16",
         ON_PORT "--autoconf-secret 0123456789abcdef0123456789ABCDEF",
         "--listen= " ON_PORT,
         "--tap fifteen-letters",
@@ -123,9 +122,7 @@ static void what_goes_together_is_taken(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         char *said;
-        bool route = strstr(good[i], "--route") != NULL; /* its blanks are words' ends here */
-        enum config_result result = load_words(good[i], &said);
-        if (!route && (result != CONFIG_RUN || *said)) fail_msg("%s: refused: %s", good[i], said);
+        if (load_words(good[i], &said) != CONFIG_RUN || *said) fail_msg("%s: refused: %s", good[i], said);
         free(said);
         config_free(&config);
     }
