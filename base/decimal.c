@@ -1,5 +1,10 @@
 #include "base/decimal.h"
 
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
 bool decimal_parse_u64(struct slice text, uint64_t *out)
 {
     if (text.len == 0 || text.len > 20) return false;
@@ -22,6 +27,39 @@ bool decimal_parse_i64(struct slice text, int64_t *out)
     if (digits.data[0] == '0' && (digits.len > 1 || negative)) return false;
     if (n > (uint64_t)INT64_MAX + negative) return false;
     *out = negative ? (int64_t)(0 - n) : (int64_t)n;
+    return true;
+}
+
+static bool is_blank(uint8_t c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+bool decimal_parse_loose(struct slice text, uint64_t *out)
+{
+    const uint8_t *p = text.data, *end = p + text.len;
+    uint64_t n = 0;
+    while (p < end && is_blank(*p)) p++;
+    bool negative = p < end && *p == '-';
+    if (p < end && (*p == '-' || *p == '+')) p++;
+    const uint8_t *digits = p;
+    for (; p < end && (unsigned)(*p - '0') <= 9; p++)
+        if (__builtin_mul_overflow(n, 10u, &n) || __builtin_add_overflow(n, (unsigned)(*p - '0'), &n)) return false;
+    if (p == digits || (p < end && !is_blank(*p)) || (negative && n)) return false;
+    *out = n;
+    return true;
+}
+
+bool decimal_parse_real(struct slice text, long double *out)
+{
+    char copy[256], *end;
+    if (text.len == 0 || text.len >= sizeof copy || is_blank(text.data[0])) return false;
+    memcpy(copy, text.data, text.len);
+    copy[text.len] = '\0';
+    errno = 0;
+    long double n = strtold(copy, &end);
+    if (end != copy + text.len || isnan(n) || (errno == ERANGE && (isinf(n) || n == 0))) return false;
+    *out = n;
     return true;
 }
 

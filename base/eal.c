@@ -21,8 +21,8 @@ struct eal_args {
 
 /* DPDK's own lines, on their way into our log. */
 static struct {
-    bool starting;
-    char first[LINE_MAX_BYTES]; /* of a start: later lines are its consequences */
+    bool quiet;
+    char first[LINE_MAX_BYTES]; /* while quiet: later lines are its consequences */
 } dpdk_log;
 
 static void arg_add(struct eal_args *args, const char *text)
@@ -62,9 +62,9 @@ static ssize_t dpdk_line(void *cookie, const char *text, size_t len)
     int show = (int)len;
     while (show > 0 && text[show - 1] == '\n') show--;
     if (show == 0) return (ssize_t)len;
-    if (!dpdk_log.starting) log_warn("DPDK: %.*s", show, text);
+    if (!dpdk_log.quiet) log_warn("DPDK: %.*s", show, text);
     else log_debug("DPDK: %.*s", show, text);
-    if (dpdk_log.starting && dpdk_log.first[0] == '\0') snprintf(dpdk_log.first, LINE_MAX_BYTES, "%.*s", show, text);
+    if (dpdk_log.quiet && dpdk_log.first[0] == '\0') snprintf(dpdk_log.first, LINE_MAX_BYTES, "%.*s", show, text);
     return (ssize_t)len;
 }
 
@@ -99,9 +99,30 @@ static void args_fill(struct eal_args *args, const struct eal_config *config)
     }
 }
 
+void eal_quiet(bool on) { dpdk_log.quiet = on; }
+const char *eal_said(void) { return dpdk_log.first; }
+
+/* 0 or rte_errno. What ends a start DPDK writes to standard error too, beside its log. */
+static int initialise(struct eal_args *args)
+{
+    FILE *kept = stderr, *nowhere = log_get_level() < LOG_LEVEL_DEBUG ? fopen("/dev/null", "we") : NULL;
+    if (nowhere) stderr = nowhere;
+    int err = rte_eal_init(args->count, args->items) >= 0 ? 0 : rte_errno ? rte_errno : EIO;
+    stderr = kept;
+    if (nowhere) fclose(nowhere);
+    return err;
+}
+
+static void vdevs_text(const struct eal_config *config, char *text, size_t cap)
+{
+    size_t at = (size_t)snprintf(text, cap, "%s", config->vdev_count ? "" : "no device");
+    for (unsigned i = 0; i < config->vdev_count && at < cap; i++)
+        at += (size_t)snprintf(text + at, cap - at, "%s%s", i ? " " : "", config->vdevs[i]);
+}
+
 int eal_start(const struct eal_config *config)
 {
-    char memory[16], lcores[1024];
+    char memory[16], lcores[1024], devices[LINE_MAX_BYTES];
     struct eal_args args = {0};
     snprintf(memory, sizeof memory, "%u", config->memory_mib);
     arg_add(&args, config->program);
@@ -116,15 +137,15 @@ int eal_start(const struct eal_config *config)
         return -E2BIG;
     }
     dpdk_log_open();
-    dpdk_log.starting = true;
-    int rc = rte_eal_init(args.count, args.items);
-    int err = rte_errno;
-    dpdk_log.starting = false;
-    if (rc >= 0) return 0;
-    log_error("DPDK does not start (%s): memory %u MiB, huge pages %s, %u devices: %s", rte_strerror(err),
-              config->memory_mib, config->huge_pages ? "on" : "off", config->vdev_count + config->allow_count,
-              dpdk_log.first);
-    return err ? -err : -EIO;
+    eal_quiet(true);
+    int err = initialise(&args);
+    eal_quiet(false);
+    if (err == 0) return 0;
+    vdevs_text(config, devices, sizeof devices);
+    log_error("DPDK does not start: %s: memory %u MiB (option 'buffer-memory'), huge pages %s (option 'huge-pages'), %s "
+              "(option 'vdev'): %s",
+              rte_strerror(err), config->memory_mib, config->huge_pages ? "on" : "off", devices, dpdk_log.first);
+    return -err;
 }
 
 void eal_stop(void) { rte_eal_cleanup(); }

@@ -22,5 +22,9 @@ struct eal_config {
 /* 0 or -errno; on failure one log line says why and what to do. Once a process; control thread. */
 int eal_start(const struct eal_config *config);
 void eal_stop(void);
+/* On: what DPDK complains of is not logged but at level debug; the first such line since the start is eal_said(), "" for
+ * none. eal_start does so by itself. Control thread. */
+void eal_quiet(bool on);
+const char *eal_said(void);
 
 #endif

@@ -7,11 +7,10 @@
 #include <string.h>
 #include "base/options_parse.h"
 
-#define GOT_MAX 60u  /* bytes of a refused value that are shown */
+#define GOT_MAX (OPTION_GOT_MAX - 4) /* bytes of a refused value that are shown */
 #define ROW_BASE 256 /* getopt's answer for row 0: above every character */
 
-/* What the user wrote, on one line whatever it is. */
-static void got_text(const char *text, size_t len, char *out)
+void option_got(const char *text, size_t len, char out[static OPTION_GOT_MAX])
 {
     size_t at = 0;
     for (; at < len && at < GOT_MAX; at++) out[at] = (unsigned char)text[at] < ' ' || text[at] == 0x7f ? '?' : text[at];
@@ -29,10 +28,10 @@ static void place_text(struct option_place place, char *out, size_t cap)
 int options_refuse(const struct options_parser *p, const struct option_row *row, const char *text,
                    struct option_place place, const char *problem)
 {
-    char name[OPTION_NAME_MAX], got[GOT_MAX + 4] = "", where[4200];
+    char name[OPTION_NAME_MAX], got[OPTION_GOT_MAX] = "", where[4200];
     option_user_name(row, name);
     place_text(place, where, sizeof where);
-    if (text) got_text(text, strlen(text), got);
+    if (text) option_got(text, strlen(text), got);
     const char *quote = text ? "\"" : "";
     fprintf(p->err, "%s: option '%s' got %s%s%s%s: %s\n", p->program, name, quote, text ? got : "nothing", quote, where,
             problem);
@@ -95,9 +94,9 @@ static bool nearest_name(const struct options_parser *p, const char *name, size_
 
 int options_unknown(const struct options_parser *p, const char *name, size_t len, struct option_place place)
 {
-    char got[GOT_MAX + 4], nearest[OPTION_NAME_MAX], where[4200] = "";
+    char got[OPTION_GOT_MAX], nearest[OPTION_NAME_MAX], where[4200] = "";
     const char *dashes = place.file ? "" : "--";
-    got_text(name, len, got);
+    option_got(name, len, got);
     if (place.file) place_text(place, where, sizeof where);
     fprintf(p->err, "%s: unknown option '%s%s'%s", p->program, dashes, got, where);
     if (nearest_name(p, name, len, nearest)) fprintf(p->err, " (did you mean '%s%s'?)", dashes, nearest);
@@ -150,8 +149,8 @@ static int command_line_alloc(struct command_line *c, const struct options_parse
 
 static int refuse_argument(const struct options_parser *p, const char *text)
 {
-    char got[GOT_MAX + 4];
-    got_text(text, strlen(text), got);
+    char got[OPTION_GOT_MAX];
+    option_got(text, strlen(text), got);
     fprintf(p->err, "%s: unexpected argument \"%s\"; --help lists the options\n", p->program, got);
     return -EINVAL;
 }

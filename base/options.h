@@ -78,4 +78,8 @@ bool options_get_text(const struct option_row *rows, size_t count, const void *v
                       size_t cap);
 void options_free(const struct option_row *rows, size_t count, void *values);
 
+#define OPTION_GOT_MAX 64u
+/* What somebody wrote, for a line that says so: on one line whatever it is, cut at 60 bytes. */
+void option_got(const char *text, size_t len, char out[static OPTION_GOT_MAX]);
+
 #endif

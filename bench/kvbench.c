@@ -32,9 +32,23 @@ static int vdevs_check(const struct bench_plan *plan)
     char text[256];
     for (unsigned i = 0; i < plan->options.vdev.count; i++) {
         if (port_check_vdev(plan->options.vdev.items[i], (uint16_t)plan->options.mtu, text, sizeof text) == 0) continue;
-        log_error("%s", text);
+        fprintf(stderr, "kvbench: option 'vdev': %s\n", text);
         return -EINVAL;
     }
+    return 0;
+}
+
+/* Before the run, whose report would have no place to go. */
+static int report_file_check(const struct bench_plan *plan)
+{
+    const char *path = plan->options.json;
+    FILE *file = *path && strcmp(path, "-") != 0 ? fopen(path, "a") : NULL;
+    if (*path && strcmp(path, "-") != 0 && !file) {
+        int rc = -errno;
+        log_error("option 'json': got %s, takes a file that can be written: %s", path, strerror(-rc));
+        return rc;
+    }
+    if (file) fclose(file);
     return 0;
 }
 
@@ -82,9 +96,13 @@ int main(int argc, char **argv)
         return 0;
     }
     if (bench_plan_parse(&plan, argc, argv, stderr) != 0) return 2;
+    if (vdevs_check(&plan) != 0) {
+        bench_plan_free(&plan);
+        return 2;
+    }
     signals_block();
     clock_tsc_hz(); /* measured before threads ask */
-    int rc = vdevs_check(&plan);
+    int rc = report_file_check(&plan);
     if (rc == 0) rc = environment_start(&plan, argv[0]);
     if (rc == 0) {
         rc = run(&plan);

@@ -18,12 +18,14 @@ const size_t bench_option_row_count = sizeof bench_option_rows / sizeof *bench_o
 
 __attribute__((format(printf, 2, 3))) static int refuse(FILE *err, const char *format, ...)
 {
+    char line[512];
     va_list args;
     va_start(args, format);
-    fputs("kvbench: ", err);
-    vfprintf(err, format, args);
-    fputc('\n', err);
+    vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    for (char *c = line; *c; c++)
+        if ((unsigned char)*c < ' ') *c = '?'; /* one line, whatever was given */
+    fprintf(err, "kvbench: %s\n", line);
     return -EINVAL;
 }
 

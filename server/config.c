@@ -7,10 +7,16 @@
 #include <string.h>
 #include <arpa/inet.h>
 #include <sys/random.h>
+#include <net/if.h>
 #include "net/addr.h"
+#include "net/autoconf_key.h"
 #include "net/port.h"
+#include "net/route.h"
 #include "server/core_ports.h"
 #include "server/rdma.h"
+
+#define SHARD_LEAST MIB(2)
+#define SHARD_MOST GIB(32) /* what an item's place can tell */
 
 const struct option_row config_rows[] = {
 #define OPTION(name, kind, value, least, most, choices, help)                                                          \
@@ -27,7 +33,9 @@ static const char usage[] = "Usage: polarkv [--option value]...\n"
 /* The one line of a bad option. */
 static bool refuse(const char *option, const char *got, const char *takes)
 {
-    fprintf(stderr, "polarkv: option '%s' got \"%s\": %s\n", option, got, takes);
+    char shown[OPTION_GOT_MAX];
+    option_got(got, strlen(got), shown);
+    fprintf(stderr, "polarkv: option '%s' got \"%s\": %s\n", option, shown, takes);
     return false;
 }
 
@@ -62,7 +70,7 @@ static unsigned list_cpus(const char *text, int *cpus, unsigned most)
             if (!CPU_ISSET((int)cpu, &allowed)) return 0;
             cpus[count++] = (int)cpu;
         }
-        if (*end && *end != ',') return 0;
+        if (*end && (*end != ',' || !end[1])) return 0;
         text = *end ? end + 1 : end;
     }
     return count;
@@ -79,9 +87,12 @@ static bool check_cores(struct config *c)
         return refuse("cpus", c->cpus, "takes at least as many processors as there are cores");
     if (c->core_count > count) /* more cores than processors: for tests; they share and must not be pinned */
         for (unsigned i = 0; i < c->core_count; i++) c->core_cpus[i] = -1;
-    if (c->memory_limit / c->core_count < (2u << 20))
-        return refuse("memory-limit", "too little", "takes at least 2m for each core");
-    return true;
+    uint64_t each = c->memory_limit / c->core_count;
+    if (each >= SHARD_LEAST && each <= SHARD_MOST) return true;
+    char got[32], takes[64];
+    options_get_text(config_rows, config_row_count, c, "memory_limit", got, sizeof got);
+    snprintf(takes, sizeof takes, "takes 2m to 32g for each of %u cores", c->core_count);
+    return refuse("memory-limit", got, takes);
 }
 
 static bool is_loopback(const char *address)
@@ -105,8 +116,11 @@ static bool check_listen(const struct config *c)
         return refuse("listen", c->listen, "takes a numeric IPv4 or IPv6 address");
     if (!c->memcache_port && !c->resp_port)
         return refuse("memcache-port", "0", "with resp-port 0 there is nothing to serve: takes a port for one of them");
-    if (c->memcache_port == c->resp_port)
-        return refuse("resp-port", "the port of memcache-port", "takes another port");
+    if (c->memcache_port == c->resp_port) {
+        char got[24];
+        snprintf(got, sizeof got, "%llu", (unsigned long long)c->resp_port);
+        return refuse("resp-port", got, "takes another port than memcache-port");
+    }
     if (!*c->listen && !*c->port) return refuse("listen", "", "takes an address, or give a port");
     bool beyond = (*c->listen && !is_loopback(c->listen)) || (*c->port && !port_is_local(c->port));
     if (!beyond || !c->protected) return true;
@@ -120,9 +134,44 @@ static bool check_listen(const struct config *c)
     return true;
 }
 
+/* Separated by commas, at most one of each family. */
+static bool gateways_valid(const char *text)
+{
+    unsigned count[2] = {0, 0};
+    while (*text) {
+        char item[NET_ADDR_TEXT];
+        struct net_addr via;
+        size_t len = strcspn(text, ",");
+        if (len >= sizeof item) return false;
+        memcpy(item, text, len);
+        item[len] = '\0';
+        if (net_addr_parse(item, &via) != 0 || ++count[net_addr_is_v4(&via)] > 1) return false;
+        text += len + (text[len] == ',');
+    }
+    return true;
+}
+
+/* Where the port's packets go, and what its addresses are made of. */
+static bool check_ways(const struct config *c)
+{
+    struct net_route route;
+    uint64_t key[2];
+    if (!gateways_valid(c->gateway))
+        return refuse("gateway", c->gateway, "takes an address as 10.9.0.254, or one of each family separated by a comma");
+    for (unsigned i = 0; i < c->route.count; i++)
+        if (net_route_parse(c->route.items[i], &route) != 0)
+            return refuse("route", c->route.items[i], "takes a prefix and a router, as 10.1.0.0/16 via 10.9.0.253");
+    if (*c->autoconf_secret && net_autoconf_key(c->autoconf_secret, "", key) != 0)
+        return refuse("autoconf-secret", c->autoconf_secret, "takes 32 hex digits");
+    if (*c->tap == '\0' || strlen(c->tap) >= IFNAMSIZ || strpbrk(c->tap, "/: \t"))
+        return refuse("tap", c->tap, "takes the name of a network interface, 1 to 15 letters");
+    return true;
+}
+
 static bool check_port(struct config *c)
 {
     char text[256];
+    if (!check_ways(c)) return false;
     for (unsigned i = 0; i < c->vdev.count; i++) {
         if (port_check_vdev(c->vdev.items[i], (uint16_t)c->mtu, text, sizeof text) == 0) continue;
         fprintf(stderr, "polarkv: option 'vdev': %s\n", text);
@@ -130,12 +179,8 @@ static bool check_port(struct config *c)
     }
     if (!*c->port) return true;
     struct net_prefix addrs[NET_ADDRS_MAX];
-    struct net_addr gateway;
     int n = net_prefix_list_parse(c->ip, addrs, NET_ADDRS_MAX);
-    if (n < 0) return refuse("ip", c->ip, "takes the port's addresses with prefixes, as 10.9.0.1/24");
-    if (*c->gateway && !strchr(c->gateway, ',') && net_addr_parse(c->gateway, &gateway) != 0)
-        return refuse("gateway", c->gateway, "takes an IPv4 address, as 10.9.0.254");
-    return true;
+    return n >= 0 || refuse("ip", c->ip, "takes the port's addresses with prefixes, as 10.9.0.1/24");
 }
 
 static bool draw_secret(struct config *c)

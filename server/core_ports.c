@@ -36,8 +36,10 @@ bool core_ports_check(const struct config *config)
     if (!config->memcache_port || !config->resp_port ||
         !core_ports_meet(config, config->memcache_port, config->resp_port))
         return true;
-    return config_refuse("resp-port", "a port too near to memcache-port",
-                         "with core-ports each needs as many ports behind it as there are cores");
+    char got[24];
+    snprintf(got, sizeof got, "%llu", (unsigned long long)config->resp_port);
+    return config_refuse("resp-port", got,
+                         "too near to memcache-port: with core-ports each needs as many ports behind it as there are cores");
 }
 
 int core_ports_probe(const struct config *config)

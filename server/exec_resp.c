@@ -1,7 +1,5 @@
 #include "server/exec_resp.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include "base/decimal.h"
@@ -224,37 +222,44 @@ static uint64_t expiry_ms(int64_t n, bool seconds, bool absolute, uint64_t now_m
 static enum op_result set_expiry(struct session *s, struct op *op, struct slice text, bool seconds, bool absolute)
 {
     int64_t n;
-    if (op->meta.expires_ms || (op->flags & OP_KEEP_TTL)) return OP_RESULT_SYNTAX;
     if (!decimal_parse_i64(text, &n)) return OP_RESULT_NOT_NUMBER;
     op->meta.expires_ms = expiry_ms(n, seconds, absolute, s->core->now->unix_ms);
     return op->meta.expires_ms ? OP_RESULT_STORE : OP_RESULT_BAD_EXPIRE;
 }
 
+static const struct {
+    const char *word;
+    bool seconds, absolute;
+} set_times[] = {{"ex", true, false}, {"px", false, false}, {"exat", true, true}, {"pxat", false, true}};
+
+/* The row of set_times that the word names, or -1. */
+static int set_time_find(struct slice word)
+{
+    for (int t = 0; t < (int)(sizeof set_times / sizeof *set_times); t++)
+        if (resp_word(word, set_times[t].word)) return t;
+    return -1;
+}
+
+/* As redis: all words are judged before the time is read, a word may come twice, and of two times the second counts. */
 enum op_result resp_store_options(struct session *s, struct op *op, enum resp_command command, const struct slice *args,
                                   int count)
 {
-    static const struct {
-        const char *word;
-        bool seconds, absolute;
-    } times[] = {{"ex", true, false}, {"px", false, false}, {"exat", true, true}, {"pxat", false, true}};
+    int unit = -1, time = 0;
     if (command == RESP_CMD_setex || command == RESP_CMD_psetex)
         return count ? set_expiry(s, op, args[0], command == RESP_CMD_setex, false) : OP_RESULT_STORE;
     for (int i = 0; i < count; i++) {
-        bool known = true;
-        if (resp_word(args[i], "nx") && op->mode == STORE_SET) op->mode = STORE_ADD;
-        else if (resp_word(args[i], "xx") && op->mode == STORE_SET) op->mode = STORE_REPLACE;
+        int t = set_time_find(args[i]);
+        if (resp_word(args[i], "nx") && op->mode != STORE_REPLACE) op->mode = STORE_ADD;
+        else if (resp_word(args[i], "xx") && op->mode != STORE_ADD) op->mode = STORE_REPLACE;
         else if (resp_word(args[i], "get")) op->flags |= OP_READ;
-        else if (resp_word(args[i], "keepttl") && !op->meta.expires_ms) op->flags |= OP_KEEP_TTL;
-        else known = false;
-        for (unsigned t = 0; !known && t < sizeof times / sizeof *times; t++) {
-            if (!resp_word(args[i], times[t].word) || i + 1 >= count) continue;
-            enum op_result result = set_expiry(s, op, args[++i], times[t].seconds, times[t].absolute);
-            if (result != OP_RESULT_STORE) return result;
-            known = true;
-        }
-        if (!known) return OP_RESULT_SYNTAX;
+        else if (resp_word(args[i], "keepttl") && unit < 0) op->flags |= OP_KEEP_TTL;
+        else if (t >= 0 && (unit < 0 || unit == t) && !(op->flags & OP_KEEP_TTL) && i + 1 < count) {
+            unit = t;
+            time = ++i;
+        } else return OP_RESULT_SYNTAX;
     }
-    return OP_RESULT_STORE;
+    if (unit < 0) return OP_RESULT_STORE;
+    return set_expiry(s, op, args[time], set_times[unit].seconds, set_times[unit].absolute);
 }
 
 /* ---- numbers and expiry: small commands with all their arguments ---- */
@@ -287,15 +292,9 @@ static enum op_result increment_op(struct op *op, enum resp_command command, con
     op->kind = OP_INCREMENT;
     op->reply = reply_increment;
     if (command == RESP_CMD_incrbyfloat) {
-        char text[64], *end;
-        if (args[2].len == 0 || args[2].len >= sizeof text) return OP_RESULT_NAN;
-        memcpy(text, args[2].data, args[2].len);
-        text[args[2].len] = 0;
-        op->increment_float = strtold(text, &end);
         op->kind = OP_INCREMENT_FLOAT;
         op->reply = reply_increment_float;
-        bool blank = text[0] == ' ' || (text[0] >= '\t' && text[0] <= '\r');
-        return end == text + args[2].len && !blank && !isnan(op->increment_float) ? OP_RESULT_STORE : OP_RESULT_NAN;
+        return decimal_parse_real(args[2], &op->increment_float) ? OP_RESULT_STORE : OP_RESULT_NAN;
     }
     if (count > 2 && !decimal_parse_i64(args[2], &by)) return OP_RESULT_NOT_NUMBER;
     bool down = command == RESP_CMD_decr || command == RESP_CMD_decrby;
@@ -304,12 +303,13 @@ static enum op_result increment_op(struct op *op, enum resp_command command, con
     return OP_RESULT_STORE;
 }
 
-void resp_error_text(struct session *s, struct slice text, size_t most)
+size_t resp_error_text(struct session *s, struct slice text)
 {
-    uint8_t line[128];
-    size_t len = text.len < most ? text.len : most;
+    uint8_t line[RESP_ERROR_TEXT_MAX];
+    size_t len = text.len ? strnlen((const char *)text.data, text.len < sizeof line ? text.len : sizeof line) : 0;
     for (size_t i = 0; i < len; i++) line[i] = text.data[i] == '\r' || text.data[i] == '\n' ? ' ' : text.data[i];
     reply_bytes(s, line, (uint32_t)len);
+    return len;
 }
 
 /* NX, XX, GT, LT. OP_RESULT_SYNTAX: it is answered. */
@@ -327,7 +327,7 @@ static enum op_result expire_conditions(struct session *s, struct op *op, const 
         if (found) continue;
         if (!session_barrier(s)) return OP_RESULT_SYNTAX;
         REPLY_LITERAL(s, "-ERR Unsupported option ");
-        resp_error_text(s, args[i], 64);
+        resp_error_text(s, args[i]);
         REPLY_LITERAL(s, "\r\n");
         return OP_RESULT_SYNTAX;
     }
@@ -350,6 +350,7 @@ static enum op_result expire_op(struct session *s, struct op *op, enum resp_comm
     if (!decimal_parse_i64(args[2], &n)) return OP_RESULT_NOT_NUMBER;
     bool seconds = command == RESP_CMD_expire || command == RESP_CMD_expireat;
     bool absolute = command == RESP_CMD_expireat || command == RESP_CMD_pexpireat;
+    if (seconds && n < INT64_MIN / 1000) return OP_RESULT_BAD_EXPIRE;
     op->meta.expires_ms = n <= 0 ? 1 : expiry_ms(n, seconds, absolute, s->core->now->unix_ms);
     return op->meta.expires_ms ? OP_RESULT_STORE : OP_RESULT_BAD_EXPIRE;
 }
@@ -358,13 +359,12 @@ static void unknown_command(struct session *s, const struct slice *args, int cou
 {
     metric_add(&s->core->metrics.protocol_errors, 1);
     REPLY_LITERAL(s, "-ERR unknown command '");
-    resp_error_text(s, args[0], 128);
+    resp_error_text(s, args[0]);
     REPLY_LITERAL(s, "', with args beginning with: ");
-    size_t left = 128;
+    size_t left = RESP_ERROR_TEXT_MAX;
     for (int i = 1; i < count && left > 0; i++) {
-        size_t len = args[i].len < left ? args[i].len : left;
         REPLY_LITERAL(s, "'");
-        resp_error_text(s, args[i], len);
+        size_t len = resp_error_text(s, (struct slice){args[i].data, args[i].len < left ? args[i].len : left});
         REPLY_LITERAL(s, "' ");
         left -= len + 3 < left ? len + 3 : left;
     }

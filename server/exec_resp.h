@@ -34,8 +34,10 @@ void resp_direct(struct session *s, enum resp_command command, const struct slic
 void resp_save(struct session *s);
 void resp_bgsave(struct session *s, const struct slice *args, int count);
 void resp_lastsave(struct session *s);
-/* Appends a client's text to an error line, where a line end would end the reply early: at most 128 bytes of it. */
-void resp_error_text(struct session *s, struct slice text, size_t most);
+#define RESP_ERROR_TEXT_MAX 128u
+/* Appends a client's text to an error line, where a line end would end the reply early: at most RESP_ERROR_TEXT_MAX bytes,
+ * and up to the first zero byte, as redis does. Returns how many. */
+size_t resp_error_text(struct session *s, struct slice text);
 /* Whether a word equals text (lower case), in any case. */
 bool resp_word(struct slice word, const char *text);
 

@@ -49,7 +49,7 @@ static void unknown_subcommand(struct session *s, const char *command, struct sl
 {
     metric_add(&s->core->metrics.protocol_errors, 1);
     REPLY_LITERAL(s, "-ERR unknown subcommand '");
-    resp_error_text(s, word, 128);
+    resp_error_text(s, word);
     reply_format(s, "'. Try %s HELP.\r\n", command);
 }
 
@@ -74,8 +74,9 @@ static bool password_matches(const struct session *s, struct slice given)
 
 static bool authenticate(struct session *s, struct slice user, struct slice password)
 {
-    if (*s->core->config->password == 0) return resp_word(user, "default");
-    if (!resp_word(user, "default") || !password_matches(s, password)) return false;
+    if (!slice_equal(user, SLICE_LITERAL("default"))) return false;
+    if (*s->core->config->password == 0) return true;
+    if (!password_matches(s, password)) return false;
     s->resp.authenticated = true;
     return true;
 }
@@ -140,7 +141,6 @@ static void hello_reply(struct session *s)
 static void hello(struct session *s, const struct slice *args, int count)
 {
     int64_t proto = s->resp.resp3 ? 3 : 2;
-    struct slice name = {NULL, 0};
     if (count > 1 && !decimal_parse_i64(args[1], &proto)) {
         resp_error(s, SLICE_LITERAL("ERR Protocol version is not an integer or out of range"));
         return;
@@ -157,14 +157,14 @@ static void hello(struct session *s, const struct slice *args, int count)
             }
             i += 2;
         } else if (resp_word(args[i], "setname") && i + 1 < count) {
-            name = args[++i];
-            if (!name_valid(name)) {
+            if (!name_valid(args[++i])) {
                 resp_error(s, bad_name);
                 return;
             }
+            set_name(s, args[i]);
         } else {
             REPLY_LITERAL(s, "-ERR Syntax error in HELLO option '");
-            resp_error_text(s, args[i], 64);
+            resp_error_text(s, args[i]);
             REPLY_LITERAL(s, "'\r\n");
             return;
         }
@@ -175,7 +175,6 @@ static void hello(struct session *s, const struct slice *args, int count)
                                     "select the RESP protocol version at the same time"));
         return;
     }
-    if (name.data) set_name(s, name);
     s->resp.resp3 = proto == 3;
     hello_reply(s);
 }
@@ -184,6 +183,8 @@ static void select_database(struct session *s, const struct slice *args)
 {
     int64_t n;
     if (!decimal_parse_i64(args[1], &n)) resp_error(s, SLICE_LITERAL("ERR value is not an integer or out of range"));
+    else if (n < INT32_MIN || n > INT32_MAX)
+        resp_error(s, SLICE_LITERAL("ERR value is out of range, value must between -2147483648 and 2147483647"));
     else if (n != 0) resp_error(s, SLICE_LITERAL("ERR DB index is out of range"));
     else REPLY_LITERAL(s, "+OK\r\n");
 }
@@ -230,8 +231,8 @@ static void client_info(struct session *s, const struct slice *args)
 /* Accepted without effect: eviction concerns items, not connections, and each read counts. */
 static void client_ok(struct session *s, const struct slice *args)
 {
-    (void)args;
-    REPLY_LITERAL(s, "+OK\r\n");
+    if (resp_word(args[2], "on") || resp_word(args[2], "off")) REPLY_LITERAL(s, "+OK\r\n");
+    else resp_error(s, SLICE_LITERAL("ERR syntax error"));
 }
 
 static const struct {
@@ -367,7 +368,10 @@ static void config_pair(struct config_pairs *pairs, const char *name, const char
         if (!glob_matches(pairs->patterns[i], name)) continue;
         pairs->found++;
         if (!pairs->write) return;
-        reply_bulk_text(pairs->session, name);
+        /* A name that is asked for is answered as it was written. */
+        bool plain = pairs->patterns[i].len == strlen(name) && !memchr(name, '*', strlen(name));
+        if (plain) reply_bulk(pairs->session, pairs->patterns[i]);
+        else reply_bulk_text(pairs->session, name);
         reply_bulk_text(pairs->session, value);
         return;
     }
@@ -394,7 +398,8 @@ static void config_pairs_each(struct config_pairs *pairs)
 static void config(struct session *s, const struct slice *args, int count)
 {
     if (resp_word(args[1], "resetstat")) {
-        REPLY_LITERAL(s, "+OK\r\n");
+        if (count > 2) wrong_number(s, "config|resetstat");
+        else REPLY_LITERAL(s, "+OK\r\n");
         return;
     }
     if (resp_word(args[1], "set")) {
@@ -414,15 +419,6 @@ static void config(struct session *s, const struct slice *args, int count)
     reply_map(s, pairs.found);
     pairs.write = true;
     config_pairs_each(&pairs);
-}
-
-static void info(struct session *s, const struct slice *args, int count)
-{
-    if (count > 2) {
-        resp_error(s, SLICE_LITERAL("ERR syntax error"));
-        return;
-    }
-    stats_info(s, count == 2 ? args[1] : (struct slice){NULL, 0});
 }
 
 static void dbsize(struct session *s)
@@ -476,7 +472,7 @@ void resp_direct(struct session *s, enum resp_command id, const struct slice *ar
     case RESP_CMD_client: client(s, args, count); return;
     case RESP_CMD_command: command(s, args, count); return;
     case RESP_CMD_config: config(s, args, count); return;
-    case RESP_CMD_info: info(s, args, count); return;
+    case RESP_CMD_info: stats_info(s, args + 1, count - 1); return;
     case RESP_CMD_dbsize: dbsize(s); return;
     case RESP_CMD_keys: touring(s, tour_keys(s, args[1])); return;
     case RESP_CMD_randomkey: touring(s, tour_random_key(s)); return;

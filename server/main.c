@@ -14,6 +14,7 @@
 #include "server/core_ports.h"
 #include "server/crew.h"
 #include "server/map_ahead.h"
+#include "server/probe.h"
 #include "server/rdma.h"
 #include "server/snapshots.h"
 
@@ -74,8 +75,12 @@ static int create_port(struct server *server)
         .device = config->port, .queues = (uint16_t)config->core_count, .mtu = (uint16_t)config->mtu, .pools = pools,
         .rx_interrupts = strcmp(config->poll, "busy") != 0, .no_tcp_checksum = !config->port_checksums,
         .isolate = exception_wants_isolation(server->exception)};
+    eal_quiet(true);
     int rc = port_open(&server->port, &port, text, sizeof text);
-    if (rc != 0) log_error("option 'port': %s", text);
+    eal_quiet(false);
+    bool said = *eal_said();
+    if (rc != 0) log_error("option 'port': %s%s%s", text, said ? "; DPDK says: " : "", eal_said());
+    else if (said) log_warn("DPDK: %s", eal_said());
     if (rc != 0 || !server->exception) return rc;
     rc = exception_attach(server->exception, server->port, text, sizeof text);
     if (rc != 0) log_error("option 'share-address': %s", text);
@@ -304,7 +309,7 @@ int main(int argc, char **argv)
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     int status = EXIT_MACHINE;
     struct exception *exception = NULL;
-    if (core_ports_probe(&config) == 0 && server_rdma_probe(&config) == 0 && open_exception(&config, &exception) == 0 &&
+    if (server_probe(&config) == 0 && core_ports_probe(&config) == 0 && server_rdma_probe(&config) == 0 && open_exception(&config, &exception) == 0 &&
         start_eal(&config, exception, argv[0]) == 0) {
         status = serve(&config, exception, &signals);
         eal_stop();

@@ -12,6 +12,7 @@
 #include "server/session.h"
 
 #define OP_CHUNK 64u
+#define NUMBER_MAX 64u /* bytes of a value that may be a number, with the blanks that decr leaves */
 
 struct op *op_alloc(struct core *core)
 {
@@ -176,7 +177,7 @@ static bool expire_allowed(const struct op *op, uint64_t old_ms)
 static void execute_expire(struct core *core, struct op *op)
 {
     uint64_t now_ms = core->now->unix_ms;
-    op->status = read_item(core, op, false);
+    op->status = read_item(core, op, op->flags & OP_WITH_CAS);
     if (op->status != STORE_OK) return;
     if (op->kind == OP_PERSIST && op->value.meta.expires_ms == 0) op->status = STORE_NOT_STORED;
     if (op->kind == OP_EXPIRE && !expire_allowed(op, op->value.meta.expires_ms)) op->status = STORE_NOT_STORED;
@@ -196,7 +197,7 @@ static void execute_expire(struct core *core, struct op *op)
 /* The item's text when it can be a number: one fragment, short. */
 static bool number_text(const struct op *op, struct slice *text)
 {
-    if (op->value.len == 0 || op->value.len > 64 || op->value.data_len != op->value.len) return false;
+    if (op->value.len == 0 || op->value.len > NUMBER_MAX || op->value.data_len != op->value.len) return false;
     *text = (struct slice){op->value.data, op->value.len};
     return true;
 }
@@ -217,12 +218,11 @@ static void execute_arithmetic(struct core *core, struct op *op)
     op->result = OP_RESULT_NOT_NUMBER;
     if (!number_text(op, &text)) return;
     uint32_t old_len = (uint32_t)text.len;
-    while (text.len && text.data[text.len - 1] == ' ') text.len--;
-    if (!decimal_parse_u64(text, &n)) return;
+    if (!decimal_parse_loose(text, &n)) return;
     op->result = OP_RESULT_STORE;
     if (!(op->flags & OP_NEGATIVE)) n += op->delta;
     else n = n > op->delta ? n - op->delta : 0;
-    uint8_t out[64];
+    uint8_t out[NUMBER_MAX];
     memset(out, ' ', sizeof out);
     uint32_t len = decimal_format_u64(out, n);
     op->number = n;
@@ -251,17 +251,6 @@ static void execute_increment(struct core *core, struct op *op)
     store_number(core, op, out, len);
 }
 
-static bool parse_long_double(struct slice text, long double *out)
-{
-    char buf[256], *end;
-    if (text.len == 0 || text.len >= sizeof buf) return false;
-    memcpy(buf, text.data, text.len);
-    buf[text.len] = 0;
-    if (buf[0] == ' ' || (buf[0] >= '\t' && buf[0] <= '\r')) return false;
-    *out = strtold(buf, &end);
-    return *end == 0 && end == buf + text.len && !isnan(*out);
-}
-
 /* As redis prints them: 17 decimals, trailing zeros cut. */
 static uint32_t format_long_double(char *buf, size_t cap, long double n)
 {
@@ -287,7 +276,7 @@ static void execute_increment_float(struct core *core, struct op *op)
     if (op->status != STORE_OK) op->value.meta = (struct store_meta){0};
     if (op->status == STORE_OK) {
         struct slice text = {op->value.data, op->value.len};
-        if (op->value.data_len != op->value.len || !parse_long_double(text, &n)) {
+        if (op->value.data_len != op->value.len || !decimal_parse_real(text, &n)) {
             op->result = OP_RESULT_NOT_NUMBER;
             return;
         }

@@ -359,7 +359,8 @@ static bool resp_inline(struct session *s)
     if (found != SESSION_LINE_WHOLE)
         return resp_protocol_error(s, SLICE_LITERAL("ERR Protocol error: too big inline request"));
     uint8_t *copy = s->core->scratch.data + s->core->scratch.used; /* unescaped text is never longer than the line */
-    int count = resp_split_inline(line, len, copy, args, RESP_INLINE_ARGS_MAX);
+    size_t text_len = strnlen((const char *)line, len); /* redis takes a zero byte for the end */
+    int count = resp_split_inline(line, text_len, copy, args, RESP_INLINE_ARGS_MAX);
     if (count == -2) return resp_protocol_error(s, SLICE_LITERAL("ERR Protocol error: too big inline request"));
     if (count < 0) return resp_protocol_error(s, SLICE_LITERAL(RESP_ERROR_QUOTES));
     if (count == 0) {

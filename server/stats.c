@@ -248,13 +248,20 @@ static const struct {
                      {"keyspace", "Keyspace", info_keyspace},
                      {"polarkv", "Polarkv", info_polarkv}};
 
-void stats_info(struct session *s, struct slice section)
+static bool info_wants(const struct slice *names, int count, const char *section)
+{
+    for (int i = 0; i < count; i++)
+        if (resp_word(names[i], section) || resp_word(names[i], "all") || resp_word(names[i], "default") ||
+            resp_word(names[i], "everything"))
+            return true;
+    return count == 0;
+}
+
+void stats_info(struct session *s, const struct slice *names, int count)
 {
     struct snapshot n;
     char *text = NULL;
     size_t len = 0;
-    bool all = section.len == 0 || resp_word(section, "all") || resp_word(section, "default") ||
-               resp_word(section, "everything");
     FILE *out = open_memstream(&text, &len);
     if (!out) {
         resp_error(s, SLICE_LITERAL("ERR out of memory"));
@@ -262,7 +269,7 @@ void stats_info(struct session *s, struct slice section)
     }
     snapshot_take(&n, s);
     for (size_t i = 0, written = 0; i < sizeof info_sections / sizeof *info_sections; i++) {
-        if (!all && !resp_word(section, info_sections[i].name)) continue;
+        if (!info_wants(names, count, info_sections[i].name)) continue;
         fprintf(out, "%s# %s\r\n", written++ ? "\r\n" : "", info_sections[i].title);
         info_sections[i].write(out, &n);
     }

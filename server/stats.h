@@ -12,7 +12,7 @@ void stats_memcache(struct session *s);          /* STAT lines with memcached's 
 void stats_memcache_settings(struct session *s); /* STAT lines of the options */
 /* The option eviction in redis' words, where it has one. */
 const char *stats_eviction_policy(const struct config *config);
-/* The INFO text; section: lower case, empty or "all", "default", "everything" for all. Written as one bulk (or verbatim) string. */
-void stats_info(struct session *s, struct slice section);
+/* The INFO text of the sections that are named, or with none of all. Written as one bulk (or verbatim) string. */
+void stats_info(struct session *s, const struct slice *names, int count);
 
 #endif

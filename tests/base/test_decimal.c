@@ -136,11 +136,59 @@ static void test_format(void **state)
     }
 }
 
+static void test_loose(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t n;
+    } good[] = {{"0", 0}, {"007", 7}, {"+5", 5}, {"-0", 0}, {" \t\v\f\r\n5", 5}, {"5 ", 5}, {"5 x", 5}, {"5\nx", 5},
+                {"000000000000000000000000000012", 12}, {"18446744073709551615", UINT64_MAX}};
+    static const char *const bad[] = {"", " ", "+", "-", "+-1", "-1", "x", "1x", "1.5", "1e3", "0x10", "- 1",
+                                      "18446744073709551616", "99999999999999999999"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        uint64_t n = ~good[i].n;
+        if (!decimal_parse_loose(text_of(good[i].text), &n) || n != good[i].n) fail_msg("\"%s\"", good[i].text);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        uint64_t n = 42;
+        if (decimal_parse_loose(text_of(bad[i]), &n) || n != 42) fail_msg("\"%s\"", bad[i]);
+    }
+}
+
+static void test_real(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        long double n;
+    } good[] = {{"0", 0}, {"0.1", 0.1L}, {"-2.5", -2.5L}, {"3.0e3", 3000}, {".5", 0.5L}, {"5.", 5}, {"+3", 3}, {"0x1p3", 8}};
+    static const char *const bad[] = {"", " 1", "\t1", "1 ", "x", "1x", "1,5", "1e", "--1", "nan", "1e9999", "-1e9999", "1e-9999"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        long double n = -1;
+        if (!decimal_parse_real(text_of(good[i].text), &n) || n != good[i].n) fail_msg("\"%s\"", good[i].text);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        long double n = 42;
+        if (decimal_parse_real(text_of(bad[i]), &n) || n != 42) fail_msg("\"%s\"", bad[i]);
+    }
+    long double infinite = 0;
+    assert_true(decimal_parse_real(text_of("-inf"), &infinite));
+    assert_true(infinite < -1e300L);
+    assert_false(decimal_parse_real((struct slice){(const uint8_t *)"1\0", 2}, &infinite));
+    char longer[300];
+    memset(longer, '1', sizeof longer);
+    assert_false(decimal_parse_real((struct slice){(const uint8_t *)longer, 256}, &infinite));
+    assert_true(decimal_parse_real((struct slice){(const uint8_t *)longer, 255}, &infinite));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_u64_takes),   cmocka_unit_test(test_u64_refuses), cmocka_unit_test(test_i64_takes),
         cmocka_unit_test(test_i64_refuses), cmocka_unit_test(test_format),
+        cmocka_unit_test(test_loose),
+        cmocka_unit_test(test_real),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
