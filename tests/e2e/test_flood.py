@@ -25,7 +25,8 @@ class FloodTest(unittest.TestCase):
         self.addCleanup(server.stop)
         before = resident_kib(server.process.pid)
         command = [SYN_FLOOD, "--vdev", f"net_memif0,role=client,{wire}", "--server",
-                   f"10.9.0.1:{server.memcache_address[1]}", "--connections", "50", "--rate", "2000", "--flood", "200000"]
+                   f"10.9.0.1:{server.memcache_address[1]}", "--connections", "50", "--rate", "2000", "--flood", "200000",
+                   "--milliseconds", "3000"]  # a second SYN comes after one
         status, out, err = run(command, 60)
         self.assertEqual(status, 0, out + err)
         report = json.loads(out[out.index("{"):])
