@@ -112,7 +112,7 @@ static void load_note(struct netcore *nc, unsigned seen, uint64_t now_ns)
 
 /* Frames that still wait take the places of surplus SYNs: the turn is to be worth its cost. */
 static __attribute__((noinline)) uint16_t shed(struct netcore *nc, struct rte_mbuf **frames, uint16_t n, unsigned *work,
-                                              uint64_t now_ns)
+                                               uint64_t now_ns)
 {
     unsigned seen = *work;
     uint16_t kept = net_stack_shed(nc->stack, frames, n);

@@ -32,7 +32,10 @@ static struct tcp_shed_line *line_of(const struct tcp_shed *sh, uint64_t key)
     return &sh->lines[(key >> 32) % TCP_SHED_LINES];
 }
 
-static uint16_t tag_of(uint64_t key) { return (uint16_t)(key >> 16) | 1; }
+static uint16_t tag_of(uint64_t key)
+{
+    return (uint16_t)(key >> 16) | 1;
+}
 
 static bool line_has(const struct tcp_shed_line *line, uint16_t tag)
 {
@@ -120,8 +123,10 @@ static uint16_t shed_burst(struct net_stack *st, struct rte_mbuf **frames, uint1
     }
     if (!syns) return n;
     for (uint16_t i = 0; i < n; i++) {
-        if (keys[i] && !syn_let_in(&st->shed, keys[i])) dropped[drops++] = frames[i];
-        else frames[kept++] = frames[i];
+        if (keys[i] && !syn_let_in(&st->shed, keys[i]))
+            dropped[drops++] = frames[i];
+        else
+            frames[kept++] = frames[i];
     }
     rte_pktmbuf_free_bulk(dropped, drops);
     metric_add(&st->metrics.drop_tcp_syn_full, drops);

@@ -1,16 +1,17 @@
 /*
  * SYNs that come while the core cannot keep up: who is connected goes before strangers. A SYN that is dropped as it was
- * received costs a small part of one that is answered, be it by a cookie: beside a flood of a million a second that is the
- * difference between a third of the core and a tenth. RFC 4987 3.1 (filtering) in front of its 3.4 and 3.6.
+ * received costs a small part of one that is answered, be it by a cookie: beside a flood of a million a second that is
+ * the difference between a third of the core and a tenth. RFC 4987 3.1 (filtering) in front of its 3.4 and 3.6.
  *
  * Who owns the receive queue says once a millisecond whether the core was full, which is when it hardly ever found its
  * queue emptied. While it is, only an allowance of SYNs is answered: half with each full millisecond, down to what
- * net_stack_config.syn_rate_full grants; a quarter more with each other one, until it is as many as come, and nothing is
- * dropped any more. A core that keeps up, or that fewer SYNs reach than that, answers each one and looks at none twice.
+ * net_stack_config.syn_rate_full grants; a quarter more with each other one, until it is as many as come, and nothing
+ * is dropped any more. A core that keeps up, or that fewer SYNs reach than that, answers each one and looks at none
+ * twice.
  *
  * The allowance goes first to SYNs that were dropped before and come again, as every honest one does after a second
- * (RFC 6298 2.1) and the invented sources of a flood do not: Al-Duwairi and Manimaran, Intentional Dropping, INFOCOM 2005.
- * What they leave, a random choice of the others gets, so that a flood that repeats itself, or is too fast to be
+ * (RFC 6298 2.1) and the invented sources of a flood do not: Al-Duwairi and Manimaran, Intentional Dropping, INFOCOM
+ * 2005. What they leave, a random choice of the others gets, so that a flood that repeats itself, or is too fast to be
  * remembered, still leaves each SYN the same chance. Remembered are the last two million, by 15 bits of a keyed hash.
  *
  * Core of the stack only. Memory is bounded, and none of it is touched before the first flood.
@@ -45,7 +46,8 @@ struct tcp_shed {
 int tcp_shed_init(struct tcp_shed *sh, const uint64_t secret[2]); /* 0 or -ENOMEM */
 void tcp_shed_fini(struct tcp_shed *sh);
 
-/* A SYN is at a listener. False: it has slipped by net_stack_shed (behind extension headers of IPv6), and is one too many. */
+/* A SYN is at a listener. False: it has slipped by net_stack_shed (behind extension headers of IPv6), and is one too
+ * many. */
 static inline bool tcp_shed_opens(struct tcp_shed *sh)
 {
     return ++sh->opened <= 2 * sh->allowance || !sh->on;

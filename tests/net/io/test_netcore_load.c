@@ -1,7 +1,7 @@
 /*
- * Whether a core keeps up is seen by its queue: one that is emptied now and then belongs to a core that does, and all its
- * SYNs are answered; one that never is loses its surplus SYNs, several bursts a turn. The device is net_ring: what is sent
- * there comes back as received, our own answers too (they are to another, and dropped).
+ * Whether a core keeps up is seen by its queue: one that is emptied now and then belongs to a core that does, and all
+ * its SYNs are answered; one that never is loses its surplus SYNs, several bursts a turn. The device is net_ring: what
+ * is sent there comes back as received, our own answers too (they are to another, and dropped).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,16 +26,22 @@ static struct netcore core;
 static struct tick now = {.ns = UINT64_C(5000000000)};
 static uint32_t stranger;
 
-static const struct net_metrics *metrics(void) { return net_stack_metrics(core.stack); }
+static const struct net_metrics *metrics(void)
+{
+    return net_stack_metrics(core.stack);
+}
 
 static struct rte_mbuf *syn(void)
 {
     struct rte_mbuf *m = rte_pktmbuf_alloc(pools.frame);
     assert_non_null(m);
     uint8_t *p = (uint8_t *)rte_pktmbuf_append(m, 54);
-    struct rte_ipv4_hdr ip = {.version_ihl = 0x45, .time_to_live = 64, .next_proto_id = IPPROTO_TCP,
+    struct rte_ipv4_hdr ip = {.version_ihl = 0x45,
+                              .time_to_live = 64,
+                              .next_proto_id = IPPROTO_TCP,
                               .src_addr = rte_cpu_to_be_32(0x0b000000u + stranger++),
-                              .dst_addr = rte_cpu_to_be_32(RTE_IPV4(10, 0, 0, 1)), .total_length = rte_cpu_to_be_16(40)};
+                              .dst_addr = rte_cpu_to_be_32(RTE_IPV4(10, 0, 0, 1)),
+                              .total_length = rte_cpu_to_be_16(40)};
     struct rte_tcp_hdr tcp = {.src_port = 99, .dst_port = rte_cpu_to_be_16(7), .data_off = 5 << 4, .tcp_flags = 2};
     ip.hdr_checksum = rte_ipv4_cksum(&ip);
     tcp.cksum = rte_ipv4_udptcp_cksum(&ip, &tcp);
@@ -62,7 +68,10 @@ static unsigned turn(void)
     return work;
 }
 
-static void accepted(void *arg, struct stream *stream) { (void)arg, (void)stream; }
+static void accepted(void *arg, struct stream *stream)
+{
+    (void)arg, (void)stream;
+}
 
 static void a_queue_that_is_emptied(void **state)
 {

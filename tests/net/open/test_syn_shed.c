@@ -9,8 +9,8 @@
 #include "tests/net/sim/script.h"
 
 #define BURST 50u
-#define RATE 20u           /* SYNs a millisecond that are answered at least */
-#define FLOOD 1000u        /* SYNs a millisecond */
+#define RATE 20u    /* SYNs a millisecond that are answered at least */
+#define FLOOD 1000u /* SYNs a millisecond */
 #define IP_AT 14u
 #define TCP_AT 34u
 #define STRANGERS 0x0b000000u /* their addresses */
@@ -44,7 +44,10 @@ static void config_off(struct net_stack_config *config)
     config->syn_rate_full = 0;
 }
 
-static const struct net_metrics *metrics(const struct script *s) { return net_stack_metrics(s->stack); }
+static const struct net_metrics *metrics(const struct script *s)
+{
+    return net_stack_metrics(s->stack);
+}
 
 static struct rte_mbuf *frame_make(struct script *s, const uint8_t *bytes, uint32_t len)
 {
@@ -410,8 +413,10 @@ static void test_long_bursts(void **state)
     script_create(&s, config_set);
     uint32_t from = flood_settle(&s);
     for (uint32_t i = 0; i < 150; i++) {
-        if (i % 2) frames[i] = syn_of(&s, from++);
-        else frames[i] = frame_make(&s, bytes, script_build(&s, bytes, A, i, 1, 65535, NULL, 0, NULL, 0));
+        if (i % 2)
+            frames[i] = syn_of(&s, from++);
+        else
+            frames[i] = frame_make(&s, bytes, script_build(&s, bytes, A, i, 1, 65535, NULL, 0, NULL, 0));
     }
     uint16_t left = net_stack_shed(s.stack, frames, 150);
     assert_in_range(left, 75, 75 + 15);
