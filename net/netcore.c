@@ -7,6 +7,9 @@
 #include "net/addr.h"
 
 #define OTHERS_BURST 64u /* frames that a turn sends for other cores at most */
+#define LOAD_NS 1000000u /* net_stack_load */
+#define KEPT_UP 8u       /* a core does that leaves its queue empty after one look of so many */
+#define SHED_BURSTS 4u   /* that a turn receives at most while SYNs of them are dropped */
 
 const struct metric_row netcore_metric_rows[] = {
 #define METRIC(name, kind, help) METRIC_ROW(struct netcore_metrics, name, kind, help)
@@ -96,6 +99,34 @@ static uint16_t receive(struct netcore *nc, struct rte_mbuf **frames, unsigned *
     return (uint16_t)(n + others);
 }
 
+/* A burst that is not full has left nothing behind. */
+static void load_note(struct netcore *nc, unsigned seen, uint64_t now_ns)
+{
+    nc->looks++;
+    nc->emptied += seen < PORT_BURST;
+    if (likely(now_ns < nc->load_due_ns)) return;
+    nc->sheds = net_stack_load(nc->stack, nc->emptied * KEPT_UP < nc->looks);
+    nc->looks = nc->emptied = 0;
+    nc->load_due_ns = now_ns + LOAD_NS;
+}
+
+/* Frames that still wait take the places of surplus SYNs: the turn is to be worth its cost. */
+static __attribute__((noinline)) uint16_t shed(struct netcore *nc, struct rte_mbuf **frames, uint16_t n, unsigned *work,
+                                               uint64_t now_ns)
+{
+    unsigned seen = *work;
+    uint16_t kept = net_stack_shed(nc->stack, frames, n);
+    for (unsigned bursts = 1; bursts < SHED_BURSTS && seen >= PORT_BURST && kept < PORT_BURST; bursts++) {
+        n = receive(nc, frames + kept, &seen);
+        load_note(nc, seen, now_ns);
+        if (unlikely(nc->capture)) capture_frames(nc->capture, frames + kept, n, false);
+        metric_add(&nc->metrics.rx_bursts, n > 0);
+        kept = (uint16_t)(kept + net_stack_shed(nc->stack, frames + kept, n));
+        *work += seen;
+    }
+    return kept;
+}
+
 /* What the kernel says of neighbours comes in like frames of theirs. */
 static void resolved(struct netcore *nc, uint64_t now_ns)
 {
@@ -108,14 +139,16 @@ static void resolved(struct netcore *nc, uint64_t now_ns)
 unsigned netcore_rx(void *arg, const struct tick *now)
 {
     struct netcore *nc = arg;
-    struct rte_mbuf *frames[2 * PORT_BURST];
+    struct rte_mbuf *frames[3 * PORT_BURST]; /* less than one that is kept, and two */
     unsigned work;
     if (unlikely(nc->resolve)) resolved(nc, now->ns);
     uint64_t start = stage_begin(nc);
     uint16_t n = receive(nc, frames, &work);
+    load_note(nc, work, now->ns);
     if (n > 0) {
-        uint64_t received = rte_rdtsc();
         if (unlikely(nc->capture)) capture_frames(nc->capture, frames, n, false);
+        if (unlikely(nc->sheds)) n = shed(nc, frames, n, &work, now->ns);
+        uint64_t received = rte_rdtsc();
         metric_add(&nc->metrics.rx_bursts, 1);
         metric_add(&nc->metrics.cycles_rx_burst, received - start);
         net_stack_input(nc->stack, frames, n, now->ns);

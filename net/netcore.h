@@ -40,6 +40,9 @@ struct netcore {
     struct kernel_resolve *resolve; /* owned; NULL: the stack asks its neighbours itself */
     uint64_t now_ns;                /* of the running call */
     struct capture *capture; /* where frames are written as they come and go; NULL: nowhere */
+    bool sheds;              /* surplus SYNs are dropped: net_stack_load */
+    uint32_t looks, emptied; /* at the queue since the last word of net_stack_load; those that left nothing in it */
+    uint64_t load_due_ns;    /* the next */
     uint64_t tx_burst_tsc;   /* cycles of transmit bursts inside the running call of the stack */
     struct netcore_metrics metrics;
     struct exception_metrics exception_metrics;

@@ -36,6 +36,7 @@ void net_stack_config_default(struct net_stack_config *config)
         .port_last = 60999,
         .max_connections = 131072,
         .max_half_open = 16384,
+        .syn_rate_full = 50000,
         .rx_window = 256 << 10,
         .tx_inline = 256,
         .rto_min_ns = UINT64_C(5000000),
@@ -200,8 +201,11 @@ int net_stack_create(struct net_stack **out, const struct net_stack_config *conf
     if ((rc = tcp_table_init(&st->table, keys, key_of, st)) != 0) goto fini_syncache;
     if ((rc = pools_init(st)) != 0) goto fini_table;
     if ((rc = tcp_fast_open_init(st)) != 0) goto fini_pools;
+    if ((rc = tcp_shed_init(&st->shed, config->secret)) != 0) goto fini_fast_open;
     *out = st;
     return 0;
+fini_fast_open:
+    tcp_fast_open_fini(st);
 fini_pools:
     tcp_pools_fini(&st->pools);
 fini_table:
@@ -226,6 +230,7 @@ void net_stack_destroy(struct net_stack **stack)
         if (stack_conn(st, i)->state != TCPS_FREE) tcp_conn_free(st, stack_conn(st, i));
     rte_pktmbuf_free_bulk(st->tx, st->tx_count);
     neighbours_fini(&st->neighbours);
+    tcp_shed_fini(&st->shed);
     tcp_fast_open_fini(st);
     tcp_pools_fini(&st->pools);
     tcp_table_fini(&st->table);

@@ -85,6 +85,8 @@ struct net_stack_config {
     uint32_t max_connections;
     uint32_t max_half_open; /* entries of the SYN cache, of 48 bytes; 88 with IPv6 */
     enum net_syn_cookies syn_cookies;
+    uint32_t syn_rate_full; /* SYNs a second that are answered at least while the core cannot keep up, of those that come:
+                             * net/tcp/tcp_shed.h; 0: all are */
     uint32_t fast_open;        /* of each listener, connections opened by a SYN with data (RFC 7413) that wait for their
                                 * handshake's end at a time, at most 1024; 0: it takes no data with a SYN */
     uint64_t fast_open_secret[2]; /* key of its cookies: the same for stacks of one address; 0, 0: drawn from secret */
@@ -122,6 +124,12 @@ int net_stack_config_gateway(struct net_stack_config *config, struct net_addr vi
 int net_stack_create(struct net_stack **out, const struct net_stack_config *config); /* 0 or -errno */
 void net_stack_destroy(struct net_stack **stack); /* frees every connection and buffer; streams are gone after */
 
+/* Once a millisecond: whether the core was full, so that its receive queue was hardly ever emptied. Returns whether surplus
+ * SYNs are to be dropped: net_stack_shed, until the next call. */
+bool net_stack_load(struct net_stack *stack, bool full);
+/* Drops surplus SYNs of a burst as it was received, before net_stack_input gets it. Returns how many frames are left, at the
+ * front and in their order. net/tcp/tcp_shed.h */
+uint16_t net_stack_shed(struct net_stack *stack, struct rte_mbuf **frames, uint16_t n);
 /* Takes the frames of one burst. now_ns: monotonic. */
 void net_stack_input(struct net_stack *stack, struct rte_mbuf **frames, uint16_t n, uint64_t now_ns);
 /* Sends what connections have to say: each touched connection once. Returns frames sent. */

@@ -13,6 +13,7 @@
 #include "net/tcp/tcp_fast_open.h"
 #include "net/tcp/tcp_path.h"
 #include "net/tcp/tcp_pools.h"
+#include "net/tcp/tcp_shed.h"
 #include "net/tcp/tcp_syncache.h"
 #include "net/tcp/tcp_table.h"
 #include "net/tcp/tcp_time_wait.h"
@@ -75,6 +76,7 @@ struct net_stack {
     struct tcp_time_wait time_wait;
     struct tcp_syncache syncache;
     struct tcp_cookies cookies;
+    struct tcp_shed shed;
     struct tcp_fast_open fast_open;
     struct wheel wheel;
     struct stream_ops stream_ops; /* tcp_stack_of */

@@ -200,6 +200,7 @@ int core_create_store(struct core *core, uint64_t *touched)
 static void half_open_config(struct net_stack_config *stack, const struct config *config)
 {
     stack->syn_cookies = (enum net_syn_cookies)net_syn_cookies_find(config->syn_cookies);
+    stack->syn_rate_full = (uint32_t)config->syn_rate_full;
     stack->max_half_open = (uint32_t)config->max_half_open;
     stack->rx_memory = config->rx_memory;
     stack->fast_open = (uint32_t)config->fast_open;

@@ -68,7 +68,7 @@ static uint32_t places_taken(struct net_stack *st)
 static bool room(struct net_stack *st, const struct tcp_listener *l)
 {
     bool flood = st->syncache.count == st->syncache.max || st->config.syn_cookies == NET_SYN_COOKIES_ALWAYS;
-    if (!flood && !tcp_conns_full(st) && places_taken(st) < l->fast_open) return true;
+    if (!flood && !st->shed.on && !tcp_conns_full(st) && places_taken(st) < l->fast_open) return true;
     metric_add(&st->metrics.fast_open_no_room, 1);
     return false;
 }

@@ -169,6 +169,10 @@ static struct tcp_conn *cookie_rx(struct net_stack *st, struct tcp_segment *s)
 
 struct tcp_conn *tcp_listen_rx(struct net_stack *st, struct tcp_segment *s)
 {
+    if ((s->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && !tcp_shed_opens(&st->shed)) {
+        metric_add(&st->metrics.drop_tcp_syn_full, 1);
+        return NULL;
+    }
     const struct tcp_listener *l = tcp_listener_of(st, s);
     if (!l) tcp_frame_refuse(st, s);
     else if (s->flags & TCP_ACK) return cookie_rx(st, s);

@@ -1,7 +1,8 @@
 /*
  * What a SYN flood does to those who are connected: clients at a steady rate (open loop, "get x" of memcached's
- * protocol), or each again as soon as it is answered (--rate 0), first alone, then beside a flood of SYNs from
- * addresses that do not exist, on the same wire. Prints one JSON object. Only for a point-to-point vdev (memif) whose
+ * protocol), or each again as soon as it is answered (--rate 0), first alone, then while SYNs are built but not sent
+ * (which takes from the clients, on the same processor, and nothing from the server), then beside a flood of these SYNs,
+ * from addresses that do not exist, on the same wire. Prints one JSON object. Only for a point-to-point vdev (memif) whose
  * other end a test has started itself.
  *
  *     syn_flood --vdev net_memif0,role=client,... --server 10.9.0.1:11211 [--ip 10.9.0.2/24] [--mtu 9000]
@@ -51,6 +52,7 @@ struct trial {
     struct client clients[CONNECTIONS_MAX + NEWCOMERS];
     unsigned opened, connected, lost, next;
     uint64_t answers, unanswered, floods;
+    bool unsent; /* SYNs are built, and go no further */
     uint8_t server_mac[6];
     uint64_t rng;
 };
@@ -156,7 +158,10 @@ static void flood_some(struct trial *t, uint64_t due)
         unsigned n = due < FLOOD_BURST ? (unsigned)due : FLOOD_BURST;
         if (rte_pktmbuf_alloc_bulk(t->pools.small, burst, n) != 0) return;
         for (unsigned i = 0; i < n; i++) syn_build(t, burst[i]);
-        port_tx(t->port, 0, burst, (uint16_t)n);
+        if (t->unsent)
+            rte_pktmbuf_free_bulk(burst, n);
+        else
+            port_tx(t->port, 0, burst, (uint16_t)n);
         t->floods += n;
         due -= n;
     }
@@ -212,7 +217,7 @@ static void run_phase(struct trial *t, uint64_t ns, unsigned rate, bool closed, 
         asked = asks;
         flood_some(t, RTE_MIN(syns - flooded, flood / FLOOD_LATEST + 1)); /* what a break left out is not made up for */
         flooded = syns;
-        if (newcomers && now.ns - start > ns / 2) { /* the SYN cache is full by now */
+        if (newcomers && now.ns - start > ns / 4) { /* the SYN cache is full by now, and there is time for a second SYN */
             open_some(t, t->opened + NEWCOMERS);
             newcomers = false;
         }
@@ -336,6 +341,10 @@ int main(int argc, char **argv)
     printf("{");
     run_phase(&t, ns, t.args.rate, true, 0, false, &phase);
     print_phase("alone", &phase);
+    t.unsent = true;
+    run_phase(&t, ns, t.args.rate, true, t.args.flood, false, &phase);
+    print_phase("unsent", &phase);
+    t.unsent = false;
     run_phase(&t, ns, t.args.rate, true, t.args.flood, true, &phase);
     print_phase("flooded", &phase);
     run_phase(&t, ns, t.args.rate, true, 0, false, &phase);
