@@ -45,7 +45,7 @@ static inline bool rx_fast_path(struct net_stack *st, struct tcp_conn *c, struct
     }
     uint32_t acked = s->ack - c->snd_una;
     if (acked > c->snd_max - c->snd_una || (acked | s->len) == 0) return false;
-    if (s->len > c->rcv_adv - c->rcv_nxt) return false;
+    if (s->len > c->rcv_adv - c->rcv_nxt || seq_lt(s->seq, c->snd_wl1)) return false; /* overtaken: its window is old */
     peer_mac(c, s);
     ts_take(c, s);
     c->snd_wl1 = s->seq;
