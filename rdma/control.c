@@ -97,17 +97,6 @@ void control_readable(struct rdma_conn *c)
     conn_list(c);
 }
 
-/* A read that came before it is allowed would end the connection. */
-static bool message_waits(const struct rdma_conn *c)
-{
-    return c->server && !c->readable && c->messages[c->messages_head].opcode == RDMA_WINDOW;
-}
-
-bool control_has(const struct rdma_conn *c)
-{
-    return c->register_due || c->keepalive_due || (c->messages_count > 0 && !message_waits(c));
-}
-
 bool rdma_conn_send_message(struct rdma_conn *c, const struct rdma_message *m)
 {
     if (c->state == CONN_CUT || c->messages_count == RDMA_CONN_MESSAGES) return false;
@@ -147,7 +136,7 @@ void control_gather(struct rdma_conn *c, struct request_list *list, uint32_t roo
         c->register_due = false;
         c->rx_open = true;
     }
-    while (c->messages_count > 0 && !message_waits(c) && list->count < room) {
+    while (message_ready(c) && list->count < room) {
         message_add(c, list, &c->messages[c->messages_head]);
         c->messages_head = (c->messages_head + 1) % RDMA_CONN_MESSAGES;
         c->messages_count--;

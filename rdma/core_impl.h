@@ -238,11 +238,16 @@ static inline uint32_t transmit_waiting(const struct rdma_conn *c)
 }
 
 /* control.c */
+/* The first message could leave: a WINDOW when the peer may read, since a read before that would end the connection. */
+static inline bool message_ready(const struct rdma_conn *c)
+{
+    if (c->messages_count == 0) return false;
+    return !c->server || c->readable || c->messages[c->messages_head].opcode != RDMA_WINDOW;
+}
+
 void control_receive(struct rdma_conn *c, const uint8_t *data, uint32_t len);
 /* The peer may read: what waited for that leaves. */
 void control_readable(struct rdma_conn *c);
-/* A message could leave. */
-bool control_has(const struct rdma_conn *c);
 /* Adds the messages that are due to the list. */
 void control_gather(struct rdma_conn *c, struct request_list *list, uint32_t room);
 

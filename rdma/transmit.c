@@ -279,7 +279,7 @@ static void ending(struct rdma_conn *c)
 /* Something waits for nothing but its turn, or room in the queue. */
 static bool has_more(struct rdma_conn *c)
 {
-    if (c->reads || control_has(c)) return true;
+    if (c->reads || message_ready(c) || c->register_due || c->keepalive_due) return true;
     if (transmit_waiting(c) == 0) return false;
     if (c->peer_used != c->peer_length) return true;
     if (!c->peer_full) metric_add(&c->core->metrics.tx_peer_full, c->peer_length != 0);

@@ -28,7 +28,7 @@ report started $? || exit
 regions=$(stat rdma_listener_memory_regions)
 
 (ask idle 60 memcache idle) & # waits for keepalives meanwhile
-idle=$!
+idler=$!
 for protocol in redis memcache; do
     ask values_$protocol 100 $protocol values || exit
     ask pairs_$protocol 100 $protocol pairs 8 10 || exit
@@ -37,7 +37,7 @@ for protocol in redis memcache; do
 done
 ask slow 60 redis slow || exit
 ask churn 100 redis churn 100 || exit
-wait $idle || exit
+wait $idler || exit
 items=$(stat curr_items)
 at_rest "$items"
 report rest $? || exit

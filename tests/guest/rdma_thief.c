@@ -10,6 +10,7 @@
 
 #define BUFFER 65536u
 #define LINE 64u
+#define SEED 16u /* bytes of it that do not change by themselves */
 
 static const char *address, *port, *password;
 
@@ -49,12 +50,30 @@ static void must_not_read(const struct pair *owner, bool let_in)
     pair_drop(&thief);
 }
 
+/* The window is to be read: a write by its key is the device's to refuse. */
+static void must_not_write(const struct pair *owner)
+{
+    struct pair *p = open_pair(true);
+    pair_ask_window(p);
+    if (p->window_key != owner->window_key) pair_fail("another key");
+    p->cut_expected = true;
+    p->peer_key = p->window_key;
+    pair_post_write(p, p->window_address, "vandal", 6, 6);
+    pair_await_cut(p);
+    pair_drop(&p);
+}
+
+static void line_read(struct pair *owner, uint8_t line[LINE])
+{
+    memset(line, 0, LINE);
+    if (!pair_read_window(owner, owner->window_address, owner->window_key, line, LINE) || all_are(line, 0))
+        pair_fail("the window cannot be read");
+}
+
 static void must_read(struct pair *owner)
 {
     uint8_t line[LINE];
-    memset(line, 0, sizeof line);
-    if (!pair_read_window(owner, owner->window_address, owner->window_key, line, LINE) || all_are(line, 0))
-        pair_fail("the window cannot be read");
+    line_read(owner, line);
     expect(owner, "PING\r\n", "+PONG\r\n");
 }
 
@@ -73,6 +92,12 @@ int main(int argc, char **argv)
         must_not_read(owner, let_in);
         must_read(owner);
     }
+    pair_doing = "writing into the window";
+    uint8_t before[LINE], after[LINE];
+    line_read(owner, before);
+    must_not_write(owner);
+    line_read(owner, after);
+    if (memcmp(before, after, SEED) != 0) pair_fail("the window was written to");
     pair_doing = "asking without the password";
     struct pair *p = open_pair(false);
     p->cut_expected = true;

@@ -85,6 +85,25 @@ static void peer_message(struct peer *p, struct input *in)
     raw_message(p->raw, bytes, len);
 }
 
+/* Memory that the server lets be read by whom it gave the window. */
+static uint8_t window[BUFFER];
+static uint32_t window_key;
+
+static bool window_asked(void *arg, struct rdma_conn *conn, const struct rdma_message *m)
+{
+    struct rdma_message given = {
+        .opcode = RDMA_WINDOW, .address = (uintptr_t)window, .bytes = sizeof window, .key = window_key};
+    (void)arg;
+    return m->select != 13 && rdma_conn_send_message(conn, &given);
+}
+
+/* With the right key: what it reads it must have been let. */
+static void peer_read(struct peer *p, struct input *in)
+{
+    uint32_t offset = byte(in), len = byte(in);
+    raw_read(p->raw, len, (uintptr_t)window + offset, window_key ^ (byte(in) & 1));
+}
+
 /* Messages that decode, mostly. */
 static void peer_opcode(struct peer *p, struct input *in)
 {
@@ -92,6 +111,7 @@ static void peer_opcode(struct peer *p, struct input *in)
     struct rdma_message m = {.opcode = opcodes[byte(in) % 4]};
     m.features = byte(in) & 1 ? RDMA_FEATURE_ONESIDED : byte(in);
     m.bytes = byte(in);
+    m.select = byte(in) % 16;
     raw_send(p->raw, &m);
 }
 
@@ -171,6 +191,7 @@ static void step(struct fixture *x, struct peer *peers, struct input *in)
     case 9:
         if (p->victim->qp) fake_qp_fail(p->victim->qp, (enum ibv_wc_status)(1 + byte(in) % 20));
         break;
+    case 10: peer_read(p, in); break;
     default: fixture_turns(x, 1 + (op & 3)); break;
     }
     for (unsigned i = 0; i < PEERS; i++)
@@ -194,6 +215,8 @@ static void shallow(struct end_config *config)
     config->cq_depth = 512;
     config->keepalive_ns = 50000;
     config->linger_ns = 1000000;
+    config->features = RDMA_FEATURE_ONESIDED;
+    config->message = window_asked;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -202,6 +225,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct peer peers[PEERS] = {0};
     struct input in = {.at = data, .end = data + size};
     fixture_start(&x, shallow);
+    window_key = end_register(&x.server, window, sizeof window);
     struct side *honest = fixture_connect(&x, &shapes[0]);
     for (unsigned i = 0; i < STEPS_MAX && in.at < in.end; i++) step(&x, peers, &in);
     for (unsigned i = 0; i < PEERS; i++) peer_release(&peers[i]);

@@ -67,6 +67,18 @@ static void test_lost_connection(void **state)
     run_finish();
 }
 
+/* A server that was not told to grant it. */
+static void test_no_window_unless_told(void **state)
+{
+    (void)state;
+    run_start(11, 4096, "--onesided --connections 3 --keys 50 --duration 5ms");
+    run_to_end();
+    assert_false(report_is_good(&x.report));
+    assert_int_equal(x.report.connect_failures, 3);
+    assert_string_equal(x.report.error_text, ONESIDED_REFUSED_TEXT);
+    run_finish();
+}
+
 /* Our device goes: nothing of it completes any more. All is lost, which is told by its name, and the run is over. */
 static void test_device_goes(void **state)
 {
@@ -96,7 +108,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_both_protocols),  cmocka_unit_test(test_long_values_pipelined),
         cmocka_unit_test(test_open_loop),       cmocka_unit_test(test_connections_opened_anew),
-        cmocka_unit_test(test_lost_connection), cmocka_unit_test(test_device_goes),
+        cmocka_unit_test(test_lost_connection), cmocka_unit_test(test_no_window_unless_told),
+        cmocka_unit_test(test_device_goes),
     };
     return cmocka_run_group_tests(tests, run_set_up, run_tear_down);
 }
