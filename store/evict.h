@@ -24,10 +24,10 @@ void evict_note_wanted(struct store *s, uint64_t pages);
 /* One of so many has come. */
 void evict_note_found(struct store *s, uint64_t pages);
 /*
- * An operation makes room for so many pages beyond those that are free; a larger value is not begun before the
- * background work has made its room, lest others wait while it gathers what it gives back again.
+ * An operation makes room for so many pages at most beyond those that are free: those of a megabyte. A larger value is
+ * not begun before the background work has made its room, lest others wait while it gathers what it gives back again.
  */
-#define PAGES_AT_ONCE 1u
+#define PAGES_AT_ONCE 17u
 static inline bool evict_comes_first(const struct store *s, uint64_t pages)
 {
     return s->eviction.policy != STORE_EVICT_NONE && pages > (uint64_t)s->pool_count + PAGES_AT_ONCE;

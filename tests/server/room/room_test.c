@@ -33,7 +33,8 @@ static unsigned fill(void)
     const struct store_metrics *m = store_metrics(core->store);
     char buf[24];
     unsigned n = 0;
-    while (m->evicted_new + m->evicted_cold == 0) {
+    uint64_t evicted = m->evicted_new + m->evicted_cold;
+    while (m->evicted_new + m->evicted_cold == evicted) {
         struct store_key k = small_key(buf, n++);
         assert_int_equal(store_set(core->store, &k, value, sizeof(value), NULL, STORE_SET, 0, x.now.unix_ms), STORE_OK);
     }
