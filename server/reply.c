@@ -7,12 +7,16 @@
 #include "server/lease.h"
 #include "server/session.h"
 
-/* A buffer of ours at the tail with room for n bytes: the one that is there, else a small one, else (more follows) a large one. */
+/*
+ * A buffer of ours at the tail with room for n bytes: the one that is there, else a small one where the reply begins or
+ * goes on behind a value that lies elsewhere, else (more follows) a large one.
+ */
 static struct rte_mbuf *reply_buffer(struct session *s, uint32_t n)
 {
     struct rte_mbuf *tail = s->out.tail;
     if (tail && !RTE_MBUF_HAS_EXTBUF(tail) && rte_pktmbuf_tailroom(tail) >= n) return tail;
-    struct rte_mempool *first = s->out.len == 0 ? s->core->pools.small : s->core->pools.frame;
+    bool lone = s->out.len == 0 || (tail && RTE_MBUF_HAS_EXTBUF(tail));
+    struct rte_mempool *first = lone ? s->core->pools.small : s->core->pools.frame;
     struct rte_mempool *second = first == s->core->pools.small ? s->core->pools.frame : s->core->pools.small;
     struct rte_mbuf *m = rte_pktmbuf_alloc(first);
     if (!m) m = rte_pktmbuf_alloc(second);

@@ -17,6 +17,7 @@
 
 #define TTL 64
 #define PIECES_MAX 8u /* references of a frame; the rest of very small ones is copied together */
+#define FIRST_MOST 128u /* a reply's head up to this is copied: that costs less than a reference to it */
 #define TS_PREFIX_BE RTE_STATIC_BSWAP32(0x0101080au) /* NOP NOP TS 10 */
 #define SACK_PREFIX 0x01010500u                      /* NOP NOP SACK, its length added */
 
@@ -227,6 +228,21 @@ static bool payload_refer(struct net_stack *st, struct rte_mbuf *m, const struct
     return true;
 }
 
+/*
+ * Copies a short first piece of the queue behind the header and moves past it; returns its bytes. Another follows it,
+ * as more is to be sent than it has.
+ */
+static uint32_t first_piece_copy(const struct net_stack *st, uint8_t *to, const struct rte_mbuf **from, uint32_t *off,
+                                 uint32_t len)
+{
+    uint32_t n = (*from)->data_len - *off;
+    if (n > RTE_MIN(FIRST_MOST, st->config.tx_inline) || n >= len) return 0;
+    memcpy(to, rte_pktmbuf_mtod_offset(*from, const uint8_t *, *off), n);
+    *from = (*from)->next;
+    *off = 0;
+    return n;
+}
+
 /* Blocks that came twice or out of order, as many as fit beside the timestamp. RFC 2018 3. */
 static uint32_t sack_write(struct tcp_conn *c, uint8_t *p)
 {
@@ -282,11 +298,16 @@ bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8
         metric_add(&st->metrics.tx_copied, len);
     } else if (len > 0) {
         uint64_t payload = 0;
-        if (unlikely(!payload_refer(st, m, from, off, len, &payload))) {
+        uint32_t first = first_piece_copy(st, p + header, &from, &off, len);
+        m->data_len = (uint16_t)(header + first);
+        m->pkt_len = header + first;
+        if (unlikely(!payload_refer(st, m, from, off, len - first, &payload))) {
             rte_pktmbuf_free(m);
             return false;
         }
-        sum += payload;
+        sum += first & 1 ? checksum_odd(payload) : payload;
+        if (!(st->tx_flags & RTE_MBUF_F_TX_TCP_CKSUM)) sum += checksum_sum(p + header, first);
+        metric_add(&st->metrics.tx_copied, first);
     }
     header_finish(st, m, p, tcp_conn_v6(c), header, ip_sum + addrs, addrs + rte_cpu_to_be_16(IPPROTO_TCP), sum);
     if (unlikely(len > c->mss && st->config.tso_most)) tso_mark(m, c->mss);

@@ -247,6 +247,83 @@ static void test_large_payload_is_referenced(void **state)
     assert_int_equal(script_destroy(&s), 0);
 }
 
+static uint8_t reply_byte(uint32_t i)
+{
+    return (uint8_t)(i * 11 + (i >> 8));
+}
+
+/* Queues a reply whose head, a piece of its own, has so many bytes. */
+static void write_reply(struct script *s, const uint16_t *lengths, unsigned count)
+{
+    struct buf_chain chain;
+    buf_chain_init(&chain);
+    for (uint32_t i = 0, at = 0; i < count; i++) {
+        struct rte_mbuf *m = rte_pktmbuf_alloc(s->pools.frame);
+        assert_non_null(m);
+        uint8_t *p = (uint8_t *)rte_pktmbuf_append(m, lengths[i]);
+        for (uint32_t k = 0; k < lengths[i]; k++) p[k] = reply_byte(at++);
+        buf_chain_append(&chain, m);
+    }
+    s->stream->ops->send(s->stream, &chain);
+    s->stream->ops->flush(s->stream);
+    script_output(s);
+}
+
+/* A frame of so many pieces has the reply's bytes from at on. script_next has looked at its checksums. */
+static void expect_reply(struct script *s, uint32_t at, uint32_t len, uint16_t pieces)
+{
+    struct script_segment t = script_expect(s, A, 1 + at, 1, len);
+    assert_int_equal(t.frame->segments, pieces);
+    for (uint32_t i = 0; i < len; i++) assert_int_equal(t.payload[i], reply_byte(at + i));
+}
+
+/* The head of a reply whose value is referenced lies behind the headers, each time that it is sent. */
+static void test_short_head_is_copied(void **state)
+{
+    (void)state;
+    static const struct {
+        uint16_t lengths[3], pieces, copied;
+    } rows[] = {
+        {{25, 600, 7}, 3, 25}, {{26, 601, 300}, 3, 26}, {{128, 600, 7}, 3, 128},
+        {{129, 600, 7}, 4, 0}, {{1, 1, 600}, 3, 1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct script s;
+        uint32_t len = (uint32_t)rows[i].lengths[0] + rows[i].lengths[1] + rows[i].lengths[2];
+        script_create(&s, NULL);
+        script_open(&s, 65535);
+        write_reply(&s, rows[i].lengths, 3);
+        expect_reply(&s, 0, len, rows[i].pieces);
+        assert_int_equal(net_stack_metrics(s.stack)->tx_copied, rows[i].copied);
+        script_wait(&s, 2000 * SCRIPT_MS);
+        expect_reply(&s, 0, len, rows[i].pieces);
+        const struct net_metrics *m = net_stack_metrics(s.stack);
+        assert_true(m->retransmits > 0);
+        assert_int_equal(m->tx_copied, rows[i].copied * (1 + m->retransmits));
+        assert_int_equal(script_destroy(&s), 0);
+    }
+}
+
+/* What is left of a head of which a part is acknowledged; and the next reply's, queued behind it. */
+static void test_rest_of_head_is_copied(void **state)
+{
+    (void)state;
+    static const uint16_t lengths[] = {101, 900, 7, 30, 1200};
+    struct script s;
+    script_create(&s, NULL);
+    script_open(&s, 65535);
+    write_reply(&s, lengths, 5);
+    expect_reply(&s, 0, 1460, 5); /* with the head behind the headers: four references */
+    expect_reply(&s, 1460, 778, 2);
+    script_send(&s, A, 1, 11, 65535, NULL, 0);
+    script_wait(&s, 2000 * SCRIPT_MS);
+    expect_reply(&s, 10, 1460, 5);
+    const struct net_metrics *m = net_stack_metrics(s.stack);
+    assert_true(m->retransmits > 0);
+    assert_int_equal(m->tx_copied, 101 + 91 * m->retransmits);
+    assert_int_equal(script_destroy(&s), 0);
+}
+
 static void test_writable_event(void **state)
 {
     (void)state;
@@ -359,6 +436,8 @@ int main(void)
         cmocka_unit_test(test_zero_window_is_probed),
         cmocka_unit_test(test_sender_avoids_silly_windows),
         cmocka_unit_test(test_large_payload_is_referenced),
+        cmocka_unit_test(test_short_head_is_copied),
+        cmocka_unit_test(test_rest_of_head_is_copied),
         cmocka_unit_test(test_writable_event),
         cmocka_unit_test(test_checksum_offload_equals_software),
         cmocka_unit_test(test_odd_fragments_checksum),
