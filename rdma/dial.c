@@ -13,8 +13,8 @@
 #define RESOLVE_MS 2000
 #define RETRIES 7     /* of what a lost acknowledgement makes the hardware send again */
 #define RNR_RETRIES 7 /* for ever: the server's receives are shared by many */
-#define ACK_TIMEOUT                                                                                                    \
-    17 /* 4 us * 2^n: what was lost is sent again after 0.5 s, not the kernel's 4; 4 s without a link pass */
+/* 4 us * 2^n: what was lost is sent again after 0.5 s, not the kernel's 4; 4 s without a link pass */
+#define ACK_TIMEOUT 17
 #define DRAIN_PAUSE_NS 50000
 #define CHECK_NS UINT64_C(1000000000) /* between two looks for devices that went without a word */
 

@@ -131,7 +131,7 @@ class AutoconfTest(unittest.TestCase):
         server = Polarkv("--listen", "", "--ip", "10.87.0.1/24", "--protected=no", "--vdev", "net_af_xdp0,iface=p6-server",
                          "--port", "net_af_xdp0", "--router-discovery", "yes", "--autoconf-secret", "abc", wait=False)
         self.assertNotEqual(server.process.wait(20), 0)
-        self.assertIn("option 'autoconf-secret': got 'abc', takes 32 hex digits", server.text())
+        self.assertIn("option 'autoconf-secret' got \"abc\": takes 32 hex digits", server.text())
         server.output.close()
 
 
