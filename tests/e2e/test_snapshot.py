@@ -121,8 +121,11 @@ class SnapshotTest(Restarts):
         self.stop()
 
     def test_a_file_that_cannot_be_written(self):
+        """Its folder has gone since the start."""
         self.file = os.path.join(self.folder, "nowhere", "dump")
+        os.mkdir(os.path.dirname(self.file))
         server = self.start()
+        os.rmdir(os.path.dirname(self.file))
         with server.resp() as c:
             self.assertIn("failed", str(c.command("SAVE")))
             self.assertEqual(c.command("PING"), "PONG")
