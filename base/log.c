@@ -8,8 +8,20 @@
 static _Atomic int level_limit = LOG_LEVEL_INFO;
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
-void log_set_level(enum log_level level) { atomic_store(&level_limit, (int)level); }
-enum log_level log_get_level(void) { return (enum log_level)atomic_load(&level_limit); }
+void log_set_level(enum log_level level)
+{
+    atomic_store(&level_limit, (int)level);
+}
+enum log_level log_get_level(void)
+{
+    return (enum log_level)atomic_load(&level_limit);
+}
+
+void log_one_line(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ') *text = '?';
+}
 
 void log_line(enum log_level level, const char *format, ...)
 {
@@ -23,7 +35,6 @@ void log_line(enum log_level level, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    for (char *c = text; *c; c++)
-        if ((unsigned char)*c < ' ') *c = '?'; /* one line, whatever stands in it */
+    log_one_line(text);
     fprintf(stderr, "%s.%03ldZ %s %s\n", stamp, now.tv_nsec / 1000000, level_names[level], text);
 }

@@ -8,6 +8,9 @@ void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
 __attribute__((format(printf, 2, 3))) void log_line(enum log_level level, const char *format, ...);
 
+/* Makes one line of it, whatever stands in it: control characters become '?'. Any thread. */
+void log_one_line(char *text);
+
 #define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...) log_line(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)

@@ -42,13 +42,14 @@ static int vdevs_check(const struct bench_plan *plan)
 static int report_file_check(const struct bench_plan *plan)
 {
     const char *path = plan->options.json;
-    FILE *file = *path && strcmp(path, "-") != 0 ? fopen(path, "a") : NULL;
-    if (*path && strcmp(path, "-") != 0 && !file) {
+    if (!*path || strcmp(path, "-") == 0) return 0;
+    FILE *file = fopen(path, "a");
+    if (!file) {
         int rc = -errno;
         log_error("option 'json': got %s, takes a file that can be written: %s", path, strerror(-rc));
         return rc;
     }
-    if (file) fclose(file);
+    fclose(file);
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/decimal.h"
+#include "base/log.h"
 #include "bench/onesided.h"
 
 const struct option_row bench_option_rows[] = {
@@ -23,8 +24,7 @@ __attribute__((format(printf, 2, 3))) static int refuse(FILE *err, const char *f
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    for (char *c = line; *c; c++)
-        if ((unsigned char)*c < ' ') *c = '?'; /* one line, whatever was given */
+    log_one_line(line);
     fprintf(err, "kvbench: %s\n", line);
     return -EINVAL;
 }

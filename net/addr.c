@@ -19,9 +19,12 @@ int net_addr_parse(const char *text, struct net_addr *addr)
 {
     struct in_addr v4;
     struct in6_addr v6;
-    if (inet_pton(AF_INET, text, &v4) == 1) *addr = net_addr_v4_be(v4.s_addr);
-    else if (inet_pton(AF_INET6, text, &v6) == 1) *addr = net_addr_v6(&v6);
-    else return -EINVAL;
+    if (inet_pton(AF_INET, text, &v4) == 1)
+        *addr = net_addr_v4_be(v4.s_addr);
+    else if (inet_pton(AF_INET6, text, &v6) == 1)
+        *addr = net_addr_v6(&v6);
+    else
+        return -EINVAL;
     return 0;
 }
 
@@ -48,15 +51,34 @@ int net_prefix_parse(const char *text, struct net_prefix *prefix)
     return length_parse(slash + 1, net_addr_is_v4(&prefix->addr) ? 32 : 128, &prefix->len);
 }
 
+/* What stands before the next comma, or the end. Its length, or -EINVAL: it does not fit. */
+static int item_take(const char *text, char *item, size_t cap)
+{
+    size_t len = strcspn(text, ",");
+    if (len >= cap) return -EINVAL;
+    memcpy(item, text, len);
+    item[len] = '\0';
+    return (int)len;
+}
+
+int net_addr_list_parse(const char *text, struct net_addr *addrs, unsigned max)
+{
+    unsigned n = 0;
+    for (; *text; n++) {
+        char item[NET_ADDR_TEXT];
+        int len = item_take(text, item, sizeof item);
+        if (len < 0 || n == max || net_addr_parse(item, &addrs[n]) != 0) return -EINVAL;
+        text += len + (text[len] == ',');
+    }
+    return (int)n;
+}
+
 int net_prefix_list_parse(const char *text, struct net_prefix *prefixes, unsigned max)
 {
     for (unsigned n = 0; n < max;) {
         char item[PREFIX_TEXT];
-        size_t len = strcspn(text, ",");
-        if (len >= sizeof item) return -EINVAL;
-        memcpy(item, text, len);
-        item[len] = '\0';
-        if (net_prefix_parse(item, &prefixes[n]) != 0) return -EINVAL;
+        int len = item_take(text, item, sizeof item);
+        if (len < 0 || net_prefix_parse(item, &prefixes[n]) != 0) return -EINVAL;
         n++;
         if (text[len] == '\0') return (int)n;
         text += len + 1;
@@ -66,8 +88,10 @@ int net_prefix_list_parse(const char *text, struct net_prefix *prefixes, unsigne
 
 char *net_addr_format(const struct net_addr *addr, char text[static NET_ADDR_TEXT])
 {
-    if (net_addr_is_v4(addr)) inet_ntop(AF_INET, &addr->be32[3], text, NET_ADDR_TEXT);
-    else inet_ntop(AF_INET6, addr->bytes, text, NET_ADDR_TEXT);
+    if (net_addr_is_v4(addr))
+        inet_ntop(AF_INET, &addr->be32[3], text, NET_ADDR_TEXT);
+    else
+        inet_ntop(AF_INET6, addr->bytes, text, NET_ADDR_TEXT);
     return text;
 }
 

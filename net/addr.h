@@ -86,6 +86,8 @@ bool net_prefix_contains(const struct net_prefix *p, const struct net_addr *a);
 
 /* "10.9.0.1" or "2001:db8::1", nothing before or behind. 0 or -EINVAL. Control path, as what follows. */
 int net_addr_parse(const char *text, struct net_addr *addr);
+/* Addresses separated by commas, none of an empty text. Returns how many, or -EINVAL (malformed, or more than max). */
+int net_addr_list_parse(const char *text, struct net_addr *addrs, unsigned max);
 /* "10.9.0.1/24", "2001:db8::1/64"; the prefix is needed. 0 or -EINVAL. */
 int net_prefix_parse(const char *text, struct net_prefix *prefix);
 /* Addresses with their prefixes, separated by commas. Returns how many, or -EINVAL (malformed, or more than max). */

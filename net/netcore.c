@@ -203,21 +203,11 @@ static int addresses_parse(struct net_stack_config *stack, const struct netcore_
     return 0;
 }
 
-/* Gateways, separated by commas. */
 static int gateways_parse(struct net_stack_config *stack, const char *text)
 {
-    int rc = 0;
-    while (rc == 0 && text && *text) {
-        char item[NET_ADDR_TEXT];
-        struct net_addr via;
-        size_t len = strcspn(text, ",");
-        if (len >= sizeof item) return -EINVAL;
-        memcpy(item, text, len);
-        item[len] = '\0';
-        if (net_addr_parse(item, &via) != 0) return -EINVAL;
-        rc = net_stack_config_gateway(stack, via);
-        text += len + (text[len] == ',');
-    }
+    struct net_addr via[NET_ROUTES_MAX];
+    int count = text ? net_addr_list_parse(text, via, NET_ROUTES_MAX) : 0, rc = RTE_MIN(count, 0);
+    for (int i = 0; rc == 0 && i < count; i++) rc = net_stack_config_gateway(stack, via[i]);
     return rc;
 }
 

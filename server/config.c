@@ -134,21 +134,12 @@ static bool check_listen(const struct config *c)
     return true;
 }
 
-/* Separated by commas, at most one of each family. */
+/* At most one of each family. */
 static bool gateways_valid(const char *text)
 {
-    unsigned count[2] = {0, 0};
-    while (*text) {
-        char item[NET_ADDR_TEXT];
-        struct net_addr via;
-        size_t len = strcspn(text, ",");
-        if (len >= sizeof item) return false;
-        memcpy(item, text, len);
-        item[len] = '\0';
-        if (net_addr_parse(item, &via) != 0 || ++count[net_addr_is_v4(&via)] > 1) return false;
-        text += len + (text[len] == ',');
-    }
-    return true;
+    struct net_addr via[2];
+    int count = net_addr_list_parse(text, via, 2);
+    return count == 2 ? net_addr_is_v4(&via[0]) != net_addr_is_v4(&via[1]) : count >= 0;
 }
 
 /* Where the port's packets go, and what its addresses are made of. */

@@ -309,8 +309,8 @@ int main(int argc, char **argv)
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     int status = EXIT_MACHINE;
     struct exception *exception = NULL;
-    if (server_probe(&config) == 0 && core_ports_probe(&config) == 0 && server_rdma_probe(&config) == 0 && open_exception(&config, &exception) == 0 &&
-        start_eal(&config, exception, argv[0]) == 0) {
+    if (server_probe(&config) == 0 && core_ports_probe(&config) == 0 && server_rdma_probe(&config) == 0 &&
+        open_exception(&config, &exception) == 0 && start_eal(&config, exception, argv[0]) == 0) {
         status = serve(&config, exception, &signals);
         eal_stop();
     }

@@ -18,11 +18,10 @@ static int probe_memory(const struct config *config)
     if (sysinfo(&info) != 0) return 0;
     uint64_t has = ((uint64_t)info.totalram + info.totalswap) * info.mem_unit;
     if (config->memory_limit <= has && config->buffer_memory <= has - config->memory_limit) return 0;
-    log_error(
-        "options 'memory-limit' and 'buffer-memory' got %llu and %llu MiB, take together at most the memory of this "
-        "machine, %llu MiB",
-        (unsigned long long)config->memory_limit >> 20, (unsigned long long)config->buffer_memory >> 20,
-        (unsigned long long)has >> 20);
+    log_error("options 'memory-limit' and 'buffer-memory' got %llu and %llu MiB, take together at most the memory of "
+              "this machine, %llu MiB",
+              (unsigned long long)config->memory_limit >> 20, (unsigned long long)config->buffer_memory >> 20,
+              (unsigned long long)has >> 20);
     return -ENOMEM;
 }
 

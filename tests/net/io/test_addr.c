@@ -30,10 +30,9 @@ static void parses_addresses(void **state)
 static void refuses_what_is_no_address(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"",          "10.9.0",      "10.9.0.256", "10.9.0.1.2",  " 10.9.0.1",
-                                      "10.9.0.1 ", "10.9.0.1/24", "a.b.c.d",    "0x0a.9.0.1", "10..0.1",
-                                      "-1.0.0.0",  "2001:db8",    ":::",        "1::2::3",    "[::1]",
-                                      "fe80::1%eth0"};
+    static const char *const bad[] = {
+        "",           "10.9.0",  "10.9.0.256", "10.9.0.1.2", " 10.9.0.1", "10.9.0.1 ", "10.9.0.1/24", "a.b.c.d",
+        "0x0a.9.0.1", "10..0.1", "-1.0.0.0",   "2001:db8",   ":::",       "1::2::3",   "[::1]",       "fe80::1%eth0"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct net_addr a = {.be64 = {7, 7}};
         assert_int_equal(net_addr_parse(bad[i], &a), -EINVAL);
@@ -64,14 +63,40 @@ static void parses_prefixes(void **state)
 static void refuses_what_is_no_prefix(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"10.9.0.1",    "10.9.0.1/",    "10.9.0.1/33",           "10.9.0.1/-1",
-                                      "10.9.0.1/ 8", "10.9.0.1/8x",  "10.9.0.1/1000",         "/24",
-                                      "10.9/24",     "10.9.0.1/8/8", "0010.0009.0000.0001/24", "2001:db8::1/129",
+    static const char *const bad[] = {"10.9.0.1",
+                                      "10.9.0.1/",
+                                      "10.9.0.1/33",
+                                      "10.9.0.1/-1",
+                                      "10.9.0.1/ 8",
+                                      "10.9.0.1/8x",
+                                      "10.9.0.1/1000",
+                                      "/24",
+                                      "10.9/24",
+                                      "10.9.0.1/8/8",
+                                      "0010.0009.0000.0001/24",
+                                      "2001:db8::1/129",
                                       "2001:db8::1"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct net_prefix p;
         assert_int_equal(net_prefix_parse(bad[i], &p), -EINVAL);
     }
+}
+
+static void test_addr_list(void **state)
+{
+    struct net_addr a[2], v4, v6;
+    (void)state;
+    assert_int_equal(net_addr_parse("10.9.0.2", &v4), 0);
+    assert_int_equal(net_addr_parse("fd00::2", &v6), 0);
+    assert_int_equal(net_addr_list_parse("", a, 2), 0);
+    assert_int_equal(net_addr_list_parse("10.9.0.2,fd00::2", a, 2), 2);
+    assert_true(net_addr_equal(&a[0], &v4) && net_addr_equal(&a[1], &v6));
+    assert_int_equal(net_addr_list_parse("10.9.0.2,", a, 2), 1);
+    assert_int_equal(net_addr_list_parse("10.9.0.2,10.9.0.3,10.9.0.4", a, 2), -EINVAL);
+    assert_int_equal(net_addr_list_parse(",10.9.0.2", a, 2), -EINVAL);
+    assert_int_equal(net_addr_list_parse("10.9.0.2,nowhere", a, 2), -EINVAL);
+    assert_int_equal(net_addr_list_parse("10.9.0.2.............................................................", a, 2),
+                     -EINVAL);
 }
 
 static void parses_lists(void **state)
@@ -94,12 +119,18 @@ static void contains(void **state)
     static const struct {
         const char *prefix, *addr;
         bool in;
-    } cases[] = {{"10.9.0.1/24", "10.9.0.255", true},      {"10.9.0.1/24", "10.9.1.0", false},
-                 {"10.9.0.129/25", "10.9.0.128", true},    {"10.9.0.129/25", "10.9.0.127", false},
-                 {"0.0.0.0/0", "255.1.2.3", true},         {"0.0.0.0/0", "2001:db8::1", false},
-                 {"::/0", "2001:db8::1", true},            {"::/0", "10.0.0.1", false},
-                 {"2001:db8::1/64", "2001:db8::ffff", true}, {"2001:db8::1/64", "2001:db8:0:1::1", false},
-                 {"2001:db8::1/128", "2001:db8::1", true}, {"2001:db8::1/127", "2001:db8::2", false}};
+    } cases[] = {{"10.9.0.1/24", "10.9.0.255", true},
+                 {"10.9.0.1/24", "10.9.1.0", false},
+                 {"10.9.0.129/25", "10.9.0.128", true},
+                 {"10.9.0.129/25", "10.9.0.127", false},
+                 {"0.0.0.0/0", "255.1.2.3", true},
+                 {"0.0.0.0/0", "2001:db8::1", false},
+                 {"::/0", "2001:db8::1", true},
+                 {"::/0", "10.0.0.1", false},
+                 {"2001:db8::1/64", "2001:db8::ffff", true},
+                 {"2001:db8::1/64", "2001:db8:0:1::1", false},
+                 {"2001:db8::1/128", "2001:db8::1", true},
+                 {"2001:db8::1/127", "2001:db8::2", false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct net_prefix p;
         struct net_addr a;
@@ -129,9 +160,13 @@ static void formats_what_it_parses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parses_addresses), cmocka_unit_test(refuses_what_is_no_address),
-        cmocka_unit_test(parses_prefixes),  cmocka_unit_test(refuses_what_is_no_prefix),
-        cmocka_unit_test(parses_lists),     cmocka_unit_test(contains),
+        cmocka_unit_test(test_addr_list),
+        cmocka_unit_test(parses_addresses),
+        cmocka_unit_test(refuses_what_is_no_address),
+        cmocka_unit_test(parses_prefixes),
+        cmocka_unit_test(refuses_what_is_no_prefix),
+        cmocka_unit_test(parses_lists),
+        cmocka_unit_test(contains),
         cmocka_unit_test(formats_what_it_parses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
