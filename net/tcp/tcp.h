@@ -81,8 +81,9 @@ struct tcp_options {
 
 /* tcp_options.c. False: malformed (the segment is to be dropped). */
 bool tcp_options_parse(const uint8_t *p, uint32_t len, struct tcp_options *out);
-/* MSS, SACK-permitted, timestamps, scale and fast open of a SYN; returns the bytes written, a multiple of 4. */
-uint32_t tcp_options_write_syn(uint8_t *p, const struct tcp_options *o);
+/* MSS, SACK-permitted, timestamps, scale and fast open of a SYN; returns the bytes written, a multiple of 4, and adds
+ * their sum (checksum.h). */
+uint32_t tcp_options_write_syn(uint8_t *p, const struct tcp_options *o, uint64_t *sum);
 
 /* tcp_rx.c. Takes s->m. */
 void tcp_input(struct net_stack *st, struct tcp_segment *s);
@@ -173,6 +174,9 @@ int tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c);
 /* The answer to a SYN before there is a connection. ts_val: our timestamp, where the peer has them too. */
 bool tcp_frame_send_syn_ack(struct net_stack *st, const struct tcp_header *h, const struct tcp_handshake *hs,
                             uint32_t ts_val);
+/* The same for the SYN s that has just come, back to where it came from; in its own buffer where that will do, which is
+ * taken then. */
+bool tcp_frame_answer_syn(struct net_stack *st, struct tcp_segment *s, const struct tcp_handshake *hs, uint32_t ts_val);
 /* A segment of c without payload, window and options. False: no buffer. */
 bool tcp_frame_send_alone(struct net_stack *st, const struct tcp_conn *c, tcp_seq seq, tcp_seq ack, uint8_t flags);
 /* A segment that stands alone. ts: NULL, or val and ecr. */
@@ -229,6 +233,8 @@ static inline uint16_t tcp_syn_window(const struct net_stack *st)
 /* tcp_isn.c. RFC 6528. */
 tcp_seq tcp_isn(const struct net_stack *st, uint64_t key);
 uint64_t siphash(const uint64_t secret[2], const void *data, uint32_t len);
+/* The same of 15 bytes, the second word's highest being 0: a hash of as few rounds as two words can have. */
+uint64_t siphash_15(const uint64_t secret[2], uint64_t first, uint64_t second);
 
 /* tcp_close.c */
 /* Half-close: FIN behind what is queued. */

@@ -344,11 +344,11 @@ static void control_finish(struct net_stack *st, struct rte_mbuf *m, const struc
     header_finish(st, m, p, h->v6, tcp_at + header, h->ip_sum, h->pseudo_sum, checksum_sum(tcp, header) + payload.sum);
 }
 
-/* The option with our cookie for the other end of h; cookie: room for it. */
-static void cookie_add(struct net_stack *st, const struct tcp_header *h, struct tcp_options *o, uint8_t *cookie)
+/* The option with our cookie for who the frame goes to; cookie: room for it. */
+static void cookie_add(struct net_stack *st, const uint8_t *frame, bool v6, struct tcp_options *o, uint8_t *cookie)
 {
     struct tcp_tuple t;
-    addresses_read(h->bytes + st->ip_at, h->v6, &t.local, &t.remote);
+    addresses_read(frame + st->ip_at, v6, &t.local, &t.remote);
     tcp_fast_open_cookie(st, &t.remote, cookie);
     o->has_fast_open = true;
     o->fast_open = cookie;
@@ -374,11 +374,12 @@ int tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c)
         .ts_ecr = answer ? c->ts_recent : 0,
     };
     if (!answer) payload.len = tcp_fast_open_ask(st, c, &o);
-    else if (c->flags & TCPF_FAST_OPEN) cookie_add(st, &h, &o, cookie);
+    else if (c->flags & TCPF_FAST_OPEN) cookie_add(st, h.bytes, h.v6, &o, cookie);
     struct rte_mbuf *m = rte_pktmbuf_alloc(payload.len ? st->config.pools->frame : st->config.pools->small);
     if (!m) return -ENOBUFS;
     uint8_t *options = options_of(st, &h, m);
-    uint32_t options_len = tcp_options_write_syn(options, &o);
+    uint64_t options_sum = 0;
+    uint32_t options_len = tcp_options_write_syn(options, &o, &options_sum);
     uint32_t room = rte_pktmbuf_tailroom(m) - (st->templates[h.v6].tcp_at + TCP_HEADER_BYTES + options_len);
     payload.len = RTE_MIN(payload.len, room);
     if (payload.len) {
@@ -394,13 +395,17 @@ int tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c)
     return (int)payload.len;
 }
 
-bool tcp_frame_send_syn_ack(struct net_stack *st, const struct tcp_header *h, const struct tcp_handshake *hs,
-                            uint32_t ts_val)
+/*
+ * A SYN-ACK: the frame at p is written up to the ports, its lengths and checksums zero. ip_sum: of the IPv4 header. pseudo:
+ * of addresses and protocol.
+ */
+static void syn_ack_finish(struct net_stack *st, struct rte_mbuf *m, bool v6, uint64_t ip_sum, uint64_t pseudo,
+                           const struct tcp_handshake *hs, uint32_t ts_val)
 {
-    struct rte_mbuf *m = rte_pktmbuf_alloc(st->config.pools->small);
-    if (!m) return false;
+    uint32_t tcp_at = st->templates[v6].tcp_at, ports;
+    uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *), *tcp = p + tcp_at, cookie[TCP_FAST_OPEN_COOKIE];
     struct tcp_options o = {
-        .mss = tcp_mss_local(st, h->v6),
+        .mss = tcp_mss_local(st, v6),
         .scale = st->rcv_scale,
         .has_scale = hs->flags & TCP_HS_SCALE,
         .has_ts = hs->flags & TCP_HS_TS,
@@ -408,12 +413,81 @@ bool tcp_frame_send_syn_ack(struct net_stack *st, const struct tcp_header *h, co
         .ts_val = ts_val,
         .ts_ecr = hs->ts_val,
     };
-    uint8_t cookie[TCP_FAST_OPEN_COOKIE];
-    if (hs->flags & TCP_HS_FAST_OPEN) cookie_add(st, h, &o, cookie);
-    uint32_t options_len = tcp_options_write_syn(options_of(st, h, m), &o);
-    uint8_t flags = (uint8_t)(TCP_SYN | TCP_ACK | (hs->flags & TCP_HS_ECN ? TCP_ECE : 0));
-    control_finish(st, m, h, hs->iss, hs->irs + 1, flags, tcp_syn_window(st), options_len, (struct control_payload){.len = 0});
+    if (hs->flags & TCP_HS_FAST_OPEN) cookie_add(st, p, v6, &o, cookie);
+    memcpy(&ports, tcp, sizeof ports);
+    uint64_t sum = ports;
+    uint32_t header = TCP_HEADER_BYTES + tcp_options_write_syn(tcp + TCP_HEADER_BYTES, &o, &sum);
+    uint32_t flags = TCP_SYN | TCP_ACK | (hs->flags & TCP_HS_ECN ? TCP_ECE : 0);
+    uint32_t seq_be = rte_cpu_to_be_32(hs->iss), ack_be = rte_cpu_to_be_32(hs->irs + 1);
+    uint32_t word = rte_cpu_to_be_32(header / 4 << 28 | flags << 16 | tcp_syn_window(st));
+    put32(tcp + 4, seq_be);
+    put32(tcp + 8, ack_be);
+    put32(tcp + 12, word);
+    put32(tcp + 16, 0);
+    m->data_len = (uint16_t)(tcp_at + header);
+    m->pkt_len = m->data_len;
+    header_finish(st, m, p, v6, tcp_at + header, ip_sum, pseudo, sum + seq_be + ack_be + word);
     stack_send(st, m);
+}
+
+bool tcp_frame_send_syn_ack(struct net_stack *st, const struct tcp_header *h, const struct tcp_handshake *hs,
+                            uint32_t ts_val)
+{
+    struct rte_mbuf *m = rte_pktmbuf_alloc(st->config.pools->small);
+    if (!m) return false;
+    memcpy(rte_pktmbuf_mtod(m, uint8_t *), h->bytes, sizeof h->bytes);
+    syn_ack_finish(st, m, h->v6, h->ip_sum, h->pseudo_sum, hs, ts_val);
+    return true;
+}
+
+/* The buffer that s came in, taken, if it is nobody else's and has room for a header; or a new one. */
+static struct rte_mbuf *answer_buffer(struct net_stack *st, struct tcp_segment *s)
+{
+    struct rte_mbuf *m = s->m;
+    if (!m || !RTE_MBUF_DIRECT(m) || m->nb_segs != 1 || rte_mbuf_refcnt_read(m) != 1 ||
+        m->buf_len - m->data_off < (int)BUF_SMALL_ROOM)
+        return rte_pktmbuf_alloc(st->config.pools->small);
+    m->ol_flags = 0;
+    m->tx_offload = 0;
+    s->m = NULL;
+    return m;
+}
+
+/* Source and destination change places. All is read before the first byte is written: p may be where s lies. */
+static uint64_t reply_write(const struct net_stack *st, uint8_t *p, const struct tcp_segment *s)
+{
+    const struct tcp_template *from = &st->templates[s->v6];
+    const uint8_t *ip = s->frame + s->ip_at;
+    uint32_t ports = s->ports << 16 | s->ports >> 16, mac_low;
+    uint16_t mac_high;
+    uint64_t addrs[4], sum;
+    memcpy(&mac_low, s->frame + 6, sizeof mac_low);
+    memcpy(&mac_high, s->frame + 10, sizeof mac_high);
+    if (likely(!s->v6)) {
+        memcpy(addrs, ip + offsetof(struct rte_ipv4_hdr, src_addr), 8);
+        addrs[0] = addrs[0] << 32 | addrs[0] >> 32;
+        sum = (addrs[0] & UINT32_MAX) + (addrs[0] >> 32);
+    } else {
+        memcpy(addrs, ip + offsetof(struct rte_ipv6_hdr, dst_addr), 16);
+        memcpy(addrs + 2, ip + offsetof(struct rte_ipv6_hdr, src_addr), 16);
+        sum = checksum_sum(addrs, sizeof addrs);
+    }
+    memcpy(p, from->bytes, sizeof from->bytes);
+    memcpy(p, &mac_low, sizeof mac_low);
+    put16(p + 4, mac_high);
+    if (likely(!s->v6)) memcpy(p + st->ip_at + offsetof(struct rte_ipv4_hdr, src_addr), addrs, 8);
+    else memcpy(p + st->ip_at + offsetof(struct rte_ipv6_hdr, src_addr), addrs, 32);
+    put32(p + from->tcp_at, ports);
+    return sum;
+}
+
+bool tcp_frame_answer_syn(struct net_stack *st, struct tcp_segment *s, const struct tcp_handshake *hs, uint32_t ts_val)
+{
+    struct rte_mbuf *m = answer_buffer(st, s);
+    if (unlikely(!m)) return false;
+    uint64_t addrs = reply_write(st, rte_pktmbuf_mtod(m, uint8_t *), s);
+    uint64_t ip_sum = st->templates[s->v6].ip_sum + addrs; /* not used for IPv6 */
+    syn_ack_finish(st, m, s->v6, ip_sum, addrs + rte_cpu_to_be_16(IPPROTO_TCP), hs, ts_val);
     return true;
 }
 

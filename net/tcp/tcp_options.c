@@ -1,5 +1,6 @@
 #include <string.h>
 #include <rte_byteorder.h>
+#include "net/checksum.h"
 #include "net/tcp/tcp.h"
 #include "net/tcp/tcp_fast_open.h"
 
@@ -12,11 +13,10 @@ static uint32_t load32(const uint8_t *p)
     return rte_be_to_cpu_32(v);
 }
 
-static void store32(uint8_t *p, uint32_t v)
-{
-    v = rte_cpu_to_be_32(v);
-    memcpy(p, &v, sizeof v);
-}
+#define SYN_USUAL_BYTES 20u
+#define SYN_USUAL_MSS 0x0204u          /* MSS 4 */
+#define SYN_USUAL_SACK_TS 0x0402080au  /* SACK-permitted 2, TS 10 */
+#define SYN_USUAL_SCALE 0x010303u      /* NOP, scale 3 */
 
 /* A cookie of no valid length is no fast open: RFC 7413 4.1.1. */
 static void fast_open_parse(const uint8_t *p, uint32_t len, struct tcp_options *out)
@@ -56,9 +56,24 @@ static bool option_parse(const uint8_t *p, uint32_t len, struct tcp_options *out
     }
 }
 
+/* What most SYNs carry, in the order of Linux: MSS, SACK-permitted, timestamps, scale. False: something else. */
+static inline bool syn_usual_parse(const uint8_t *p, uint32_t len, struct tcp_options *out)
+{
+    if (len != SYN_USUAL_BYTES) return false;
+    uint32_t mss = load32(p), scale = load32(p + 16);
+    if (mss >> 16 != SYN_USUAL_MSS || load32(p + 4) != SYN_USUAL_SACK_TS || scale >> 8 != SYN_USUAL_SCALE) return false;
+    out->mss = (uint16_t)mss;
+    out->sack_permitted = out->has_ts = out->has_scale = true;
+    out->ts_val = load32(p + 8);
+    out->ts_ecr = load32(p + 12);
+    out->scale = (uint8_t)RTE_MIN(scale & 0xff, TCP_SCALE_MAX);
+    return true;
+}
+
 bool tcp_options_parse(const uint8_t *p, uint32_t len, struct tcp_options *out)
 {
     memset(out, 0, sizeof *out);
+    if (syn_usual_parse(p, len, out)) return true;
     while (len) {
         if (p[0] == OPT_END) return true;
         if (p[0] == OPT_NOP) {
@@ -85,25 +100,32 @@ static uint32_t fast_open_write(uint8_t *p, const struct tcp_options *o)
     return pad + len;
 }
 
-uint32_t tcp_options_write_syn(uint8_t *p, const struct tcp_options *o)
+/* Words are summed as they are written: reading them back so soon would wait for the stores. */
+static inline uint8_t *word_write(uint8_t *p, uint32_t word, uint64_t *sum)
+{
+    uint32_t be = rte_cpu_to_be_32(word);
+    memcpy(p, &be, sizeof be);
+    *sum += be;
+    return p + sizeof be;
+}
+
+uint32_t tcp_options_write_syn(uint8_t *p, const struct tcp_options *o, uint64_t *sum)
 {
     uint8_t *start = p;
-    memcpy(p, (uint8_t[]){OPT_MSS, 4, (uint8_t)(o->mss >> 8), (uint8_t)o->mss}, 4);
-    p += 4;
+    uint32_t sack = o->sack_permitted ? OPT_SACK_PERMITTED << 8 | 2 : OPT_NOP << 8 | OPT_NOP;
+    p = word_write(p, OPT_MSS << 24 | 4 << 16 | (uint32_t)o->mss, sum);
     if (o->has_ts) {
-        memcpy(p, (uint8_t[]){o->sack_permitted ? OPT_SACK_PERMITTED : OPT_NOP, o->sack_permitted ? 2 : OPT_NOP}, 2);
-        memcpy(p + 2, (uint8_t[]){OPT_TS, 10}, 2);
-        store32(p + 4, o->ts_val);
-        store32(p + 8, o->ts_ecr);
-        p += 12;
+        p = word_write(p, sack << 16 | OPT_TS << 8 | 10, sum);
+        p = word_write(p, o->ts_val, sum);
+        p = word_write(p, o->ts_ecr, sum);
     } else if (o->sack_permitted) {
-        memcpy(p, (uint8_t[]){OPT_NOP, OPT_NOP, OPT_SACK_PERMITTED, 2}, 4);
-        p += 4;
+        p = word_write(p, OPT_NOP << 24 | OPT_NOP << 16 | sack, sum);
     }
-    if (o->has_scale) {
-        memcpy(p, (uint8_t[]){OPT_NOP, OPT_SCALE, 3, o->scale}, 4);
-        p += 4;
+    if (o->has_scale) p = word_write(p, OPT_NOP << 24 | OPT_SCALE << 16 | 3 << 8 | (uint32_t)o->scale, sum);
+    if (o->has_fast_open) {
+        uint32_t n = fast_open_write(p, o);
+        *sum += checksum_sum(p, n);
+        p += n;
     }
-    if (o->has_fast_open) p += fast_open_write(p, o);
     return (uint32_t)(p - start);
 }

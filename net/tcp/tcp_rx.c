@@ -228,12 +228,14 @@ static bool rx_useless(struct net_stack *st, const struct tcp_segment *s)
 /* A segment of no connection. Not NULL: it has completed a handshake, and the connection goes on with it. */
 static struct tcp_conn *rx_stranger(struct net_stack *st, struct tcp_segment *s, uint32_t ref)
 {
+    bool nobodys = ref == TCP_TABLE_NONE;
+    if (nobodys && (s->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN) return tcp_listen_rx(st, s); /* reads them itself */
     if (!segment_options(st, s)) return NULL;
-    if (ref == TCP_TABLE_NONE && unlikely(rx_useless(st, s))) {
+    if (nobodys && unlikely(rx_useless(st, s))) {
         metric_add(&st->metrics.drop_tcp_flags, 1);
         return NULL;
     }
-    if (ref == TCP_TABLE_NONE) return tcp_listen_rx(st, s);
+    if (nobodys) return tcp_listen_rx(st, s);
     if (ref & TCP_REF_SYN) return tcp_syncache_rx(st, ref, s);
     tcp_time_wait_rx(st, ref, s);
     return NULL;

@@ -133,17 +133,20 @@ bool tcp_handshake_take(struct tcp_handshake *hs, const struct tcp_segment *s)
     return true;
 }
 
-static void cookie_answer(struct net_stack *st, const struct tcp_segment *s, struct tcp_handshake *hs)
+static void syn_answer(struct net_stack *st, struct tcp_segment *s, const struct tcp_handshake *hs, uint32_t ts)
 {
-    struct tcp_header h;
-    hs->flags &= (uint8_t)~TCP_HS_FAST_OPEN;
-    uint32_t ts = tcp_cookie_make(st, s, hs);
-    tcp_header_reply(st, &h, s);
-    metric_add(&st->metrics.syn_cookies_sent, 1);
-    if (!tcp_frame_send_syn_ack(st, &h, hs, ts)) metric_add(&st->metrics.tx_no_buffer, 1);
+    if (!tcp_frame_answer_syn(st, s, hs, ts)) metric_add(&st->metrics.tx_no_buffer, 1);
 }
 
-void tcp_syncache_open(struct net_stack *st, const struct tcp_segment *s, const tcp_seq *above)
+static void cookie_answer(struct net_stack *st, struct tcp_segment *s, struct tcp_handshake *hs)
+{
+    hs->flags &= (uint8_t)~TCP_HS_FAST_OPEN;
+    uint32_t ts = tcp_cookie_make(st, s, hs);
+    metric_add(&st->metrics.syn_cookies_sent, 1);
+    syn_answer(st, s, hs, ts);
+}
+
+void tcp_syncache_open(struct net_stack *st, struct tcp_segment *s, const tcp_seq *above)
 {
     struct tcp_syncache *sc = &st->syncache;
     struct tcp_handshake hs;
@@ -169,15 +172,15 @@ void tcp_syncache_open(struct net_stack *st, const struct tcp_segment *s, const 
     *e = (struct tcp_syn_entry){.irs = hs.irs, .ts_val = hs.ts_val, .wnd = hs.wnd, .mss = hs.mss, .sent = 1};
     e->scale = hs.scale & 15u;
     e->flags = hs.flags & 127u;
-    e->iss = tcp_isn(st, s->key);
-    if (above && !seq_gt(e->iss, *above)) e->iss = *above + 1;
+    e->iss = hs.iss = tcp_isn(st, s->key);
+    if (above && !seq_gt(e->iss, *above)) e->iss = hs.iss = *above + 1;
     tcp_segment_tuple(s, &t);
     e->ports = t.ports;
     e->v6 = tcp_addrs_set(st, &e->addrs, &t);
     memcpy(e->mac, s->frame + 6, sizeof e->mac);
     tcp_table_insert(&st->table, s->key, (uint32_t)(e - sc->entries) | TCP_REF_SYN);
     list_append(st, e);
-    entry_answer(st, e, e->mac);
+    syn_answer(st, s, &hs, st->ts_now);
 }
 
 /* Our SYN-ACK again serves as the challenge ACK of RFC 5961: who lost its memory resets us by the exact number. */

@@ -73,9 +73,9 @@ struct tcp_syncache {
 int tcp_syncache_init(struct tcp_syncache *sc, uint32_t max); /* 0 or -ENOMEM; touches no memory but its own struct */
 void tcp_syncache_fini(struct tcp_syncache *sc);
 
-/* A SYN for a listener: an entry and its SYN-ACK, or a cookie. above: NULL, or what our initial number must lie above;
+/* A SYN for a listener: an entry and its SYN-ACK, or a cookie; may take s->m. above: NULL, or what our initial number must lie above;
  * no cookie then. */
-void tcp_syncache_open(struct net_stack *st, const struct tcp_segment *s, const tcp_seq *above);
+void tcp_syncache_open(struct net_stack *st, struct tcp_segment *s, const tcp_seq *above);
 /* A segment for entry ref. Not NULL: it completes the handshake; the connection, in SYN_RCVD, is to process it. */
 struct tcp_conn *tcp_syncache_rx(struct net_stack *st, uint32_t ref, const struct tcp_segment *s);
 unsigned tcp_syncache_timers(struct net_stack *st); /* a bounded number of entries a call; returns how many */

@@ -106,7 +106,8 @@ static uint32_t *slot_of(const struct tcp_table *t, uint64_t key, struct tcp_buc
 
 uint32_t tcp_table_find(const struct tcp_table *t, uint64_t key)
 {
-    struct tcp_bucket *b;
+    struct tcp_bucket *b = tcp_table_bucket(t, key);
+    if (!b->overflow && !tcp_bucket_match(b, key)) return TCP_TABLE_NONE; /* a stranger, nearly always */
     const uint32_t *ref = slot_of(t, key, &b);
     return ref ? *ref : TCP_TABLE_NONE;
 }

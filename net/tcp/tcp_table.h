@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <rte_prefetch.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define TCP_TABLE_SLOTS 8u
 #define TCP_TABLE_NONE UINT32_MAX
@@ -60,9 +63,14 @@ static inline void tcp_table_prefetch(const struct tcp_table *t, uint64_t key)
 static inline uint32_t tcp_bucket_match(const struct tcp_bucket *b, uint64_t key)
 {
     uint16_t tag = tcp_table_tag(key);
+#ifdef __SSE2__
+    __m128i same = _mm_cmpeq_epi16(_mm_load_si128((const __m128i *)(const void *)b->tags), _mm_set1_epi16((short)tag));
+    return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(same, _mm_setzero_si128()));
+#else
     uint32_t bits = 0;
     for (unsigned i = 0; i < TCP_TABLE_SLOTS; i++) bits |= (uint32_t)(b->tags[i] == tag) << i;
     return bits;
+#endif
 }
 
 /* A reference that probably is the right one (to prefetch it), or TCP_TABLE_NONE. */

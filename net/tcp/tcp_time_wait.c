@@ -96,7 +96,7 @@ static bool reopens(const struct tcp_time_wait_record *r, const struct tcp_segme
 }
 
 /* Our new numbers begin above the old ones: a late segment of the old connection is out of the new one's window. */
-static void reopen(struct net_stack *st, struct tcp_time_wait_record *r, const struct tcp_segment *s)
+static void reopen(struct net_stack *st, struct tcp_time_wait_record *r, struct tcp_segment *s)
 {
     tcp_seq above = r->snd_nxt + UINT16_MAX;
     record_free(st, r);
@@ -104,7 +104,7 @@ static void reopen(struct net_stack *st, struct tcp_time_wait_record *r, const s
     tcp_syncache_open(st, s, &above);
 }
 
-void tcp_time_wait_rx(struct net_stack *st, uint32_t ref, const struct tcp_segment *s)
+void tcp_time_wait_rx(struct net_stack *st, uint32_t ref, struct tcp_segment *s)
 {
     struct tcp_time_wait_record *r = &st->time_wait.records[ref & ~TCP_REF_TIME_WAIT];
     struct tcp_tuple t;

@@ -37,7 +37,7 @@ void tcp_time_wait_fini(struct tcp_time_wait *tw);
 /* Takes c's place in the connection table. */
 void tcp_time_wait_enter(struct net_stack *st, const struct tcp_conn *c);
 /* A segment for record ref. A SYN later than all of the old connection, for a listener, opens a new one in its place. */
-void tcp_time_wait_rx(struct net_stack *st, uint32_t ref, const struct tcp_segment *s);
+void tcp_time_wait_rx(struct net_stack *st, uint32_t ref, struct tcp_segment *s);
 unsigned tcp_time_wait_expire(struct net_stack *st);
 uint64_t tcp_time_wait_deadline(const struct tcp_time_wait *tw);
 

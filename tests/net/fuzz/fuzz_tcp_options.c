@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include "net/checksum.h"
 #include "net/tcp/tcp.h"
 #include "tests/net/fuzz/fuzz_stack.h"
 
@@ -20,7 +21,9 @@ static void parse_check(const uint8_t *options, uint32_t len)
     uint8_t again[TCP_OPTIONS_MAX];
     struct tcp_options p;
     if (o.mss == 0) o.mss = 1;
-    uint32_t n = tcp_options_write_syn(again, &o);
+    uint64_t sum = 0;
+    uint32_t n = tcp_options_write_syn(again, &o, &sum);
+    if (checksum_fold(sum) != checksum_fold(checksum_sum(again, n))) abort();
     if (n > TCP_OPTIONS_MAX || n % 4 || !tcp_options_parse(again, n, &p)) abort();
     if (p.mss != o.mss || p.has_scale != o.has_scale || p.has_ts != o.has_ts || p.sack_permitted != o.sack_permitted)
         abort();

@@ -48,7 +48,8 @@ static void options_round_trip(const uint8_t *p, uint32_t len)
     uint8_t text[TCP_OPTIONS_MAX];
     if (!tcp_options_parse(p, len, &o)) return;
     require(o.scale <= TCP_SCALE_MAX);
-    uint32_t n = tcp_options_write_syn(text, &o);
+    uint64_t sum = 0;
+    uint32_t n = tcp_options_write_syn(text, &o, &sum);
     require(n <= sizeof text && n % 4 == 0);
     require(tcp_options_parse(text, n, &again));
     require(again.mss == o.mss && again.has_ts == o.has_ts && again.has_scale == o.has_scale);
