@@ -1,5 +1,5 @@
 """The guests' kernel: Debian's own, fetched the way apt is set up here and unpacked into a cache folder of the build tree,
-of which only the image and the modules that guests load are kept.
+of which only the image, unpacked too, and the modules that guests load are kept.
 """
 import fcntl
 import glob
@@ -8,6 +8,7 @@ import lzma
 import os
 import re
 import shutil
+import struct
 import subprocess
 import tempfile
 
@@ -22,8 +23,12 @@ MODULES = {
     "vfio": ["vfio_iommu_type1", "vfio-pci"],
     "flower": ["tun", "sch_ingress", "sch_multiq", "cls_flower", "act_gact", "act_mirred", "act_skbedit"],
 }
+# Folders of the package, most of its bytes, that have none of them.
+NEEDLESS = """drivers/gpu drivers/iio drivers/media drivers/net/ethernet drivers/net/wireless drivers/scsi drivers/staging
+    drivers/usb fs/btrfs fs/xfs sound""".split()
+IMAGE = "kernel"  # its file in the cache
 # A folder that an earlier list filled is not taken for this one's.
-STAMP = hashlib.sha256(repr(sorted(MODULES.items())).encode()).hexdigest()[:8]
+STAMP = hashlib.sha256(repr((IMAGE, sorted(MODULES.items()))).encode()).hexdigest()[:8]
 
 
 class Missing(Exception):
@@ -36,7 +41,7 @@ def plain(name):
 
 class Kernel:
     def __init__(self, folder):
-        self.image = os.path.join(folder, "vmlinuz")
+        self.image = os.path.join(folder, IMAGE)
         self.modules = os.path.join(folder, "modules")
 
     def module_path(self, name):
@@ -61,6 +66,22 @@ def dependencies_first(names, path_of):
     for name in names:
         visit(name)
     return order
+
+
+def plain_image(packed):
+    """Of a bzImage (Documentation/x86/boot.rst) the kernel itself, which QEMU starts at its PVH entry: to unpack it takes an
+    emulated processor half of its boot. What cannot be started so is returned as it is.
+    """
+    setup_sectors = packed[0x1f1]
+    offset, length = struct.unpack_from("<II", packed, 0x248)
+    payload = packed[(setup_sectors + 1) * 512 + offset:][:length]
+    try:
+        image = lzma.LZMADecompressor().decompress(payload)
+    except lzma.LZMAError:
+        return packed
+    # An ELF note of Xen's, of 4 or 8 bytes, type 18: XEN_ELFNOTE_PHYS32_ENTRY.
+    has_entry = re.search(rb"\x04\0\0\0[\x04\x08]\0\0\0\x12\0\0\0Xen\0", image)
+    return image if image.startswith(b"\x7fELF") and has_entry else packed
 
 
 def module_bytes(path):
@@ -108,8 +129,8 @@ def fetch(package, folder):
 def unpack(deb, folder, work):
     """From the package into the cache folder: the image and our modules, uncompressed, flat."""
     tar = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE)
-    subprocess.run(["tar", "-x", "-C", work, "--wildcards", "./boot/vmlinuz-*", "./lib/modules/*/kernel/*"],
-                   stdin=tar.stdout, check=True)
+    subprocess.run(["tar", "-x", "-C", work, "--wildcards", *[f"--exclude=*/kernel/{name}" for name in NEEDLESS],
+                    "./boot/vmlinuz-*", "./lib/modules/*/kernel/*"], stdin=tar.stdout, check=True)
     tar.stdout.close()
     if tar.wait() != 0:
         raise Missing(f"dpkg-deb cannot unpack {os.path.basename(deb)}")
@@ -121,11 +142,14 @@ def unpack(deb, folder, work):
     for name in wanted:
         with open(os.path.join(folder, "modules", name + ".ko"), "wb") as file:
             file.write(module_bytes(files[name]))
-    os.rename(glob.glob(f"{work}/boot/vmlinuz-*")[0], os.path.join(folder, "vmlinuz"))
+    with open(glob.glob(f"{work}/boot/vmlinuz-*")[0], "rb") as file:
+        image = plain_image(file.read())
+    with open(os.path.join(folder, IMAGE), "wb") as file:
+        file.write(image)
 
 
 def cached(cache):
-    return glob.glob(os.path.join(cache, f"linux-image-*-{STAMP}/vmlinuz"))
+    return glob.glob(os.path.join(cache, f"linux-image-*-{STAMP}/{IMAGE}"))
 
 
 def get(cache):

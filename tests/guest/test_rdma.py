@@ -1,5 +1,7 @@
 """polarkv's RDMA on two cores over soft-RoCE in a guest, against clients that hold it to the protocol's document
-(rdma_client.c) and one that breaks its every rule (rdma_hostile.c); what they held comes back.
+(rdma_client.c) and one that breaks its every rule (rdma_hostile.c); what they held comes back. On one processor, which
+the emulator serves twice as fast as two; cores that run side by side are in the servers of test_rdma_two.py, for the same
+clients, and test_onesided.py.
 """
 import unittest
 
@@ -17,7 +19,7 @@ class RdmaTest(unittest.TestCase):
     def test_protocol(self):
         image = rdma.image(THE_KERNEL, "rdma_smoke.sh")
         guest.add_polarkv(image)
-        steps, took = guest.run(guest.Guest(THE_KERNEL, image, "rdma", cpus=2, memory_mib=384), 200)
+        steps, took = guest.run(guest.Guest(THE_KERNEL, image, "rdma", memory_mib=384), 200)
         for step in STEPS:
             self.assertIn(step, steps)
         print(f"{took:.1f} s from start to power-off")
