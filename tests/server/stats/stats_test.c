@@ -38,10 +38,24 @@ static void both_tell(const char *memcache_name, const char *resp_name, unsigned
     assert_int_equal(told(FIXTURE_RESP, "INFO\r\n", resp_name), value);
 }
 
+/* As when the cores are started. */
+static void metrics_are_known(void)
+{
+    struct metrics *m = x.server.metrics;
+    for (unsigned i = 0; i < x.config.core_count; i++) {
+        const struct core *core = &x.cores[i];
+        assert_int_equal(metrics_register(m, "server", i, server_metric_rows, server_metric_row_count, &core->metrics),
+                         0);
+        assert_int_equal(
+            metrics_register(m, "store", i, store_metric_rows, store_metric_row_count, store_metrics(core->store)), 0);
+    }
+}
+
 static void test_maxima_of_two_cores(void **state)
 {
     (void)state;
     fixture_init(&x, 2, NULL, NULL);
+    metrics_are_known();
     metric_set(&store_metrics_of(0)->moved_most, 3000);
     metric_set(&store_metrics_of(1)->moved_most, 4000);
     metric_set(&store_metrics_of(0)->cycles_work_most, 70000);
