@@ -153,10 +153,20 @@ static uint32_t chance_of_the_first(const struct tcp_shed *sh, uint32_t came)
     return left >= first ? UINT32_MAX : (uint32_t)(((uint64_t)left << 32) / first);
 }
 
+/* Connections accepted in a millisecond: in the last one or in the mean of some, whichever is more. */
+static uint32_t accepts_lately(struct tcp_shed *sh, uint64_t accepted)
+{
+    uint32_t last = (uint32_t)(accepted - sh->accepted);
+    sh->accepted = accepted;
+    sh->accepts += last - sh->accepts / TCP_SHED_MEAN;
+    return RTE_MAX(last, sh->accepts / TCP_SHED_MEAN);
+}
+
 bool net_stack_load(struct net_stack *st, bool full)
 {
     struct tcp_shed *sh = &st->shed;
-    uint32_t came = RTE_MAX(sh->came, sh->opened), least = st->config.syn_rate_full / WINDOWS_A_SECOND;
+    uint32_t came = RTE_MAX(sh->came, sh->opened);
+    uint32_t least = st->config.syn_rate_full / WINDOWS_A_SECOND + 2 * accepts_lately(sh, st->metrics.accepted);
     if (!sh->on) sh->allowance = came;
     sh->allowance = full ? RTE_MAX(sh->allowance / 2, least) : sh->allowance + sh->allowance / 4 + 1;
     sh->on = st->config.syn_rate_full > 0 && came > sh->allowance;

@@ -5,9 +5,10 @@
  *
  * Who owns the receive queue says once a millisecond whether the core was full, which is when it hardly ever found its
  * queue emptied. While it is, only an allowance of SYNs is answered: half with each full millisecond, down to what
- * net_stack_config.syn_rate_full grants; a quarter more with each other one, until it is as many as come, and nothing
- * is dropped any more. A core that keeps up, or that fewer SYNs reach than that, answers each one and looks at none
- * twice.
+ * net_stack_config.syn_rate_full grants, and beyond that twice as many as have lately been accepted in a millisecond; a
+ * quarter more with each other one, until it is as many as come, and nothing is dropped any more. So a storm of clients
+ * that really connect is let in, however full the core is with them: what a flood does not do is to answer. A core that
+ * keeps up, or that fewer SYNs reach than that, answers each one and looks at none twice.
  *
  * The allowance goes first to SYNs that were dropped before and come again, as every honest one does after a second
  * (RFC 6298 2.1) and the invented sources of a flood do not: Al-Duwairi and Manimaran, Intentional Dropping, INFOCOM
@@ -24,6 +25,7 @@
 
 #define TCP_SHED_LINES 65536u /* 4 MiB */
 #define TCP_SHED_TAGS 31u     /* of a line */
+#define TCP_SHED_MEAN 16u     /* milliseconds */
 
 /* The last SYNs that were dropped, of those whose hash is of this line: a ring of tags, and in the last place twice the
  * index of the oldest, which is even, and so looks like none of them. */
@@ -41,6 +43,8 @@ struct tcp_shed {
     uint32_t came;      /* in this millisecond, as net_stack_shed has seen them */
     uint32_t again;     /* of these: dropped before, and now let in */
     uint32_t opened;    /* in this millisecond, at the listeners */
+    uint32_t accepts;   /* a millisecond, in 1/TCP_SHED_MEAN: a mean that fades over so many */
+    uint64_t accepted;  /* of the metric of this name, as it last stood */
 };
 
 int tcp_shed_init(struct tcp_shed *sh, const uint64_t secret[2]); /* 0 or -ENOMEM */

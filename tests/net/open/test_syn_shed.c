@@ -288,6 +288,68 @@ static void test_it_ends(void **state)
     assert_int_equal(script_destroy(&s), 0);
 }
 
+/* One that connects, if its SYN is answered; it is reset as soon as it is accepted. */
+static void newcomer(struct script *s, uint16_t port)
+{
+    uint8_t bytes[SCRIPT_FRAME_BYTES];
+    s->peer_port = port;
+    uint32_t len = script_build(s, bytes, S, 0, 0, 65535, (const uint8_t[4]){2, 4, 5, 180}, 4, NULL, 0);
+    struct rte_mbuf *m = frame_make(s, bytes, len);
+    s->head = s->tail;
+    burst_in(s, &m, 1, UINT16_MAX);
+    if (s->head == s->tail) return;
+    script_expect(s, S | A, 0, 1, 0);
+    script_send(s, A, 1, 1, 65535, NULL, 0);
+    s->head = s->tail;
+}
+
+/* A core that is full of newcomers who answer: far more of them than it grants to a flood. */
+static void test_a_storm_that_answers_is_let_in(void **state)
+{
+    (void)state;
+    struct script s;
+    script_create(&s, config_set);
+    s.abort_on_accept = true;
+    for (uint32_t i = 0; i < 50; i++) {
+        for (uint32_t n = 0; n < 5 * RATE; n++) newcomer(&s, (uint16_t)(5000 + i * 5 * RATE + n));
+        s.now += SCRIPT_MS;
+        net_stack_load(s.stack, true);
+    }
+    assert_int_equal(s.accepted, 50 * 5 * RATE);
+    assert_int_equal(metrics(&s)->drop_tcp_syn_full, 0);
+    assert_int_equal(script_destroy(&s), 0);
+}
+
+/* count strangers and many who connect in each of some milliseconds: how many of these got in. */
+static uint64_t storm(struct script *s, uint32_t milliseconds, uint32_t *from, uint32_t count)
+{
+    uint64_t accepted = s->accepted;
+    for (uint32_t i = 0; i < milliseconds; i++, *from += FLOOD) {
+        for (uint32_t n = 0; n < 20 * RATE; n++) newcomer(s, (uint16_t)(*from + n));
+        millisecond(s, *from, count, true);
+    }
+    return s->accepted - accepted;
+}
+
+/* Where most answer, the allowance rises from its least until all are let in; where few do, it stays near it; and it is
+ * back when they are in. */
+static void test_who_answers_raises_the_allowance(void **state)
+{
+    (void)state;
+    struct script s;
+    script_create(&s, config_set);
+    s.abort_on_accept = true;
+    uint32_t from = flood_settle(&s);
+    assert_true(storm(&s, 50, &from, FLOOD) < 50 * 3 * RATE);
+    storm(&s, 50, &from, 5 * RATE);
+    assert_in_range(storm(&s, 50, &from, 5 * RATE), 50 * 20 * RATE * 99 / 100, 50 * 20 * RATE);
+    for (uint32_t i = 0; i < 100; i++, from += FLOOD) millisecond(&s, from, FLOOD, true);
+    uint64_t late = 0;
+    for (uint32_t i = 0; i < 50; i++, from += FLOOD) late += millisecond(&s, from, FLOOD, true);
+    assert_in_range(late, 50 * RATE * 8 / 10, 50 * RATE * 13 / 10);
+    assert_int_equal(script_destroy(&s), 0);
+}
+
 static uint32_t syn_v6(const struct script *s, uint8_t *bytes, uint32_t stranger, uint32_t extension)
 {
     (void)s;
@@ -445,6 +507,8 @@ int main(void)
         cmocka_unit_test(test_a_flood_that_repeats_itself),
         cmocka_unit_test(test_who_is_connected_loses_nothing),
         cmocka_unit_test(test_it_ends),
+        cmocka_unit_test(test_a_storm_that_answers_is_let_in),
+        cmocka_unit_test(test_who_answers_raises_the_allowance),
         cmocka_unit_test(test_ipv6),
         cmocka_unit_test(test_all_else_passes),
         cmocka_unit_test(test_ip_options),
