@@ -82,10 +82,13 @@ int metrics_register(struct metrics *m, const char *name, unsigned core, const s
 
 static uint64_t row_sum(const struct group *g, const struct metric_row *row)
 {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < g->block_count; i++)
-        sum += metric_get((const uint64_t *)(const void *)((const char *)g->blocks[i].values + row->offset));
-    return sum;
+    uint64_t sum = 0, most = 0;
+    for (size_t i = 0; i < g->block_count; i++) {
+        uint64_t value = metric_get((const uint64_t *)(const void *)((const char *)g->blocks[i].values + row->offset));
+        sum += value;
+        if (value > most) most = value;
+    }
+    return row->kind == METRIC_MOST ? most : sum;
 }
 
 uint64_t metrics_sum(const struct metrics *m, const char *group, const char *name)

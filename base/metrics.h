@@ -19,7 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
+/* MOST: a maximum since the start; of several cores the largest counts, not the sum. */
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_MOST };
 
 struct metric_row {
     const char *name;
@@ -49,9 +50,9 @@ void metrics_destroy(struct metrics **m);
  */
 int metrics_register(struct metrics *m, const char *group, unsigned core, const struct metric_row *rows, size_t row_count,
                      const void *block);
-/* Sum over all cores of group.name; 0 when there is none. Any thread. */
+/* Sum over all cores of group.name, or the most of them, by its kind; 0 when there is none. Any thread. */
 uint64_t metrics_sum(const struct metrics *m, const char *group, const char *name);
-/* Calls fn once for each (group, row) with the sum over cores, in the order of registration. Any thread. */
+/* Calls fn once for each (group, row) with the sum over cores, or the most, in the order of registration. Any thread. */
 void metrics_each(const struct metrics *m,
                   void (*fn)(void *arg, const char *group, const struct metric_row *row, uint64_t value), void *arg);
 

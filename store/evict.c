@@ -1,5 +1,6 @@
 #include "store/evict.h"
 
+#include "store/age.h"
 #include "store/expiry.h"
 #include "store/flush.h"
 #include "store/ghost.h"
@@ -23,9 +24,9 @@
 #define LOW_WATER_SHARE_MOST 32u /* for the sake of one large value */
 #define ROOM_SHARE 8u            /* all but one in so many may be made free for one that waits */
 #define WANTED_FADE_MS 2000u
-#define LARGE_FADE_MS 60000u     /* halved, when so long none was as large */
-#define NONE_SHARE 128u          /* without eviction they are only what compaction aims at */
-#define NONE_PAGES 64u /* and so many, of which each size may want one at a time; but no more than an eighth */
+#define LARGE_FADE_MS 60000u /* halved, when so long none was as large */
+#define NONE_SHARE 128u      /* without eviction they are only what compaction aims at */
+#define NONE_PAGES 64u       /* and so many, of which each size may want one at a time; but no more than an eighth */
 
 static void reserve_set(struct store *s)
 {
@@ -42,6 +43,7 @@ void evict_configure(struct store *s, enum store_eviction policy)
     struct eviction *e = &s->eviction;
     e->policy = policy;
     e->free_bytes = 0;
+    if (e->hand >= s->index.buckets) e->hand = e->hand_entry = 0;
     if (policy != STORE_EVICT_NONE) {
         reserve_set(s);
         return;
@@ -105,6 +107,7 @@ void evict_forget(struct store *s)
 {
     struct eviction *e = &s->eviction;
     e->ring = (struct ring){0};
+    e->ages = (struct ages){0};
     e->hand = e->hand_entry = 0;
     ghost_forget(s, s->index.buckets);
 }
@@ -167,7 +170,7 @@ static void ring_prefetch(const struct store *s)
     if (item) __builtin_prefetch(region_at(s, item));
 }
 
-/* The oldest entry leaves the ring; its item goes, unless it was read (hybrid), is held, or has gone already. */
+/* The oldest entry leaves the ring; its item goes, unless it was read, is held, or has gone already. */
 static unsigned ring_evict(struct store *s)
 {
     uint64_t hash = 0;
@@ -175,12 +178,8 @@ static unsigned ring_evict(struct store *s)
     uint32_t item = entry_find(s, ring_pop(s, &s->eviction.ring), &hash);
     if (!item || is_held(s, item)) return 0;
     uint8_t *p = region_at(s, item);
-    bool fifo = s->eviction.policy == STORE_EVICT_FIFO;
     if (item_expired(p, s->now_ms)) {
         expire_item(s, item, hash);
-    } else if (fifo) {
-        evict_item(s, item, hash, &s->metrics.evicted_cold);
-        return 1;
     } else if (item_hits(p) > 0) {
         item_set_hits(p, 0);
     } else {
@@ -195,22 +194,45 @@ static unsigned ring_evict(struct store *s)
 static void ring_shorten(struct store *s)
 {
     struct ring *r = &s->eviction.ring;
-    uint64_t items = s->index.items, hash = 0;
-    if (s->eviction.policy == STORE_EVICT_HYBRID) {
-        if (r->count > items / RING_SHARE * 5 / 4 + RING_SLACK) ring_pop(s, r);
-        return;
-    }
-    /* fifo: there are stale entries; who is still there goes to the end rather than out of sight. */
-    if (r->count <= items + items / 4 + RING_SLACK) return;
-    uint32_t entry = ring_pop(s, r);
-    if (entry_find(s, entry, &hash)) ring_append(s, r, entry);
+    if (r->count > s->index.items / RING_SHARE * 5 / 4 + RING_SLACK) ring_pop(s, r);
 }
 
-void evict_on_insert(struct store *s, uint64_t hash)
+/* ---- the fifo ---- */
+
+/* What was told of an item in a ring of before, when the policy was the other one, goes. */
+static void fifo_on_insert(struct store *s, uint64_t hash, uint32_t item)
+{
+    const uint8_t *p = region_at(s, item);
+    if (s->eviction.ring.count > 0) ring_pop(s, &s->eviction.ring);
+    age_note(s, hash, (uint64_t)item_key_len(p) + item_value_len(p));
+}
+
+/* One of the oldest goes, or the hand goes on. */
+static unsigned fifo_evict(struct store *s)
+{
+    unsigned place;
+    uint32_t item = age_oldest(s, &place);
+    if (!item) {
+        age_advance(s);
+    } else if (is_held(s, item)) {
+        age_spare(s, place);
+    } else if (item_expired(region_at(s, item), s->now_ms)) {
+        expire_item(s, item, item_hash(s, item));
+    } else {
+        evict_item(s, item, item_hash(s, item), &s->metrics.evicted_cold);
+        return 1;
+    }
+    return 0;
+}
+
+void evict_on_insert(struct store *s, uint64_t hash, uint32_t item)
 {
     struct eviction *e = &s->eviction;
-    if (e->policy == STORE_EVICT_NONE) return;
-    if (e->policy == STORE_EVICT_HYBRID && ghost_take(s, hash)) {
+    if (e->policy != STORE_EVICT_HYBRID) {
+        if (e->policy == STORE_EVICT_FIFO) fifo_on_insert(s, hash, item);
+        return;
+    }
+    if (ghost_take(s, hash)) {
         metric_add(&s->metrics.ghost_hits, 1);
         return;
     }
@@ -246,7 +268,7 @@ static bool hand_pass(struct store *s, uint32_t item)
         expire_item(s, item, item_hash(s, item));
         return false;
     }
-    if (hits > 0 && s->eviction.policy == STORE_EVICT_HYBRID) {
+    if (hits > 0) {
         item_set_hits(p, hits - 1);
         return false;
     }
@@ -282,9 +304,10 @@ unsigned evict_some(struct store *s, uint64_t enough)
     if (s->reclaim_page) return flush_reclaim(s, LOOKS_MAX, RECLAIM_PAGES);
     while (slab_free_bytes(s) < enough && s->evictions > 0 && s->looks > 0 && s->index.items > 0) {
         if (!begun && s->looks <= LOOKS_TIMED) begun = work_begin(s);
-        uint64_t share = e->policy == STORE_EVICT_FIFO ? 0 : s->index.items / RING_SHARE;
-        bool unknown = e->policy == STORE_EVICT_FIFO && e->ring.count < s->index.items; /* older than any in the ring */
-        if (e->ring.count > share && !unknown) {
+        if (e->policy == STORE_EVICT_FIFO) {
+            look(s);
+            done += fifo_evict(s);
+        } else if (e->ring.count > s->index.items / RING_SHARE) {
             look(s);
             done += ring_evict(s);
         } else {

@@ -4,7 +4,7 @@
  * hybrid  New items stand in a ring of hashes, a tenth of all items. Who leaves it unread is evicted and remembered as
  * a ghost; who was read stays, and so does at once who comes back while remembered. For all others a clock walks the
  *         index: it takes one hit (of up to 3) back from each item that it passes and evicts those that have none.
- * fifo    The ring holds every item: the oldest goes, whether it is read or not.
+ * fifo    Each item has a label of when it came (age.h): the oldest goes, whether it is read or not.
  *
  * The ring holds hashes, so items may move; an entry whose item has gone is passed over. Evicted slots lie where they
  * lie: a page that another size needs is emptied by evacuation, which in need evicts what it finds unused (evacuate.h).
@@ -38,8 +38,8 @@ void evict_large_fade(struct store *s);
 void evict_init(struct store *s);
 /* After a flush. */
 void evict_forget(struct store *s);
-/* A key that was not there has come. */
-void evict_on_insert(struct store *s, uint64_t hash);
+/* An item whose key was not there has come; it is the last of its chain in the index. */
+void evict_on_insert(struct store *s, uint64_t hash, uint32_t item);
 /* Evicts until enough bytes are free, as far as s->evictions and s->looks go. Returns the items evicted. */
 unsigned evict_some(struct store *s, uint64_t enough);
 /* Evicts one item; `reason` is its counter. Takes one off s->evictions, which must have one. */

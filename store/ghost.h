@@ -11,6 +11,20 @@
 
 #define GHOST_SHARE 8u /* pages of the index to a page of ghosts */
 
+#define GHOSTS_A_PAGE (PAGE_BYTES / 8u) /* buckets whose ghosts are in one */
+
+/* Where the number of the page stands that has the bucket's ghosts; 0: none yet. */
+static inline uint32_t *ghost_page(const struct store *s, uint32_t bucket)
+{
+    return &s->ghost[bucket / GHOSTS_A_PAGE];
+}
+/* NULL: there is no page. */
+static inline uint64_t *ghost_word(const struct store *s, uint32_t bucket)
+{
+    uint32_t page = *ghost_page(s, bucket);
+    return page ? (uint64_t *)region_at(s, page_offset(page, 0)) + bucket % GHOSTS_A_PAGE : NULL;
+}
+
 void ghost_add(struct store *s, uint64_t hash);
 /* Whether the key is remembered; it is forgotten then. */
 bool ghost_take(struct store *s, uint64_t hash);

@@ -1,6 +1,7 @@
 #include "store/index.h"
 
 #include <errno.h>
+#include "store/age.h"
 #include "store/ghost.h"
 #include "store/slab.h"
 #include "store/window.h"
@@ -31,11 +32,6 @@ void index_reset(struct store *s)
     s->page[s->directory[0]].generation = s->generation;
     index_begin(s);
     window_resize(s, true);
-}
-
-static inline unsigned bucket_count(const struct bucket *b)
-{
-    return (unsigned)__builtin_ctz(bucket_match(b, 0) | 1u << BUCKET_SLOTS);
 }
 
 static struct bucket *bucket_last(const struct store *s, struct bucket *b)
@@ -92,6 +88,20 @@ bool index_insert(struct store *s, uint64_t hash, uint32_t item)
     return true;
 }
 
+/* The place in its chain of a slot. */
+static unsigned place_of(const struct store *s, uint32_t number, const struct bucket *b, unsigned slot)
+{
+    for (const struct bucket *c = bucket_at(s, number); c != b; c = bucket_linked(s, c)) slot += BUCKET_SLOTS;
+    return slot;
+}
+
+static void ages_move(struct store *s, uint64_t hash, const struct bucket *from, unsigned from_slot,
+                      const struct bucket *to, unsigned to_slot)
+{
+    uint32_t number = bucket_number(s, hash);
+    age_move(s, number, place_of(s, number, from, from_slot), place_of(s, number, to, to_slot));
+}
+
 void index_remove(struct store *s, uint64_t hash, uint32_t item)
 {
     unsigned slot;
@@ -105,6 +115,7 @@ void index_remove(struct store *s, uint64_t hash, uint32_t item)
     b->tag[slot] = last->tag[end];
     b->item[slot] = last->item[end];
     last->tag[end] = 0;
+    if (s->eviction.policy == STORE_EVICT_FIFO) ages_move(s, hash, last, end, b, slot);
     if (end == 0 && before) overflow_free(s, before);
     s->index.items--;
 }
@@ -136,16 +147,24 @@ static uint64_t chain_prefetch(const struct store *s, const struct bucket *b)
     }
 }
 
+struct split {
+    unsigned items;
+    uint64_t went; /* a bit for each, in order, that is in the other chain now; those behind the 64th count as kept */
+};
+
 /* Splits `from` into itself and `to` by one bit of the hash. Enough room for overflow buckets has been seen to. */
-static void chain_split(struct store *s, struct bucket *from, struct bucket *to, uint64_t bit)
+static struct split chain_split(struct store *s, struct bucket *from, struct bucket *to, uint64_t bit)
 {
     struct bucket *keep = from;
+    struct split split = {0};
+    uint64_t one = 1;
     unsigned kept = 0;
     for (struct bucket *b = from; b; b = bucket_linked(s, b)) {
-        for (unsigned i = 0; i < BUCKET_SLOTS && b->tag[i]; i++) {
+        for (unsigned i = 0; i < BUCKET_SLOTS && b->tag[i]; i++, split.items++, one <<= 1) {
             uint8_t tag = b->tag[i];
             uint32_t item = b->item[i];
             if (item_hash(s, item) & bit) {
+                split.went |= one;
                 to = chain_append(s, to, tag, item);
                 continue;
             }
@@ -159,6 +178,7 @@ static void chain_split(struct store *s, struct bucket *from, struct bucket *to,
     }
     memset(keep->tag + kept, 0, BUCKET_SLOTS - kept);
     overflow_free(s, keep);
+    return split;
 }
 
 static unsigned index_split(struct store *s)
@@ -174,8 +194,11 @@ static unsigned index_split(struct store *s)
         s->directory[added / BUCKETS_A_PAGE] = page;
     }
     struct bucket *to = memset(bucket_at(s, added), 0, sizeof(struct bucket));
-    chain_split(s, from, to, level);
-    ghost_split(s, added - level, added);
+    struct split split = chain_split(s, from, to, level);
+    if (s->eviction.policy == STORE_EVICT_FIFO)
+        age_split(s, added - level, added, split.items, split.went);
+    else
+        ghost_split(s, added - level, added);
     x->buckets++;
     if (x->buckets == level * 2) {
         x->mask = x->mask_wide;
@@ -214,6 +237,7 @@ static unsigned index_merge(struct store *s)
         x->mask_wide = x->mask;
         x->mask >>= 1;
     }
+    if (s->eviction.policy == STORE_EVICT_FIFO) age_merge(s, removed, removed & x->mask);
     struct bucket *to = bucket_last(s, bucket_at(s, removed & x->mask));
     for (struct bucket *b = from; b; b = bucket_linked(s, b))
         for (unsigned i = 0; i < BUCKET_SLOTS && b->tag[i]; i++) to = chain_append(s, to, b->tag[i], b->item[i]);

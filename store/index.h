@@ -95,6 +95,11 @@ static inline void index_replace(struct store *s, uint64_t hash, uint32_t item, 
     b->item[slot] = with;
 }
 
+static inline unsigned bucket_count(const struct bucket *b)
+{
+    return (unsigned)__builtin_ctz(bucket_match(b, 0) | 1u << BUCKET_SLOTS);
+}
+
 /* The item of a key, expired or not. 0: none. */
 static inline uint32_t index_find(const struct store *s, const struct store_key *key)
 {

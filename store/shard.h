@@ -2,7 +2,7 @@
  * The inside of one shard's store. The region is cut into pages of 64 KiB:
  *
  *     page 0..h-1   the head: page descriptors, the directories of index and ghosts, the pins
- *     the others    free (in the pool), a page of index buckets, of the ring, of ghosts, or cut into equal slots of one
+ *     the others    free (in the pool), a page of index buckets, of the ring, of ghosts or ages, or cut into equal slots of one
  *                   size class
  *
  * A place in the region is a 32-bit offset in units of 8 bytes. 0 is nowhere, for the head lies there.
@@ -31,7 +31,7 @@
 #define CLASS_FREE 255u
 #define CLASS_INDEX 254u
 #define CLASS_HEAD 253u
-#define CLASS_EVICTION 252u /* a page of the ring or of ghosts */
+#define CLASS_EVICTION 252u /* a page of the ring, of ghosts or ages */
 
 /* page.group beyond the lists */
 #define GROUP_FULL 8u
@@ -120,9 +120,16 @@ struct ring {
     uint64_t count;
 };
 
+/* Of a fifo: see age.h. */
+struct ages {
+    uint32_t now;     /* the label that is given */
+    uint32_t oldest;  /* of what goes first */
+    uint64_t written; /* bytes since the last one was begun */
+};
+
 struct eviction {
     uint32_t policy;      /* enum store_eviction */
-    uint32_t hand;        /* bucket that the clock looks at */
+    uint32_t hand;        /* bucket that the clock, or the fifo, looks at */
     uint32_t hand_entry;  /* entry of its chain */
     uint32_t page_hand;   /* page that is looked at next for one to empty */
     uint32_t class_hand;  /* and for one of a certain class */
@@ -132,7 +139,8 @@ struct eviction {
     uint32_t wanted_pages; /* of one that found no room; 0: nobody waits */
     uint64_t wanted_ms;    /* when it was last looked for */
     uint64_t free_bytes;  /* that are kept free, in pool and slots */
-    struct ring ring;
+    struct ring ring;     /* of the hybrid */
+    struct ages ages;
 };
 
 struct sweep {

@@ -97,11 +97,11 @@ const char *warm_check(const struct store *s, const struct store_config *config)
     return h->index_sum == index_sum(s, image_of(s)->class_overflow) ? NULL : "its index is damaged";
 }
 
-/* Gauges go on, counters are of this process. */
+/* Gauges go on, counters and maxima are of this process. */
 static void metrics_take(struct store_metrics *m)
 {
     for (size_t i = 0; i < store_metric_row_count; i++)
-        if (store_metric_rows[i].kind == METRIC_COUNTER)
+        if (store_metric_rows[i].kind != METRIC_GAUGE)
             metric_set((uint64_t *)(void *)((uint8_t *)m + store_metric_rows[i].offset), 0);
 }
 

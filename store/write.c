@@ -164,7 +164,7 @@ static bool insert_new(struct store *s, uint64_t hash, uint32_t item)
     window_publish(s, item);
     count_payload(s, item, true);
     metric_add(&s->metrics.items, 1);
-    evict_on_insert(s, hash);
+    evict_on_insert(s, hash, item);
     return true;
 }
 

@@ -151,7 +151,7 @@ bool write_quick(struct store *s, const struct write_request *r, uint32_t old)
     metric_add(&s->metrics.items_total, 1);
     if (!old) {
         metric_add(&s->metrics.items, 1);
-        evict_on_insert(s, hash);
+        evict_on_insert(s, hash, item);
     }
     quick_background(s, !old);
     return true;
