@@ -204,15 +204,30 @@ void neighbour_send(struct net_stack *st, const struct net_addr *to, struct rte_
     pending_add(st, e, m);
 }
 
-/* Nobody answers: the connections whose SYNs wait here learn so. */
+/* Another router takes m, which waited for the silent one e. False: there is none that is not silent too. */
+static bool rerouted(struct net_stack *st, const struct neighbour *e, const struct net_addr *to, struct rte_mbuf *m)
+{
+    struct net_addr hop;
+    if (!route_next_hop(st, to, &hop) || net_addr_equal(&hop, &e->addr) || route_via_silent(st, &hop)) return false;
+    metric_add(&st->metrics.neighbour_rerouted, 1);
+    neighbour_send(st, to, m);
+    return true;
+}
+
+/* Nobody answers: what waits goes by another router, or the connections whose SYNs wait here learn so. A new entry
+ * for the other router may take e's place. */
 static void pending_fail(struct net_stack *st, struct neighbour *e)
 {
+    struct net_addr silent = e->addr;
     struct rte_mbuf *m;
-    while ((m = pending_pop(&st->neighbours, e)) != NULL) {
+    while (net_addr_equal(&e->addr, &silent) && (m = pending_pop(&st->neighbours, e)) != NULL) {
         struct tcp_tuple t;
         struct tcp_conn *c = NULL;
-        if (tcp_tuple_of_sent(rte_pktmbuf_mtod_offset(m, const uint8_t *, st->ip_at), m->data_len - st->ip_at, &t))
+        if (tcp_tuple_of_sent(rte_pktmbuf_mtod_offset(m, const uint8_t *, st->ip_at), m->data_len - st->ip_at, &t)) {
+            if (rerouted(st, e, &t.remote, m)) continue;
             c = tcp_conn_find(st, &t);
+        }
+        metric_add(&st->metrics.neighbour_pending_dropped, 1);
         if (c && c->state == TCPS_SYN_SENT) tcp_conn_fail(st, c, EHOSTUNREACH);
         rte_pktmbuf_free(m);
     }

@@ -58,6 +58,13 @@ void route_silent(struct net_stack *st, const struct net_addr *via, bool silent)
     }
 }
 
+bool route_via_silent(const struct net_stack *st, const struct net_addr *via)
+{
+    for (unsigned i = 0; i < st->route_count; i++)
+        if (st->routes_silent >> i & 1 && net_addr_equal(&st->routes[i].via, via)) return true;
+    return false;
+}
+
 /* Bits that both begin with, of p's prefix. */
 static unsigned common_bits(const struct net_prefix *p, const struct net_addr *addr)
 {

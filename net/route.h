@@ -32,5 +32,7 @@ void route_forget_router(struct net_stack *st, const struct net_addr *addr);
 /* A neighbour does not answer, or is heard again. While it is silent, another route of the same length goes before those
  * through it. RFC 1122 3.3.1.4, 4861 6.3.6. */
 void route_silent(struct net_stack *st, const struct net_addr *via, bool silent);
+/* Whether it is of a route, and silent. */
+bool route_via_silent(const struct net_stack *st, const struct net_addr *via);
 
 #endif

@@ -33,7 +33,7 @@
 #define TCP_MSS_LEAST 64u              /* a smaller MSS is not believed: it would cost more headers than payload */
 #define TCP_SCALE_MAX 14u              /* RFC 7323 2.3 */
 #define TCP_RETRIES_DATA 15u
-#define TCP_RETRIES_SYN 6u
+#define TCP_RETRIES_SYN 7u            /* 1, 2, 4 ... 32, 60, 60 s: three minutes, RFC 9293 3.8.3 */
 #define TCP_LINGER_NS UINT64_C(30000000000) /* an orphan without progress is reset after so long */
 #define TCP_SCARCE_WINDOW 4096u       /* bytes offered, at most, while received bytes hold most of the memory */
 #define TCP_NO_BUFFER_NS UINT64_C(100000)   /* another try after buffers ran out */
@@ -45,7 +45,7 @@
 struct tcp_header {
     uint8_t bytes[TCP_HEADER_TEMPLATE];
     uint64_t pseudo_sum;     /* of addresses and protocol */
-    uint32_t ip_sum;         /* of the IPv4 header, its total length zero; IPv6: 0 */
+    uint64_t ip_sum;         /* of the IPv4 header, its total length zero; IPv6: 0 */
     bool v6;
 };
 

@@ -32,7 +32,7 @@ uint8_t tcp_ecn_syn_flags(const struct net_stack *st, struct tcp_conn *c)
 
 bool tcp_ecn_syn_accepts(const struct net_stack *st, uint16_t flags)
 {
-    bool willing = st->config.tcp_ecn != NET_TCP_ECN_OFF || tcp_cc_table[st->config.tcp_cc]->exact_marks;
+    bool willing = st->config.tcp_ecn != NET_TCP_ECN_OFF || tcp_ecn_exact(st);
     return willing && (flags & (TCP_ECE | TCP_CWR)) == (TCP_ECE | TCP_CWR);
 }
 
@@ -89,15 +89,22 @@ void tcp_ecn_rx(struct net_stack *st, struct tcp_conn *c, const struct tcp_segme
     else mark_rx(c, s->flags);
 }
 
-uint8_t tcp_ecn_tx(const struct tcp_conn *c, tcp_seq seq, uint32_t len, uint8_t *ip, uint32_t *ip_sum)
+void tcp_ecn_capable(uint8_t *ip, uint64_t *ip_sum)
 {
-    uint8_t flags = c->flags & TCPF_ECE ? TCP_ECE : 0;
-    if (len == 0 || seq_lt(seq, c->snd_max) || c->flags & TCPF_PERSIST) return flags;
     if (ip[0] >> 4 == 6) { /* the traffic class lies across the first two bytes; there is no checksum */
         ip[1] |= ECT0 << 4;
     } else {
         ip[1] |= ECT0;
         *ip_sum += rte_cpu_to_be_16(ECT0);
     }
+}
+
+bool tcp_ecn_exact(const struct net_stack *st) { return tcp_cc_table[st->config.tcp_cc]->exact_marks; }
+
+uint8_t tcp_ecn_tx(const struct tcp_conn *c, tcp_seq seq, uint32_t len, uint8_t *ip, uint64_t *ip_sum)
+{
+    uint8_t flags = c->flags & TCPF_ECE ? TCP_ECE : 0;
+    if (len == 0 || seq_lt(seq, c->snd_max) || c->flags & TCPF_PERSIST) return flags;
+    tcp_ecn_capable(ip, ip_sum);
     return c->flags & TCPF_CWR ? flags | TCP_CWR : flags;
 }

@@ -22,7 +22,11 @@ void tcp_ecn_syn_rx(const struct net_stack *st, struct tcp_conn *c, uint16_t fla
 void tcp_ecn_rx(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s);
 /* A segment that is sent now with TCPF_ECN: its TCP flags. *ip_sum and the IP header at ip become ECN-capable if it is
  * new data (not what is sent again, no probe, no bare ACK: RFC 3168 6.1.4 to 6.1.6). */
-uint8_t tcp_ecn_tx(const struct tcp_conn *c, tcp_seq seq, uint32_t len, uint8_t *ip, uint32_t *ip_sum);
+uint8_t tcp_ecn_tx(const struct tcp_conn *c, tcp_seq seq, uint32_t len, uint8_t *ip, uint64_t *ip_sum);
+/* SYN, SYN-ACK or RST of a connection whose ends agree, or are to agree, under an algorithm that wants each mark: where
+ * queues are kept short by marks, what cannot be marked is dropped. RFC 8257 3.5; elsewhere RFC 3168 6.1.1 forbids it. */
+void tcp_ecn_capable(uint8_t *ip, uint64_t *ip_sum);
+bool tcp_ecn_exact(const struct net_stack *st); /* of connections that are not there yet */
 /* Whether the packet with this IP header met a mark: RFC 3168 5. In IPv6 the traffic class lies four bits later. */
 static inline bool tcp_ecn_marked(const uint8_t *ip, bool v6) { return ((v6 ? ip[1] >> 4 : ip[1]) & 3) == 3; }
 

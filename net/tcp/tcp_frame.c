@@ -10,10 +10,11 @@
 #include <rte_ip.h>
 #include "net/checksum.h"
 #include "net/tcp/tcp.h"
-#include "net/tso.h"
+#include "net/tcp/tcp_cc.h"
 #include "net/tcp/tcp_ecn.h"
 #include "net/tcp/tcp_fast_open.h"
 #include "net/tcp/tcp_sack.h"
+#include "net/tso.h"
 
 #define TTL 64
 #define PIECES_MAX 8u /* references of a frame; the rest of very small ones is copied together */
@@ -263,7 +264,8 @@ bool tcp_frame_send(struct net_stack *st, struct tcp_conn *c, tcp_seq seq, uint8
     struct rte_mbuf *m = rte_pktmbuf_alloc(st->config.pools->small);
     if (unlikely(!m)) return false;
     const struct tcp_template *template = &st->templates[tcp_conn_v6(c)];
-    uint32_t header = template->tcp_at + TCP_HEADER_BYTES, ip_sum = template->ip_sum;
+    uint32_t header = template->tcp_at + TCP_HEADER_BYTES;
+    uint64_t ip_sum = template->ip_sum;
     uint8_t *p = rte_pktmbuf_mtod(m, uint8_t *), *ip = p + st->ip_at, *tcp = p + template->tcp_at;
     uint64_t addrs = flow_write(c, template, p, ip), sum = 0;
     if (c->flags & TCPF_TS) {
@@ -388,6 +390,7 @@ int tcp_frame_send_syn(struct net_stack *st, struct tcp_conn *c)
     }
     uint16_t window = tcp_window_offer(st, c, 0); /* the window of a SYN is never scaled: RFC 7323 2.2 */
     uint8_t flags = (uint8_t)(TCP_SYN | (answer ? TCP_ACK : 0) | tcp_ecn_syn_flags(st, c));
+    if (flags & TCP_ECE && tcp_cc_of(c)->exact_marks) tcp_ecn_capable(h.bytes + st->ip_at, &h.ip_sum);
     control_finish(st, m, &h, c->iss, answer ? c->rcv_nxt : 0, flags, window, options_len, payload);
     c->last_ack = c->rcv_nxt;
     if (c->flags & TCPF_PASSIVE || answer) stack_send(st, m);
@@ -414,6 +417,7 @@ static void syn_ack_finish(struct net_stack *st, struct rte_mbuf *m, bool v6, ui
         .ts_ecr = hs->ts_val,
     };
     if (hs->flags & TCP_HS_FAST_OPEN) cookie_add(st, p, v6, &o, cookie);
+    if (hs->flags & TCP_HS_ECN && tcp_ecn_exact(st)) tcp_ecn_capable(p + st->ip_at, &ip_sum);
     memcpy(&ports, tcp, sizeof ports);
     uint64_t sum = ports;
     uint32_t header = TCP_HEADER_BYTES + tcp_options_write_syn(tcp + TCP_HEADER_BYTES, &o, &sum);
@@ -497,6 +501,8 @@ bool tcp_frame_send_alone(struct net_stack *st, const struct tcp_conn *c, tcp_se
     struct tcp_header h;
     tcp_conn_tuple(c, &t);
     tcp_header_write(st, &h, &t, c->mac);
+    if (flags & TCP_RST && c->flags & TCPF_ECN && tcp_cc_of(c)->exact_marks)
+        tcp_ecn_capable(h.bytes + st->ip_at, &h.ip_sum);
     return tcp_frame_send_bare(st, &h, seq, ack, flags, NULL);
 }
 

@@ -178,6 +178,19 @@ static bool segment_options(struct net_stack *st, struct tcp_segment *s)
     return true;
 }
 
+/*
+ * Before the seventh: new bytes for an application that has closed are lost, and the peer is told, by the number
+ * that it expects. RFC 9293 3.6.1, RFC 1122 4.2.2.13. False: the connection is gone.
+ */
+static bool rx_unread(struct net_stack *st, struct tcp_conn *c, const struct tcp_segment *s)
+{
+    if (s->len == 0 || !seq_gt(s->seq + s->len, c->rcv_nxt)) return true;
+    metric_add(&st->metrics.drop_tcp_unread, 1);
+    tcp_frame_send_alone(st, c, c->snd_una, c->rcv_nxt, TCP_RST | TCP_ACK);
+    tcp_conn_fail(st, c, ECONNABORTED);
+    return false;
+}
+
 static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segment *s)
 {
     if (!segment_options(st, s)) return;
@@ -205,6 +218,7 @@ static void rx_steps(struct net_stack *st, struct tcp_conn *c, struct tcp_segmen
     if (c->flags & TCPF_ECN) tcp_ecn_rx(st, c, s);
     if (!tcp_ack_rx(st, c, s)) return;
     tcp_seq fin_seq = s->seq + s->len;
+    if (unlikely((c->flags & (TCPF_ORPHAN | TCPF_EOF)) == TCPF_ORPHAN) && !rx_unread(st, c, s)) return;
     if (!(c->flags & TCPF_EOF)) tcp_payload_rx(st, c, s);
     else if (s->len) metric_add(&st->metrics.drop_tcp_unread, 1);
     rx_fin(st, c, s, fin_seq);

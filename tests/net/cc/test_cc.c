@@ -239,7 +239,7 @@ static void test_codepoints(void **state)
     (void)state;
     struct tcp_conn c;
     uint8_t v4[4] = {0x45, 0}, v6[4] = {0x60, 0x0f};
-    uint32_t sum_v4 = 7, sum_v6 = 7;
+    uint64_t sum_v4 = 7, sum_v6 = 7;
     conn_init(&c, NET_TCP_CUBIC, MSS);
     c.flags = TCPF_ECN | TCPF_CWR;
     assert_int_equal(tcp_ecn_tx(&c, c.snd_max, 1, v4, &sum_v4), TCP_CWR);

@@ -53,13 +53,18 @@ static void send_code(struct script *s, uint8_t flags, uint32_t seq, uint32_t ac
 static const uint8_t mss_option[4] = {2, 4, MSS >> 8, MSS & 255};
 
 /* The peer opens with these flags; the answer carries those. */
-static void open_with(struct script *s, uint8_t syn, uint8_t answer)
+static void open_coded(struct script *s, uint8_t syn, uint8_t answer, unsigned code)
 {
     script_send_options(s, syn, 0, 0, 65535, mss_option, sizeof mss_option, NULL, 0);
-    expect(s, answer, 0, 1, 0, NOT_ECT);
+    expect(s, answer, 0, 1, 0, code);
     script_send(s, A, 1, 1, 65535, NULL, 0);
     script_expect_nothing(s);
     assert_non_null(s->stream);
+}
+
+static void open_with(struct script *s, uint8_t syn, uint8_t answer)
+{
+    open_coded(s, syn, answer, NOT_ECT);
 }
 
 /* 6.1.1: by default a question is answered with consent, and new data is ECN-capable; ACKs are not (6.1.4). */
@@ -116,7 +121,7 @@ static void test_no_agreement(void **state)
 }
 
 /* Opens towards the peer up to the SYN, which must carry these flags. */
-static void connect_syn(struct script *s, uint8_t flags)
+static void connect_syn(struct script *s, uint8_t flags, unsigned code)
 {
     uint8_t arp[42] = {2, 0, 0, 0, 0, 1, 2, 0,  0, 0, 0, 2, 8, 6, 0, 1, 8, 0,  6, 4, 0,
                        2, 2, 0, 0, 0, 0, 2, 10, 0, 0, 2, 2, 0, 0, 0, 0, 1, 10, 0, 0, 1};
@@ -126,7 +131,7 @@ static void connect_syn(struct script *s, uint8_t flags)
     script_frame_in(s, arp, sizeof arp);
     struct script_segment syn = script_next(s);
     assert_int_equal(syn.flags, flags);
-    assert_int_equal(codepoint(&syn), NOT_ECT);
+    assert_int_equal(codepoint(&syn), code);
     s->local_port = (uint16_t)(syn.frame->bytes[34] << 8 | syn.frame->bytes[35]);
 }
 
@@ -146,7 +151,7 @@ static void test_asks(void **state)
     for (unsigned i = 0; i < RTE_DIM(rows); i++) {
         struct script s;
         script_create(&s, ask);
-        connect_syn(&s, S | ECE | CWR);
+        connect_syn(&s, S | ECE | CWR, NOT_ECT);
         answer(&s, rows[i].answer);
         script_write(&s, MSS);
         expect(&s, A, 1, 1, MSS, rows[i].code);
@@ -160,13 +165,13 @@ static void test_who_asks(void **state)
     (void)state;
     struct script s;
     script_create(&s, NULL);
-    connect_syn(&s, S);
+    connect_syn(&s, S, NOT_ECT);
     answer(&s, S | A | ECE); /* consent to nothing */
     script_write(&s, MSS);
     expect(&s, A, 1, 1, MSS, NOT_ECT);
     assert_int_equal(script_destroy(&s), 0);
     script_create(&s, dctcp);
-    connect_syn(&s, S | ECE | CWR);
+    connect_syn(&s, S | ECE | CWR, ECT0);
     answer(&s, S | A | ECE);
     script_write(&s, MSS);
     expect(&s, A, 1, 1, MSS, ECT0);
@@ -179,7 +184,7 @@ static void test_black_hole_falls_back(void **state)
     (void)state;
     struct script s;
     script_create(&s, ask);
-    connect_syn(&s, S | ECE | CWR);
+    connect_syn(&s, S | ECE | CWR, NOT_ECT);
     script_wait(&s, 1100 * SCRIPT_MS);
     expect(&s, S, 0, 0, 0, NOT_ECT);
     answer(&s, S | A);
@@ -276,7 +281,7 @@ static void test_dctcp_exact_echo(void **state)
     (void)state;
     struct script s;
     script_create(&s, dctcp);
-    open_with(&s, S | ECE | CWR, S | A | ECE);
+    open_coded(&s, S | ECE | CWR, S | A | ECE, ECT0);
     send_code(&s, A, 1, 1, MSS, ECT0); /* its ACK is delayed */
     script_expect_nothing(&s);
     send_code(&s, A, 1 + MSS, 1, MSS, CE); /* so it comes now, without an echo */

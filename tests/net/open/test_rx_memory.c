@@ -174,6 +174,60 @@ static void test_slow_readers(void **state)
     slow_readers(1);
 }
 
+#define SCARCE_OFFER 4096u
+
+static void six_buffers(struct net_stack_config *config)
+{
+    config->rx_window = 8192;
+    config->rx_memory = 6 * BUFFER;
+}
+
+/* While one that is not read holds most of the memory, another is offered little: 4 KiB once it has read all, nothing
+ * before; and as much as ever when the memory is free again. */
+static void test_scarce_offer(void **state)
+{
+    (void)state;
+    struct script s;
+    static uint8_t payload[1400];
+    uint32_t edge = 1, seq = 1;
+    script_create(&s, six_buffers);
+    s.peer_port = 4001;
+    script_open(&s, 65535);
+    struct stream *unread = s.stream;
+    for (uint32_t i = 0; i < 4; i++) script_send(&s, P | A, 1 + i * 1400, 1, 65535, payload, 1400);
+    assert_int_equal(unread->rx.len, 5600);
+    s.head = s.tail;
+    s.peer_port = 4002;
+    script_open(&s, 65535);
+    s.head = s.tail;
+    for (unsigned i = 0; i < 24; i++, seq += 500) { /* the edge that the SYN-ACK has offered is passed */
+        script_send(&s, P | A, seq, 1, 65535, payload, 500);
+        read_all(&s);
+        script_wait(&s, 10 * SCRIPT_MS);
+        edge_check(&s, &edge);
+    }
+    assert_in_range(edge, seq + 1, seq + SCARCE_OFFER);
+    script_send(&s, P | A, seq, 1, 65535, payload, 500);
+    script_wait(&s, 10 * SCRIPT_MS);
+    uint32_t held = edge;
+    edge_check(&s, &held);
+    assert_int_equal(held, edge); /* unread: no more than was offered */
+    seq += 500;
+    read_all(&s);
+    struct stream *other = s.stream;
+    s.stream = unread;
+    read_all(&s);
+    s.stream = other;
+    s.head = s.tail;
+    script_send(&s, P | A, seq, 1, 65535, payload, 500);
+    read_all(&s);
+    script_wait(&s, 10 * SCRIPT_MS);
+    seq += 500;
+    edge_check(&s, &edge);
+    assert_in_range(edge, seq + SCARCE_OFFER + 1, seq + 8192);
+    assert_int_equal(script_destroy(&s), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +235,7 @@ int main(void)
         cmocka_unit_test(test_wasteful_segments),
         cmocka_unit_test(test_partly_read),
         cmocka_unit_test(test_slow_readers),
+        cmocka_unit_test(test_scarce_offer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
