@@ -223,6 +223,24 @@ class TapTest(Share, unittest.TestCase):
         self.assertGreater(after["exception_from_kernel"], before["exception_from_kernel"])
         self.assertEqual(after["exception_to_kernel_dropped"], 0)
 
+    def test_what_the_kernel_does_not_take_is_counted(self):
+        self.assertTrue(network.ping(ADDRESS))
+        self.host.run("ip", "link", "set", "pk-host", "down")
+        self.assertFalse(network.ping(ADDRESS, limit=0.2))
+        self.assertGreater(self.server.stats()["exception_to_kernel_dropped"], 0)
+        self.host.run("ip", "link", "set", "pk-host", "up")
+        wait_for(lambda: network.ping(ADDRESS), "the kernel's answer to a ping")
+
+    def test_longer_frames_of_the_kernel_than_the_port_takes_are_counted(self):
+        self.assertTrue(network.ping(ADDRESS))
+        self.host.run("ip", "link", "set", "pk-host", "mtu", "4000")
+        before = self.server.stats()["exception_from_kernel_dropped"]
+        send = "import socket,sys; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(bytes(3000), (sys.argv[1], 9))"
+        for _ in range(3):
+            self.host.run(sys.executable, "-c", send, CLIENT.split("/")[0])
+        wait_for(lambda: self.server.stats()["exception_from_kernel_dropped"] >= before + 3, "three frames counted")
+        self.assertTrue(network.ping(ADDRESS))
+
 
 if __name__ == "__main__":
     network.enter_namespace()
