@@ -91,6 +91,11 @@ static void reads_ask(struct rdma_conn *c)
     core_notify(c->core, c, RDMA_NOTICE_READS);
 }
 
+bool rdma_conn_is_read(const struct rdma_conn *c)
+{
+    return c->reads_asked;
+}
+
 void control_readable(struct rdma_conn *c)
 {
     c->readable = true;

@@ -155,6 +155,8 @@ const struct rdma_metrics *rdma_core_metrics(const struct rdma_core *core); /* a
 /* NULL: s is another transport's. */
 struct rdma_conn *rdma_conn_of(struct stream *s);
 struct stream *rdma_conn_stream(struct rdma_conn *conn);
+/* Whether its peer has been given a window, and so reads by itself until the connection's end. */
+bool rdma_conn_is_read(const struct rdma_conn *conn);
 /* Leaves at the end of the turn, before the stream's bytes; a server's WINDOW, and what is behind it, when the peer may
  * read. false: RDMA_CONN_MESSAGES wait already, or the connection
  * ended. */

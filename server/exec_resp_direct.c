@@ -6,6 +6,7 @@
 #include <string.h>
 #include "base/decimal.h"
 #include "protocol/resp/reply.h"
+#include "server/rdma.h"
 #include "server/reply.h"
 #include "server/session.h"
 #include "server/stats.h"
@@ -448,11 +449,13 @@ static void touring(struct session *s, bool begun)
     if (!begun) resp_error(s, SLICE_LITERAL("ERR out of memory"));
 }
 
+/* Who may read the shards without asking would do so still: that ends with the connection only. */
 static void reset(struct session *s)
 {
     s->resp.resp3 = false;
     s->resp.name[0] = 0;
     s->resp.authenticated = *s->core->config->password == 0;
+    s->closing = !s->resp.authenticated && server_rdma_is_read(s->stream);
     REPLY_LITERAL(s, "+RESET\r\n");
 }
 

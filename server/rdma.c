@@ -247,6 +247,12 @@ int server_rdma_create(struct server *server, struct control *control)
     return rc;
 }
 
+bool server_rdma_is_read(struct stream *stream)
+{
+    const struct rdma_conn *conn = rdma_conn_of(stream);
+    return conn && rdma_conn_is_read(conn);
+}
+
 int server_rdma_listen(struct server *server)
 {
     char text[TEXT_BYTES];

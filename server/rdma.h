@@ -13,6 +13,7 @@ struct config;
 struct core;
 struct control;
 struct server;
+struct stream;
 
 /* Whether the option's values are addresses, and reach beyond this host only as they may; else one line says why not.
  */
@@ -27,6 +28,8 @@ int server_rdma_register_metrics(struct core *core);
 void server_rdma_add_clock(struct core *core);  /* of option rdma-onesided, before all others */
 void server_rdma_add_input(struct core *core);  /* pollers, before the sessions' */
 void server_rdma_add_output(struct core *core); /* and behind it */
+/* Whether a client may read the shards by itself (option rdma-onesided), for as long as its connection lasts. */
+bool server_rdma_is_read(struct stream *stream);
 int server_rdma_listen(struct server *server);  /* the cores run */
 void server_rdma_stop(struct server *server);   /* no more connections; those there are end */
 /* The cores have stopped and their sessions are closed: waits for what still is on its way, then closes the devices. */

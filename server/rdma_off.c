@@ -47,6 +47,12 @@ void server_rdma_add_output(struct core *core)
     (void)core;
 }
 
+bool server_rdma_is_read(struct stream *stream)
+{
+    (void)stream;
+    return false;
+}
+
 int server_rdma_listen(struct server *server)
 {
     (void)server;

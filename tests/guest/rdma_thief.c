@@ -77,6 +77,21 @@ static void must_read(struct pair *owner)
     expect(owner, "PING\r\n", "+PONG\r\n");
 }
 
+/* Who gives the right to everything back does not keep what a window gives. */
+static void must_not_read_after_reset(void)
+{
+    struct pair *p = open_pair(true);
+    expect(p, "RESET\r\n", "+RESET\r\n");
+    expect(p, "PING\r\n", "-NOAUTH Authentication required.\r\n");
+    pair_close(&p);
+    p = open_pair(true);
+    pair_ask_window(p);
+    must_read(p);
+    expect(p, "RESET\r\n", "+RESET\r\n");
+    pair_await_cut(p);
+    pair_drop(&p);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 4) pair_fail("takes ADDRESS PORT PASSWORD");
@@ -98,6 +113,8 @@ int main(int argc, char **argv)
     must_not_write(owner);
     line_read(owner, after);
     if (memcmp(before, after, SEED) != 0) pair_fail("the window was written to");
+    pair_doing = "after RESET";
+    must_not_read_after_reset();
     pair_doing = "asking without the password";
     struct pair *p = open_pair(false);
     p->cut_expected = true;
