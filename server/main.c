@@ -286,6 +286,19 @@ static int serve(const struct config *config, struct exception *exception, sigse
     return rc == 0 ? 0 : EXIT_MACHINE;
 }
 
+/* Those that end the server in order. One that is blocked would be had even where it is ignored, as under nohup. */
+static void signals_block(sigset_t *signals)
+{
+    struct sigaction hangup;
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file over a limit is an error of its write */
+    sigemptyset(signals);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGTERM);
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) sigaddset(signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, signals, NULL);
+}
+
 int main(int argc, char **argv)
 {
     struct config config;
@@ -301,12 +314,7 @@ int main(int argc, char **argv)
         config_free(&config);
         return status;
     }
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a file over a limit is an error of its write */
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signals_block(&signals);
     int status = EXIT_MACHINE;
     struct exception *exception = NULL;
     if (server_probe(&config) == 0 && core_ports_probe(&config) == 0 && server_rdma_probe(&config) == 0 &&

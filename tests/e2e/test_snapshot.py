@@ -171,6 +171,22 @@ class SnapshotTest(Restarts):
             self.assertEqual(c.command("MGET", "a", "b"), [b"1", b"2"])
         self.stop()
 
+    def test_signals_that_end_it(self):
+        """In order, with the snapshot; but a hangup does not where it is ignored."""
+        for turn, number in enumerate((signal.SIGTERM, signal.SIGINT, signal.SIGHUP)):
+            server = self.start("--snapshot-on-shutdown", "yes")
+            with server.resp() as c:
+                self.assertEqual(c.command("INCR", "turn"), turn + 1)
+            server.process.send_signal(number)
+            self.assertEqual(server.process.wait(seconds(15)), 0, server.text())
+            server.output.close()
+        server = self.start(prefix=("nohup",))
+        server.process.send_signal(signal.SIGHUP)
+        with server.resp() as c:
+            self.assertEqual(c.command("GET", "turn"), b"3")
+        self.assertTrue(server.alive())
+        self.stop()
+
     def test_polarctl(self):
         path = os.path.join(self.folder, "admin")
         server = self.start("--admin-socket", path)
