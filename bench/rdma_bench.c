@@ -100,6 +100,7 @@ static void fabric_carry(struct fabric_qp *from, const struct ibv_send_wr *wr)
 {
     struct side *to = from->peer->side;
     struct ibv_wc wc = {.qp_num = from->peer->qp.qp_num, .imm_data = wr->imm_data, .opcode = IBV_WC_RECV_RDMA_WITH_IMM};
+    if (wr->opcode == IBV_WR_BIND_MW) return;
     if (wr->opcode == IBV_WR_RDMA_WRITE || wr->opcode == IBV_WR_RDMA_WRITE_WITH_IMM)
         wc.byte_len = fabric_copy((uint8_t *)(uintptr_t)wr->wr.rdma.remote_addr, wr);
     if (wr->opcode == IBV_WR_RDMA_WRITE) return;
@@ -211,12 +212,14 @@ static void side_connect(struct side *s, struct side *peer, uint32_t i, uint16_t
     struct fabric_qp *qp = &s->qps[i];
     *qp = (struct fabric_qp){
         .qp = {.context = &s->context, .qp_num = 100 + i, .state = IBV_QPS_RTS}, .side = s, .peer = &peer->qps[i]};
+    static struct ibv_mr memory = {.lkey = KEY};
+    static struct ibv_mw window = {.rkey = KEY, .type = IBV_MW_TYPE_2};
     struct rdma_conn_config config = {.qp = &qp->qp,
                                       .memory =
                                           aligned_alloc(4096, 4096 + rdma_conn_memory_bytes(BUFFER_BYTES, SEND_DEPTH)),
                                       .buffer_bytes = BUFFER_BYTES,
-                                      .lkey = KEY,
-                                      .rkey = KEY,
+                                      .mr = &memory,
+                                      .window = &window,
                                       .send_depth = SEND_DEPTH,
                                       .max_sge = 16,
                                       .max_inline = inline_bytes,

@@ -44,7 +44,9 @@ struct rdma_conn *rdma_conn_create(const struct rdma_conn_config *config)
     c->max_inline = config->max_inline;
     c->depth = config->send_depth;
     c->sq_mask = size - 1;
-    c->lkey = config->lkey;
+    c->lkey = config->mr->lkey;
+    c->rkey = config->window ? ibv_inc_rkey(config->window->rkey) : config->mr->rkey;
+    c->bind_due = config->window != NULL;
     c->buffer_bytes = config->buffer_bytes;
     c->message_slots = config->memory + 2 * (size_t)config->buffer_bytes;
     receive_init(c);

@@ -130,13 +130,34 @@ static void message_add(struct rdma_conn *c, struct request_list *list, const st
     metric_add(&c->core->metrics.tx_messages, 1);
 }
 
+/*
+ * Opens the receive buffers to the peer, and nothing of what lies behind them. No fence: what is posted behind a bind
+ * on its queue is carried out behind it, ibv_bind_mw(3). It lasts until the window is deallocated, with its pair.
+ */
+static void bind_add(struct rdma_conn *c, struct request_list *list)
+{
+    struct ibv_send_wr *wr = request_add(c, list, REQUEST_BIND);
+    wr->opcode = IBV_WR_BIND_MW;
+    wr->sg_list = NULL;
+    wr->num_sge = 0;
+    wr->imm_data = 0; /* librxe refuses a bind with one */
+    wr->bind_mw.mw = c->config.window;
+    wr->bind_mw.rkey = c->rkey;
+    wr->bind_mw.bind_info = (struct ibv_mw_bind_info){.mr = c->config.mr,
+                                                      .addr = (uintptr_t)c->rx[0].base,
+                                                      .length = 2 * (uint64_t)c->buffer_bytes,
+                                                      .mw_access_flags = IBV_ACCESS_REMOTE_WRITE};
+    c->bind_due = false;
+}
+
 void control_gather(struct rdma_conn *c, struct request_list *list, uint32_t room)
 {
-    if (c->register_due && list->count < room) {
+    if (c->register_due && list->count + c->bind_due < room) {
+        if (c->bind_due) bind_add(c, list);
         struct rdma_message m = {.opcode = RDMA_REGISTER,
                                  .address = (uintptr_t)c->rx[c->active].base,
                                  .length = c->buffer_bytes,
-                                 .key = c->config.rkey};
+                                 .key = c->rkey};
         message_add(c, list, &m);
         c->register_due = false;
         c->rx_open = true;

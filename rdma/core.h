@@ -8,7 +8,7 @@
  * own thread. A connection's life, between that thread (T) and the core (C):
  *
  *   T rdma_conn_create; rdma_core_tell NEW --> C knows the queue pair: completions may come from now on
- *   T accepts; rdma_core_tell ESTABLISHED  --> C registers the receive buffer with the peer, hands the stream over
+ *   T accepts; rdma_core_tell ESTABLISHED  --> C opens its receive buffers to the peer, tells it, hands the stream over
  *   C is to let the peer read (a WINDOW is to be sent, rdma/window.h): RDMA_NOTICE_READS, once, to T, which allows
  *     it to the queue pair             --> rdma_core_tell READABLE: the WINDOW leaves
  *   C is to end it (close, abort, a peer that broke the protocol, a failed completion):
@@ -93,13 +93,18 @@ void rdma_core_remove_lane(struct rdma_core *core, unsigned lane);
 struct rdma_conn_config {
     unsigned lane;
     struct ibv_qp *qp;
-    uint8_t *memory; /* registered, writable for the peer: two receive buffers of buffer_bytes, then messages to send */
+    uint8_t *memory; /* two receive buffers of buffer_bytes, then messages to send */
     uint32_t buffer_bytes;
-    uint32_t lkey, rkey; /* of memory */
+    struct ibv_mr *mr; /* of memory */
+    /*
+     * Bound to the receive buffers before the peer is told of them: it writes by the window's key, through this pair
+     * and nowhere else. Nobody has bound it. NULL: the device has none, the peer writes by mr's key.
+     */
+    struct ibv_mw *window;
     uint16_t send_depth; /* of the pair */
     uint8_t max_sge;
     uint16_t max_inline;      /* bytes; 0: none */
-    uint8_t *read_memory;     /* for the handler's reads to read into, under lkey; NULL: none */
+    uint8_t *read_memory;     /* for the handler's reads to read into, within mr; NULL: none */
     uint8_t reads;            /* in flight at a time: see rdma_conn_set_reads */
     bool server;              /* sends keepalives, answers features */
     stream_accept_fn *accept; /* on the core, once it is established; a client's stream raises STREAM_CONNECTED then */

@@ -55,7 +55,7 @@ struct rx_buffer {
     struct rte_mbuf_ext_shared_info shared; /* counts the buffers exactly: valid unless idle */
 };
 
-enum request_kind { REQUEST_DATA, REQUEST_MESSAGE, REQUEST_KEEPALIVE, REQUEST_READ, REQUEST_MARK };
+enum request_kind { REQUEST_DATA, REQUEST_MESSAGE, REQUEST_KEEPALIVE, REQUEST_READ, REQUEST_MARK, REQUEST_BIND };
 
 /* A posted request. */
 struct request {
@@ -81,6 +81,7 @@ struct rdma_conn {
     uint8_t active; /* which receive buffer the peer has, or had last */
     bool rx_open;   /* it may write into it */
     bool rx_wait;   /* no buffer is free to be registered */
+    bool bind_due;  /* the window; before the first registration */
     bool register_due;
     bool keepalive_due;
     bool keepalive_posted;
@@ -112,6 +113,7 @@ struct rdma_conn {
 
     uint32_t buffer_bytes;
     uint32_t lkey;
+    uint32_t rkey; /* of both receive buffers, for the peer */
     struct rx_buffer rx[2];
     uint8_t *message_slots; /* one for each request of the queue */
 

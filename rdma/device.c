@@ -17,7 +17,8 @@ struct rdma_device {
     struct ibv_pd *pd;
     struct regions *regions; /* NULL: not a user of them */
     int region_access;
-    uint32_t memory_regions;
+    uint32_t memory_regions, memory_windows;
+    bool windows_refused; /* it has been said */
     struct rdma_limits limits;
     struct rdma_keys keys;
     struct ibv_mr *sources[RDMA_KEYS_MAX]; /* what keys is of, in no order */
@@ -55,6 +56,11 @@ uint32_t rdma_device_memory_regions(const struct rdma_device *d)
     return d->memory_regions;
 }
 
+uint32_t rdma_device_memory_windows(const struct rdma_device *d)
+{
+    return d->memory_windows;
+}
+
 /* ---- memory ---- */
 
 struct ibv_mr *rdma_device_register(struct rdma_device *d, void *base, size_t bytes, int access)
@@ -69,6 +75,43 @@ void rdma_device_deregister(struct rdma_device *d, struct ibv_mr *mr)
     int rc = ibv_dereg_mr(mr);
     if (rc != 0) log_warn("RDMA device %s: memory cannot be given back: %s", rdma_device_name(d), strerror(rc));
     d->memory_regions--;
+}
+
+static bool is_shortage(int error)
+{
+    return error == ENOMEM || error == ENOSPC || error == EAGAIN;
+}
+
+static void windows_refuse(struct rdma_device *d, int error)
+{
+    if (!d->windows_refused)
+        log_error(
+            "RDMA device %s gives no memory window, though it says that it has them: %s; it is not connected over "
+            "without, since any client could then write into another one's receive buffers",
+            rdma_device_name(d), strerror(error));
+    d->windows_refused = true;
+}
+
+int rdma_device_alloc_window(struct rdma_device *d, struct ibv_mw **out)
+{
+    errno = ENOMEM;
+    *out = ibv_alloc_mw(d->pd, IBV_MW_TYPE_2);
+    if (*out) {
+        d->memory_windows++;
+        d->windows_refused = false;
+        return 0;
+    }
+    if (is_shortage(errno)) return -ENOMEM;
+    windows_refuse(d, errno);
+    return -ENOTSUP;
+}
+
+void rdma_device_free_window(struct rdma_device *d, struct ibv_mw *window)
+{
+    int rc = ibv_dealloc_mw(window);
+    if (rc != 0)
+        log_warn("RDMA device %s: a memory window cannot be given back: %s", rdma_device_name(d), strerror(rc));
+    d->memory_windows--;
 }
 
 void rdma_device_text_locked(const struct rdma_device *d, size_t bytes, int rc, char *text, size_t cap)
@@ -247,6 +290,10 @@ int rdma_device_open(struct rdma_device **out, struct ibv_context *verbs, const 
         return rc;
     }
     ports_look(d);
+    if (!d->limits.windows)
+        log_warn("RDMA device %s has no memory windows of type 2: whoever connects over it and guesses the key of "
+                 "another connection's receive buffers can write into them",
+                 rdma_device_name(d));
     log_debug("RDMA device %s: %u receives, %u sends of %u pieces, %u bytes inline, %u completions",
               rdma_device_name(d), d->limits.srq_depth, d->limits.send_depth, d->limits.max_sge, d->limits.max_inline,
               d->limits.cqe_most);

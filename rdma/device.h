@@ -44,10 +44,19 @@ const struct rdma_limits *rdma_device_limits(const struct rdma_device *device);
 const struct rdma_keys *rdma_device_keys(const struct rdma_device *device);
 /* Registered pieces of memory, to see that none is lost. */
 uint32_t rdma_device_memory_regions(const struct rdma_device *device);
+/* And memory windows. */
+uint32_t rdma_device_memory_windows(const struct rdma_device *device);
 
 /* Registers memory with the device. NULL with errno; rdma_device_text_locked says what to do about it. */
 struct ibv_mr *rdma_device_register(struct rdma_device *device, void *base, size_t bytes, int access);
 void rdma_device_deregister(struct rdma_device *device, struct ibv_mr *mr);
+/*
+ * A memory window for a queue pair to bind, of a device that has them (rdma_limits.windows). 0 or -errno; what is no
+ * shortage (-ENOMEM) is logged, once for as long as it lasts.
+ */
+int rdma_device_alloc_window(struct rdma_device *device, struct ibv_mw **out);
+/* Its queue pair is in the error state, or has never been up. */
+void rdma_device_free_window(struct rdma_device *device, struct ibv_mw *window);
 /* Why so many bytes were not registered (rc: -errno), as one line. */
 void rdma_device_text_locked(const struct rdma_device *device, size_t bytes, int rc, char *text, size_t cap);
 

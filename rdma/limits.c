@@ -51,6 +51,7 @@ int rdma_limits_set(struct rdma_limits *limits, const struct ibv_device_attr *at
     limits->max_inline = 0;
     limits->max_reads = reads_of(attr->max_qp_rd_atom);
     limits->max_asks = reads_of(attr->max_qp_init_rd_atom);
+    limits->windows = (attr->device_cap_flags & (IBV_DEVICE_MEM_WINDOW_TYPE_2A | IBV_DEVICE_MEM_WINDOW_TYPE_2B)) != 0;
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #ifndef POLAR_RDMA_LIMITS_H
 #define POLAR_RDMA_LIMITS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <infiniband/verbs.h>
@@ -16,6 +17,7 @@ struct rdma_limits {
     uint16_t max_inline; /* bytes sent from the work request itself; 0 until tried */
     uint8_t max_reads;   /* RDMA READs of a pair that the device answers at once */
     uint8_t max_asks;    /* and that it has in flight of its own */
+    bool windows;        /* memory windows of type 2: open to the queue pair that has bound them, and to no other */
 };
 
 /*

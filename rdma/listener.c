@@ -54,12 +54,17 @@ static void channel_ready(struct reactor_fd *fd, uint32_t epoll_events)
     for (unsigned i = 0; i < EVENTS_TURN && l->cm->get_cm_event(l->channel, &event) == 0; i++) event_handle(l, event);
 }
 
-static void memory_regions_count(struct rdma_listener *l)
+static void memory_count(struct rdma_listener *l)
 {
-    uint64_t count = 0;
-    for (unsigned i = 0; i < RAILS_MAX; i++)
-        if (l->rails[i].device) count += rdma_device_memory_regions(l->rails[i].device);
-    metric_set(&l->metrics.memory_regions, count);
+    uint64_t regions = 0, windows = 0;
+    for (unsigned i = 0; i < RAILS_MAX; i++) {
+        const struct rdma_device *device = l->rails[i].device;
+        if (!device) continue;
+        regions += rdma_device_memory_regions(device);
+        windows += rdma_device_memory_windows(device);
+    }
+    metric_set(&l->metrics.memory_regions, regions);
+    metric_set(&l->metrics.memory_windows, windows);
 }
 
 /* ---- the connection manager ---- */
@@ -116,7 +121,7 @@ static unsigned listener_turn(void *arg, const struct tick *now)
         endpoints_retry(l);
     }
     listener_tidy(l);
-    memory_regions_count(l);
+    memory_count(l);
     return work;
 }
 
@@ -170,7 +175,7 @@ int rdma_listener_create(struct rdma_listener **out, const struct rdma_listener_
     }
     l->poller = (struct poller){.name = "rdma-listener", .run = listener_turn, .deadline = listener_deadline, .arg = l};
     reactor_add_poller(config->reactor, &l->poller);
-    memory_regions_count(l);
+    memory_count(l);
     *out = l;
     return 0;
 }

@@ -27,8 +27,9 @@ static int memory_open(struct rdma_pair *p, const struct rdma_pair_config *confi
     void *memory = mmap(NULL, p->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return -errno;
     p->memory = memory;
+    bool windows = rdma_device_limits(p->lane->device)->windows;
     p->mr = rdma_device_register(p->lane->device, memory, p->memory_bytes,
-                                 IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
+                                 IBV_ACCESS_LOCAL_WRITE | (windows ? IBV_ACCESS_MW_BIND : IBV_ACCESS_REMOTE_WRITE));
     return p->mr ? 0 : -errno;
 }
 
@@ -46,6 +47,12 @@ static int queues_open(struct rdma_pair *p)
     return p->cm->create_qp(p->id, rdma_device_pd(p->lane->device), &attr) == 0 ? 0 : -errno;
 }
 
+static int window_open(struct rdma_pair *p)
+{
+    if (!rdma_device_limits(p->lane->device)->windows) return 0;
+    return rdma_device_alloc_window(p->lane->device, &p->window);
+}
+
 static int conn_open(struct rdma_pair *p, const struct rdma_pair_config *config)
 {
     const struct rdma_limits *limits = rdma_device_limits(p->lane->device);
@@ -53,8 +60,8 @@ static int conn_open(struct rdma_pair *p, const struct rdma_pair_config *config)
                                     .qp = p->id->qp,
                                     .memory = p->memory,
                                     .buffer_bytes = config->buffer_bytes,
-                                    .lkey = p->mr->lkey,
-                                    .rkey = p->mr->rkey,
+                                    .mr = p->mr,
+                                    .window = p->window,
                                     .send_depth = limits->send_depth,
                                     .max_sge = limits->max_sge,
                                     .max_inline = limits->max_inline,
@@ -76,7 +83,8 @@ int rdma_pair_open(struct rdma_pair *p, const struct rdma_pair_config *config)
     *p = (struct rdma_pair){.cm = config->cm, .id = config->id, .lane = config->lane};
     int rc = rdma_lane_reserve(p->lane);
     if (rc != 0) return rc;
-    if ((rc = memory_open(p, config)) == 0 && (rc = queues_open(p)) == 0) rc = conn_open(p, config);
+    if ((rc = memory_open(p, config)) == 0 && (rc = queues_open(p)) == 0 && (rc = window_open(p)) == 0)
+        rc = conn_open(p, config);
     if (rc != 0) rdma_pair_close(p);
     return rc;
 }
@@ -120,8 +128,13 @@ int rdma_pair_allow_reads(struct rdma_pair *p)
     return -ibv_modify_qp(p->id->qp, &attr, IBV_QP_ACCESS_FLAGS);
 }
 
+/*
+ * The window first: soft-RoCE keeps a queue pair as long as one is bound to it, and no memory goes that one is bound
+ * to. In the order in which they were taken, reversed, as the kernel does it for a process that died.
+ */
 void rdma_pair_close(struct rdma_pair *p)
 {
+    if (p->window) rdma_device_free_window(p->lane->device, p->window);
     if (p->id->qp) p->cm->destroy_qp(p->id);
     if (p->conn) rdma_conn_destroy(p->conn);
     if (p->mr) rdma_device_deregister(p->lane->device, p->mr);

@@ -1,6 +1,10 @@
 /*
  * One connection as set-up has it, on either side: its id, queue pair and receive memory, and the datapath's connection
  * made of them. What becomes of it is decided by who made it (rdma/listener.h). Set-up thread.
+ *
+ * All pairs of a device share its protection domain, in which a memory region's remote key is good through any of them.
+ * So a pair's memory has no right for peers: what its peer may write into is opened by a memory window that the pair
+ * binds, and that the device opens to no other pair. Where a device has no such windows the memory itself is open.
  */
 #ifndef POLAR_RDMA_PAIR_H
 #define POLAR_RDMA_PAIR_H
@@ -17,6 +21,7 @@ struct rdma_pair {
     uint8_t *memory;
     size_t memory_bytes;
     struct ibv_mr *mr;
+    struct ibv_mw *window; /* NULL: the device has none */
 };
 
 struct rdma_pair_config {

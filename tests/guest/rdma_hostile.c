@@ -1,6 +1,7 @@
 /*
  * Breaks each rule of Valkey over RDMA in turn: rdma_hostile ADDRESS PORT, redis clients' port. After each the server
- * has ended that connection, and serves one that was there before and one that comes after.
+ * has ended that connection, and serves one that was there before and one that comes after. And one that knows where
+ * the server reads what another one writes, and by which key: it cannot change it.
  */
 #include <endian.h>
 #include <stdio.h>
@@ -11,12 +12,17 @@
 
 static const uint8_t nothing[64];
 
-static void ask(struct pair *p)
+static void answered(struct pair *p)
 {
     char answer[7];
-    pair_send(p, "PING\r\n", 6);
     pair_read(p, answer, sizeof answer);
     if (memcmp(answer, "+PONG\r\n", sizeof answer) != 0) pair_fail("'%.7s' instead of +PONG", answer);
+}
+
+static void ask(struct pair *p)
+{
+    pair_send(p, "PING\r\n", 6);
+    answered(p);
 }
 
 /* ---- messages ---- */
@@ -139,6 +145,26 @@ static const struct {
               {"write past the end", write_past_end},
               {"write by a wrong key", write_by_a_wrong_key}};
 
+/* Of a request that lies there and is not announced yet. */
+static void another_one_s(struct pair *thief, struct pair *owner)
+{
+    uint64_t at = next(owner);
+    pair_doing = "write into another one's buffer";
+    pair_post_plain_write(owner, at, "PING\r\n", 6);
+    pair_flush(owner);
+    thief->peer_key = owner->peer_key;
+    thief->cut_expected = true;
+    pair_post_plain_write(thief, at, "QUIT\r\n", 6);
+    pair_flush(thief);
+    if (!thief->cut) pair_fail("it is let in");
+    if (thief->why != IBV_WC_REM_ACCESS_ERR) pair_fail("it ends by: %s", ibv_wc_status_str(thief->why));
+    pair_post_write(owner, at + 6, nothing, 0, 6);
+    owner->peer_filled += 6;
+    answered(owner);
+    ask(owner);
+    printf("%s: cut off\n", pair_doing);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3) pair_fail("takes ADDRESS PORT");
@@ -157,6 +183,11 @@ int main(int argc, char **argv)
         pair_close(&p);
         printf("%s: cut off\n", faults[i].name);
     }
+    struct pair *thief = pair_open(argv[1], argv[2], BUFFER);
+    ask(thief);
+    another_one_s(thief, bystander);
+    pair_drop(&thief);
+    ask(bystander);
     pair_close(&bystander);
     return 0;
 }

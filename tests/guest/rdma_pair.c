@@ -156,6 +156,16 @@ void pair_post_write(struct pair *p, uint64_t address, const void *data, uint32_
     post_write(p, address, data, len, true, immediate);
 }
 
+void pair_post_plain_write(struct pair *p, uint64_t address, const void *data, uint32_t len)
+{
+    post_write(p, address, data, len, false, 0);
+}
+
+void pair_flush(struct pair *p)
+{
+    in_flight_below(p, 1);
+}
+
 void pair_register(struct pair *p)
 {
     uint8_t message[PAIR_MESSAGE];
@@ -279,6 +289,7 @@ static void on_completion(struct pair *p, const struct ibv_wc *wc)
     if (wc->status != IBV_WC_SUCCESS) {
         if (!p->cut_expected) pair_fail("a request failed: %s", ibv_wc_status_str(wc->status));
         p->cut = true;
+        if (p->why == IBV_WC_SUCCESS) p->why = wc->status;
         return;
     }
     switch (wc->opcode) {

@@ -46,6 +46,7 @@ struct pair {
     uint64_t window_address;
     uint32_t window_key;    /* 0: none has come */
     bool cut_expected, cut; /* the server is to end this connection; it has */
+    enum ibv_wc_status why; /* of the first request that failed */
 };
 
 /* For the line that says what went wrong: what the program is at. */
@@ -74,6 +75,9 @@ void pair_pump(struct pair *p, int ms);
 void pair_await_cut(struct pair *p);
 /* What a pair does not do of itself: a message of any length; a write of any announcement at any place. */
 void pair_post_message(struct pair *p, const void *message, uint32_t len);
+void pair_post_plain_write(struct pair *p, uint64_t address, const void *data, uint32_t len); /* announces nothing */
+/* Until all that was posted is done. */
+void pair_flush(struct pair *p);
 void pair_post_write(struct pair *p, uint64_t address, const void *data, uint32_t len, uint32_t immediate);
 void pair_message(uint8_t out[PAIR_MESSAGE], enum pair_opcode opcode, uint64_t address, uint32_t length, uint32_t key);
 

@@ -46,7 +46,7 @@ becomes() # NAME VALUE: within 20 s
 all_back()
 {
     becomes rdma_listener_connections 0 && becomes rdma_connections 0 && becomes rdma_listener_memory_bytes 0 &&
-        becomes rdma_listener_memory_regions "$regions" && becomes pins 0
+        becomes rdma_listener_memory_regions "$regions" && becomes rdma_listener_memory_windows 0 && becomes pins 0
 }
 
 . /rdma_life.sh

@@ -18,7 +18,7 @@ ask() # STEP SECONDS redis|memcache TASK [NUMBER...]
 at_rest()
 {
     becomes rdma_connections=0 curr_connections=1 pins=0 writes_open=0 "rdma_listener_memory_regions=$regions" \
-        curr_items="$1"
+        rdma_listener_memory_windows=0 curr_items="$1"
 }
 
 rdma_dummy $address/24
@@ -58,3 +58,5 @@ at_rest $((items + 1))
 report rest_after_hostile $? || exit
 polarkv_stop
 report stopped $?
+! dmesg | grep WARNING: # a pair that went before its window leaves one
+report kernel $?

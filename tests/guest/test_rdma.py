@@ -12,7 +12,7 @@ THE_KERNEL = guest.need_kernel()
 rdma.need_polarkv()
 BOTH = [f"{task}_{protocol}" for task in ("values", "pairs", "small", "ends") for protocol in ("redis", "memcache")]
 STEPS = [*BOTH, "slow", "idle", "churn", "rest", "died", "rest_after_deaths", "hostile", "hostile_counted",
-         "rest_after_hostile", "stopped"]
+         "rest_after_hostile", "stopped", "kernel"]
 
 
 class RdmaTest(unittest.TestCase):

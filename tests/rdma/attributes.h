@@ -4,7 +4,9 @@
 
 #include <infiniband/verbs.h>
 
-static const struct ibv_device_attr attributes_soft = {.max_sge = 32,
+static const struct ibv_device_attr attributes_soft = {.device_cap_flags =
+                                                           IBV_DEVICE_MEM_WINDOW | IBV_DEVICE_MEM_WINDOW_TYPE_2B,
+                                                       .max_sge = 32,
                                                        .max_qp_wr = 16384,
                                                        .max_srq = 1024,
                                                        .max_srq_wr = 1048576,

@@ -54,6 +54,7 @@ void end_create(struct end *e, struct fake *f, const struct end_config *config)
     memset(e, 0, sizeof *e);
     e->fake = f;
     e->device = fake_device_create(f);
+    e->windows = !config->no_windows;
     e->cq = fake_cq_create(e->device, config->cq_depth);
     e->srq = fake_srq_create(e->device, config->srq_depth);
     size_t bytes = (size_t)config->srq_depth * RDMA_MESSAGE_BYTES;
@@ -109,6 +110,18 @@ static void side_accept(void *arg, struct stream *s)
     s->user = side;
 }
 
+/* As rdma/pair.c does it. */
+static void side_open_memory(struct side *s, size_t bytes)
+{
+    struct end *e = s->end;
+    s->memory = zalloc(bytes);
+    s->mr.lkey = s->mr.rkey =
+        fake_mr_add(e->device, s->memory, bytes,
+                    IBV_ACCESS_LOCAL_WRITE | (e->windows ? IBV_ACCESS_MW_BIND : IBV_ACCESS_REMOTE_WRITE));
+    s->window = e->windows ? ibv_alloc_mw(fake_pd(e->device), IBV_MW_TYPE_2) : NULL;
+    s->key = s->window ? ibv_inc_rkey(s->window->rkey) : s->mr.rkey;
+}
+
 static void side_create(struct side *s, struct end *e, bool server, const struct side_config *config)
 {
     size_t read_at = (rdma_conn_memory_bytes(config->buffer_bytes, config->send_depth) + 63) & ~(size_t)63;
@@ -116,9 +129,8 @@ static void side_create(struct side *s, struct end *e, bool server, const struct
     memset(s, 0, sizeof *s);
     s->end = e;
     s->fake = e->fake;
-    s->memory = zalloc(bytes);
     s->buffer_bytes = config->buffer_bytes;
-    s->key = fake_mr_add(e->device, s->memory, bytes, IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_LOCAL_WRITE);
+    side_open_memory(s, bytes);
     s->qp = fake_qp_create(e->device, &(struct fake_qp_config){.cq = e->cq,
                                                                .srq = e->srq,
                                                                .send_depth = config->send_depth,
@@ -127,8 +139,8 @@ static void side_create(struct side *s, struct end *e, bool server, const struct
     struct rdma_conn_config conn = {.qp = s->qp,
                                     .memory = s->memory,
                                     .buffer_bytes = config->buffer_bytes,
-                                    .lkey = s->key,
-                                    .rkey = s->key,
+                                    .mr = &s->mr,
+                                    .window = s->window,
                                     .send_depth = config->send_depth,
                                     .max_sge = config->max_sge,
                                     .max_inline = config->max_inline,
@@ -208,13 +220,15 @@ static void side_done(struct side *s)
 {
     check(s->told_gone && !s->done && !s->stream, "DONE before its time");
     check(fake_qp_outstanding(s->qp) == 0, "DONE while the device may still read or write");
-    fake_mr_remove(s->end->device, s->key);
+    if (s->window) ibv_dealloc_mw(s->window);
     fake_qp_destroy(s->qp);
+    fake_mr_remove(s->end->device, s->mr.lkey);
     rdma_conn_destroy(s->conn);
     free(s->memory);
     s->qp = NULL;
     s->conn = NULL;
     s->memory = NULL;
+    s->window = NULL;
     s->done = true;
 }
 

@@ -14,6 +14,7 @@ struct end_config {
     struct buf_pools *pools; /* borrowed; its memory is registered */
     uint32_t max_connections, srq_depth, cq_depth;
     uint64_t keepalive_ns, linger_ns, features;
+    bool no_windows; /* its device has none: the memory of its connections is open to any peer that has the key */
     bool (*message)(void *arg, struct rdma_conn *conn, const struct rdma_message *m);
     void *message_arg;
 };
@@ -27,6 +28,7 @@ struct end {
     struct rdma_keys keys;
     struct stream_loop loop;
     struct rdma_core *core;
+    bool windows;
     unsigned wakes; /* of the set-up */
 };
 
@@ -47,7 +49,9 @@ struct side {
     struct ibv_qp *qp;      /* NULL: destroyed */
     struct rdma_conn *conn; /* NULL: destroyed, or raw */
     uint8_t *memory;
-    uint32_t key;
+    struct ibv_mr mr;
+    struct ibv_mw *window; /* NULL: none */
+    uint32_t key;          /* of what its peer may write into */
     struct stream *stream; /* accepted; the test sets it to NULL when it lets go */
     bool told_gone, done;
     uint64_t gone_ns; /* when it is told; 0: not to be */

@@ -1,4 +1,4 @@
-#include "tests/rdma/fake.h"
+#include "tests/rdma/fake_impl.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -6,104 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SGE_MAX 64u
-#define KEY_STEP 0x101u
-
-struct fake_mr {
-    uint32_t key;
-    uintptr_t base;
-    size_t bytes;
-    int access;
-    struct fake_mr *next;
-};
-
-struct fake_device {
-    struct ibv_context context; /* first */
-    struct fake *fake;
-    struct fake_mr *regions;
-    bool removed;
-    struct fake_device *next;
-};
-
-struct fake_cq {
-    struct ibv_cq cq; /* first */
-    uint32_t depth, head, count;
-    bool armed;
-    struct fake_cq *next;
-    struct ibv_wc ring[];
-};
-
-struct fake_receive {
-    uint64_t wr_id;
-    struct ibv_sge sge;
-};
-
-struct fake_srq {
-    struct ibv_srq srq; /* first */
-    uint32_t depth, head, count;
-    struct fake_srq *next;
-    struct fake_receive ring[];
-};
-
-/* A posted request: waits at the queue's head to be carried out, then for its completion. */
-struct fake_request {
-    uint64_t wr_id;
-    enum ibv_wr_opcode opcode;
-    unsigned flags;
-    uint32_t imm_data;
-    uint64_t remote_addr;
-    uint32_t rkey;
-    int num_sge;
-    struct ibv_sge sge[SGE_MAX];
-    uint8_t *inlined; /* copy of the bytes; NULL: by sge */
-    uint32_t bytes;
-    enum ibv_wc_status status;
-    uint64_t completes_ns;
-};
-
-struct fake_qp {
-    struct ibv_qp qp; /* first */
-    struct fake_device *device;
-    struct fake_qp_config config;
-    struct fake_qp *peer;
-    int access;           /* of the peer */
-    uint64_t ready_ns;    /* of the request to be carried out next */
-    uint64_t complete_ns; /* of the last completion planned */
-    enum ibv_wc_status fail;
-    int refuse;
-    /* The ring: done <= executed <= posted. */
-    uint32_t posted, executed, done;
-    struct fake_qp *next;
-    struct fake_request ring[];
-};
-
-struct fake {
-    struct fake_config config;
-    uint64_t now, random;
-    uint32_t next_key, next_qp_num;
-    struct fake_device *devices;
-    struct fake_cq *cqs;
-    struct fake_srq *srqs;
-    struct fake_qp *qps;
-    uint32_t qp_count;
-};
-
-static void broken(const char *what)
+void fake_broken(const char *what)
 {
     fprintf(stderr, "fake verbs: %s\n", what);
     abort();
 }
 
-static void *zalloc(size_t bytes)
+void *fake_zalloc(size_t bytes)
 {
     void *p = calloc(1, bytes);
     if (!p) abort();
     return p;
-}
-
-static struct fake_device *device_of(struct ibv_context *c)
-{
-    return (struct fake_device *)c;
 }
 
 static struct fake_qp *qp_of(const struct ibv_qp *qp)
@@ -113,7 +26,7 @@ static struct fake_qp *qp_of(const struct ibv_qp *qp)
 
 struct fake *fake_create(const struct fake_config *config)
 {
-    struct fake *f = zalloc(sizeof *f);
+    struct fake *f = fake_zalloc(sizeof *f);
     f->config = *config;
     f->now = 1000000000;
     f->random = (config->seed + 1) * 0x9e3779b97f4a7c15u;
@@ -135,48 +48,12 @@ uint64_t fake_random(struct fake *f, uint64_t n)
     return (f->random >> 11) % n;
 }
 
-/* Memory */
-
-uint32_t fake_mr_add(struct fake_device *d, void *base, size_t bytes, int access)
-{
-    struct fake_mr *mr = zalloc(sizeof *mr);
-    *mr = (struct fake_mr){.key = d->fake->next_key += KEY_STEP,
-                           .base = (uintptr_t)base,
-                           .bytes = bytes,
-                           .access = access,
-                           .next = d->regions};
-    d->regions = mr;
-    return mr->key;
-}
-
-void fake_mr_remove(struct fake_device *d, uint32_t key)
-{
-    for (struct fake_mr **at = &d->regions; *at; at = &(*at)->next) {
-        struct fake_mr *mr = *at;
-        if (mr->key != key) continue;
-        *at = mr->next;
-        free(mr);
-        return;
-    }
-    broken("a region that does not exist is removed");
-}
-
-static bool reachable(const struct fake_device *d, uint64_t address, uint64_t bytes, uint32_t key, int access)
-{
-    for (const struct fake_mr *mr = d->regions; mr; mr = mr->next) {
-        if (mr->key != key) continue;
-        return (mr->access & access) == access && address >= mr->base && bytes <= mr->bytes &&
-               address - mr->base <= mr->bytes - bytes;
-    }
-    return false;
-}
-
 /* Completion queues */
 
 static void complete(struct ibv_cq *ibv, const struct ibv_wc *wc)
 {
     struct fake_cq *cq = (struct fake_cq *)ibv;
-    if (cq->count == cq->depth) broken("completion queue overrun");
+    if (cq->count == cq->depth) fake_broken("completion queue overrun");
     cq->ring[(cq->head + cq->count++) % cq->depth] = *wc;
     cq->armed = false;
 }
@@ -185,7 +62,7 @@ static int poll_cq(struct ibv_cq *ibv, int n, struct ibv_wc *wc)
 {
     struct fake_cq *cq = (struct fake_cq *)ibv;
     int i = 0;
-    if (device_of(ibv->context)->removed) return 0;
+    if (fake_device_of(ibv->context)->removed) return 0;
     for (; i < n && cq->count > 0; i++, cq->count--) {
         wc[i] = cq->ring[cq->head];
         if (++cq->head == cq->depth) cq->head = 0;
@@ -195,14 +72,14 @@ static int poll_cq(struct ibv_cq *ibv, int n, struct ibv_wc *wc)
 
 static int req_notify_cq(struct ibv_cq *ibv, int solicited_only)
 {
-    if (solicited_only) broken("unexpected solicited_only");
+    if (solicited_only) fake_broken("unexpected solicited_only");
     ((struct fake_cq *)ibv)->armed = true;
     return 0;
 }
 
 struct ibv_cq *fake_cq_create(struct fake_device *d, uint32_t depth)
 {
-    struct fake_cq *cq = zalloc(sizeof *cq + depth * sizeof *cq->ring);
+    struct fake_cq *cq = fake_zalloc(sizeof *cq + depth * sizeof *cq->ring);
     cq->cq.context = &d->context;
     cq->depth = depth;
     cq->next = d->fake->cqs;
@@ -221,12 +98,12 @@ static int post_srq_recv(struct ibv_srq *ibv, struct ibv_recv_wr *wr, struct ibv
 {
     struct fake_srq *srq = (struct fake_srq *)ibv;
     for (; wr; wr = wr->next) {
-        if (device_of(ibv->context)->removed) {
+        if (fake_device_of(ibv->context)->removed) {
             *bad = wr;
             return EIO;
         }
-        if (srq->count == srq->depth) broken("shared receive queue overrun");
-        if (wr->num_sge != 1) broken("a receive that is not one segment");
+        if (srq->count == srq->depth) fake_broken("shared receive queue overrun");
+        if (wr->num_sge != 1) fake_broken("a receive that is not one segment");
         struct fake_receive *r = &srq->ring[(srq->head + srq->count++) % srq->depth];
         *r = (struct fake_receive){.wr_id = wr->wr_id, .sge = *wr->sg_list};
     }
@@ -235,7 +112,7 @@ static int post_srq_recv(struct ibv_srq *ibv, struct ibv_recv_wr *wr, struct ibv
 
 struct ibv_srq *fake_srq_create(struct fake_device *d, uint32_t depth)
 {
-    struct fake_srq *srq = zalloc(sizeof *srq + depth * sizeof *srq->ring);
+    struct fake_srq *srq = fake_zalloc(sizeof *srq + depth * sizeof *srq->ring);
     srq->srq.context = &d->context;
     srq->depth = depth;
     srq->next = d->fake->srqs;
@@ -269,8 +146,8 @@ static uint64_t later(struct fake *f, uint64_t at_most)
 static void request_post(struct fake_qp *q, const struct ibv_send_wr *wr)
 {
     struct fake *f = q->device->fake;
-    if (q->posted - q->done == q->config.send_depth) broken("send queue overrun");
-    if (wr->num_sge > q->config.max_sge) broken("more segments than the pair has");
+    if (q->posted - q->done == q->config.send_depth) fake_broken("send queue overrun");
+    if (wr->num_sge > q->config.max_sge) fake_broken("more segments than the pair has");
     struct fake_request *r = &q->ring[q->posted % q->config.send_depth];
     *r = (struct fake_request){.wr_id = wr->wr_id,
                                .opcode = wr->opcode,
@@ -278,13 +155,19 @@ static void request_post(struct fake_qp *q, const struct ibv_send_wr *wr)
                                .num_sge = wr->num_sge,
                                .imm_data = wr->imm_data};
     if (wr->num_sge > 0) memcpy(r->sge, wr->sg_list, (size_t)wr->num_sge * sizeof *r->sge);
-    if (wr->opcode != IBV_WR_SEND && wr->opcode != IBV_WR_SEND_WITH_IMM) {
+    if (wr->opcode == IBV_WR_BIND_MW) {
+        if (wr->num_sge > 0 || wr->imm_data || wr->send_flags & IBV_SEND_INLINE) fake_broken("a bind of bytes");
+        r->window = wr->bind_mw.mw->rkey;
+        r->rkey = wr->bind_mw.rkey;
+        r->bind = wr->bind_mw.bind_info;
+        r->region = r->bind.mr->lkey;
+    } else if (wr->opcode != IBV_WR_SEND && wr->opcode != IBV_WR_SEND_WITH_IMM) {
         r->remote_addr = wr->wr.rdma.remote_addr;
         r->rkey = wr->wr.rdma.rkey;
     }
     for (int i = 0; i < wr->num_sge; i++) r->bytes += wr->sg_list[i].length;
     if (wr->send_flags & IBV_SEND_INLINE) {
-        if (r->bytes > q->config.max_inline) broken("more inline bytes than the pair has");
+        if (r->bytes > q->config.max_inline) fake_broken("more inline bytes than the pair has");
         r->inlined = inline_copy(wr, r->bytes);
     }
     if (q->executed == q->posted++ && q->ready_ns <= f->now) q->ready_ns = f->now + later(f, f->config.delay_ns);
@@ -293,11 +176,16 @@ static void request_post(struct fake_qp *q, const struct ibv_send_wr *wr)
 static int post_send(struct ibv_qp *ibv, struct ibv_send_wr *wr, struct ibv_send_wr **bad)
 {
     struct fake_qp *q = qp_of(ibv);
-    if (ibv->state != IBV_QPS_RTS && ibv->state != IBV_QPS_ERR) broken("post on a pair that is not connected");
+    if (ibv->state != IBV_QPS_RTS && ibv->state != IBV_QPS_ERR) fake_broken("post on a pair that is not connected");
     *bad = wr;
     if (q->device->removed) return EIO;
-    if (q->refuse) return q->refuse;
-    for (; wr; wr = wr->next) request_post(q, wr);
+    for (; wr; *bad = wr = wr->next) {
+        if (q->refuse && q->refuse_after-- == 0) {
+            q->refuse_after = 0;
+            return q->refuse;
+        }
+        request_post(q, wr);
+    }
     return 0;
 }
 
@@ -308,7 +196,7 @@ static bool local_fine(const struct fake_qp *q, const struct fake_request *r)
     int access = r->opcode == IBV_WR_RDMA_READ ? IBV_ACCESS_LOCAL_WRITE : 0;
     if (r->inlined) return true;
     for (int i = 0; i < r->num_sge; i++)
-        if (!reachable(q->device, r->sge[i].addr, r->sge[i].length, r->sge[i].lkey, access)) return false;
+        if (!fake_reachable(q->device, r->sge[i].addr, r->sge[i].length, r->sge[i].lkey, access)) return false;
     return true;
 }
 
@@ -347,8 +235,8 @@ static enum ibv_wc_status carry_send(struct fake_qp *to, const struct fake_reque
                         .byte_len = r->bytes,
                         .imm_data = r->imm_data,
                         .wc_flags = r->opcode == IBV_WR_SEND_WITH_IMM ? IBV_WC_WITH_IMM : 0};
-    if (!reachable(to->device, receive->sge.addr, receive->sge.length, receive->sge.lkey, IBV_ACCESS_LOCAL_WRITE))
-        broken("a receive into memory that is not registered");
+    if (!fake_reachable(to->device, receive->sge.addr, receive->sge.length, receive->sge.lkey, IBV_ACCESS_LOCAL_WRITE))
+        fake_broken("a receive into memory that is not registered");
     if (r->bytes > receive->sge.length)
         wc.status = IBV_WC_LOC_LEN_ERR;
     else
@@ -367,7 +255,7 @@ static enum ibv_wc_status carry_rdma(struct fake_qp *to, const struct fake_reque
         fake_qp_error(&to->qp);
         return IBV_WC_REM_INV_REQ_ERR;
     }
-    if (r->bytes > 0 && !reachable(to->device, r->remote_addr, r->bytes, r->rkey, access)) {
+    if (r->bytes > 0 && !fake_remote_fine(to, r, (unsigned)access)) {
         fake_qp_error(&to->qp);
         return IBV_WC_REM_ACCESS_ERR;
     }
@@ -398,6 +286,7 @@ static enum ibv_wc_status carry(struct fake_qp *q, const struct fake_request *r)
     enum ibv_wc_status status = q->fail;
     q->fail = IBV_WC_SUCCESS;
     if (status != IBV_WC_SUCCESS) return status;
+    if (r->opcode == IBV_WR_BIND_MW) return fake_carry_bind(q, r);
     if (!local_fine(q, r)) return IBV_WC_LOC_PROT_ERR;
     if (!peer_answers(q)) return IBV_WC_RETRY_EXC_ERR;
     if (r->opcode == IBV_WR_SEND || r->opcode == IBV_WR_SEND_WITH_IMM) return carry_send(q->peer, r);
@@ -407,6 +296,7 @@ static enum ibv_wc_status carry(struct fake_qp *q, const struct fake_request *r)
 static enum ibv_wc_opcode completion_opcode(enum ibv_wr_opcode opcode)
 {
     if (opcode == IBV_WR_RDMA_READ) return IBV_WC_RDMA_READ;
+    if (opcode == IBV_WR_BIND_MW) return IBV_WC_BIND_MW;
     return opcode == IBV_WR_SEND || opcode == IBV_WR_SEND_WITH_IMM ? IBV_WC_SEND : IBV_WC_RDMA_WRITE;
 }
 
@@ -494,11 +384,12 @@ unsigned fake_run(struct fake *f, uint64_t ns)
 
 struct fake_device *fake_device_create(struct fake *f)
 {
-    struct fake_device *d = zalloc(sizeof *d);
+    struct fake_device *d = fake_zalloc(sizeof *d);
     d->context.ops.poll_cq = poll_cq;
     d->context.ops.req_notify_cq = req_notify_cq;
     d->context.ops.post_srq_recv = post_srq_recv;
     d->context.ops.post_send = post_send;
+    fake_memory_ops(d);
     d->fake = f;
     d->next = f->devices;
     f->devices = d;
@@ -512,7 +403,7 @@ void fake_device_remove(struct fake_device *d)
 
 struct ibv_qp *fake_qp_create(struct fake_device *d, const struct fake_qp_config *config)
 {
-    struct fake_qp *q = zalloc(sizeof *q + config->send_depth * sizeof *q->ring);
+    struct fake_qp *q = fake_zalloc(sizeof *q + config->send_depth * sizeof *q->ring);
     assert(config->max_sge <= SGE_MAX);
     q->qp.context = &d->context;
     q->qp.send_cq = q->qp.recv_cq = config->cq;
@@ -578,9 +469,10 @@ void fake_qp_stall(struct ibv_qp *qp, uint64_t ns)
     qp_of(qp)->ready_ns = qp_of(qp)->device->fake->now + ns;
 }
 
-void fake_qp_refuse(struct ibv_qp *qp, int error)
+void fake_qp_refuse(struct ibv_qp *qp, uint32_t taken, int error)
 {
     qp_of(qp)->refuse = error;
+    qp_of(qp)->refuse_after = taken;
 }
 
 uint32_t fake_qp_outstanding(const struct ibv_qp *qp)
@@ -593,6 +485,7 @@ void fake_qp_destroy(struct ibv_qp *qp)
 {
     struct fake_qp *q = qp_of(qp);
     struct fake *f = q->device->fake;
+    fake_windows_check_qp(q);
     if (q->peer) q->peer->peer = NULL;
     while (q->done != q->posted) free(q->ring[q->done++ % q->config.send_depth].inlined);
     struct fake_qp **at = &f->qps;
@@ -604,6 +497,7 @@ void fake_qp_destroy(struct ibv_qp *qp)
 
 void fake_destroy(struct fake *f)
 {
+    if (fake_windows(f) > 0) fake_broken("a window is left");
     while (f->qps) fake_qp_destroy(&f->qps->qp);
     for (struct fake_cq *cq = f->cqs, *next; cq; cq = next) {
         next = cq->next;

@@ -1,17 +1,19 @@
 /*
  * A fabric of RDMA devices in one process and one thread, in virtual time, from a seed: what ibv_poll_cq,
- * ibv_post_send, ibv_post_srq_recv and ibv_req_notify_cq call through ibv_context.ops, and the set-up that a test does
- * itself.
+ * ibv_post_send, ibv_post_srq_recv, ibv_req_notify_cq, ibv_alloc_mw and ibv_dealloc_mw call through ibv_context.ops,
+ * and the set-up that a test does itself.
  *
  * As verbs have it: a pair's requests are carried out one after another, each after a delay, and its completions come
  * in that order; those of different pairs come in any. Memory is read when the request is carried out, not when it is
  * posted (inline bytes: when posted). Keys, bounds and rights of local and remote memory are checked, and what a pair
  * lets its peer do (IBV_ACCESS_REMOTE_ bits, before any key); a fault completes with the error that verbs give, and
- * both pairs go into the error state. A peer without posted receives makes the sender wait (rnr_retry 7). In the error
- * state everything posted completes as flushed, signalled or not; nothing is received any more.
+ * both pairs go into the error state. A window's key is good for what it was bound to, on the pair that has bound it. A
+ * peer without posted receives makes the sender wait (rnr_retry 7). In the error state everything posted completes as
+ * flushed, signalled or not; nothing is received any more.
  *
  * What a correct program never does aborts the test: an overrun of a completion, send or receive queue, more segments
- * or inline bytes than the pair has, a post on a pair that is not connected.
+ * or inline bytes than the pair has, a post on a pair that is not connected, a pair destroyed or a region removed while
+ * a window is bound to it, a window left at the end.
  */
 #ifndef POLAR_TESTS_RDMA_FAKE_H
 #define POLAR_TESTS_RDMA_FAKE_H
@@ -44,6 +46,12 @@ void fake_device_remove(struct fake_device *d);
 /* A region's key, local and remote. access: IBV_ACCESS_ bits; reading locally is always allowed. */
 uint32_t fake_mr_add(struct fake_device *d, void *base, size_t bytes, int access);
 void fake_mr_remove(struct fake_device *d, uint32_t key);
+/* For ibv_alloc_mw. */
+struct ibv_pd *fake_pd(struct fake_device *d);
+/* Windows of all devices. */
+uint32_t fake_windows(const struct fake *f);
+/* What the window was bound to; false: it is not bound. */
+bool fake_window_bound(const struct ibv_mw *window, uint64_t *address, uint64_t *bytes, uint32_t *key);
 
 struct ibv_cq *fake_cq_create(struct fake_device *d, uint32_t depth);
 bool fake_cq_armed(const struct ibv_cq *cq); /* asked to notify, and nothing came since */
@@ -71,8 +79,8 @@ void fake_qp_error(struct ibv_qp *qp);
 void fake_qp_fail(struct ibv_qp *qp, enum ibv_wc_status status);
 /* Nothing of this pair passes for so long. */
 void fake_qp_stall(struct ibv_qp *qp, uint64_t ns);
-/* ibv_post_send fails with this error from now on; 0: no more. */
-void fake_qp_refuse(struct ibv_qp *qp, int error);
+/* ibv_post_send takes so many requests more, then fails with this error; 0: no more. */
+void fake_qp_refuse(struct ibv_qp *qp, uint32_t taken, int error);
 /* Requests posted that have not completed, and may yet. */
 uint32_t fake_qp_outstanding(const struct ibv_qp *qp);
 /* Its completions stay, as with a provider that does not clean its queue. */

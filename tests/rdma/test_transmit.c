@@ -198,12 +198,12 @@ static void refused_posts_fail_the_stream(void **state)
     fixture_start(&x, NULL);
     struct side *s = fixture_connect(&x, &large);
     side_send(s, 0, 10, 10);
-    fake_qp_refuse(s->qp, ENOMEM);
+    fake_qp_refuse(s->qp, 0, ENOMEM);
     fixture_turns(&x, 2);
     assert_true(s->stream->events & STREAM_ERROR);
     assert_int_equal(s->stream->error, ECONNRESET);
     assert_int_equal(end_metric(&x.server, "posts_refused"), 1);
-    fake_qp_refuse(s->qp, 0);
+    fake_qp_refuse(s->qp, 0, 0);
     fixture_end(&x);
 }
 

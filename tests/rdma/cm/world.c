@@ -424,7 +424,33 @@ void world_start(unsigned cores, uint32_t max_connections)
 bool world_empty(void)
 {
     const struct world_counts *c = &world.counts;
-    return c->users + c->channels + c->ids + c->contexts + c->pds + c->cqs + c->srqs + c->mrs + c->qps == 0;
+    return c->users + c->channels + c->ids + c->contexts + c->pds + c->cqs + c->srqs + c->mrs + c->qps +
+               fake_windows(world.fake) ==
+           0;
+}
+
+void world_peer_message(struct rdma_message *m)
+{
+    assert_int_equal(rdma_message_decode(m, peers_memory, RDMA_MESSAGE_BYTES), 0);
+}
+
+enum ibv_wc_status world_peer_write(const struct rdma_cm_id *id, uint64_t address, uint32_t key)
+{
+    struct ibv_sge sge = {.addr = (uintptr_t)peers_memory, .length = 1, .lkey = peers_key};
+    struct ibv_send_wr wr = {.wr_id = 1,
+                             .sg_list = &sge,
+                             .num_sge = 1,
+                             .opcode = IBV_WR_RDMA_WRITE,
+                             .send_flags = IBV_SEND_SIGNALED,
+                             .wr.rdma = {.remote_addr = address, .rkey = key}},
+                       *bad;
+    struct ibv_wc wc;
+    assert_int_equal(ibv_post_send(id_of(id)->peer, &wr, &bad), 0);
+    fake_run(world.fake, 10000);
+    while (ibv_poll_cq(peers_cq, 1, &wc) == 1)
+        if (wc.wr_id == 1) return wc.status;
+    fail_msg("a write does not complete");
+    return IBV_WC_GENERAL_ERR;
 }
 
 void world_end(void)

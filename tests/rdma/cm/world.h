@@ -22,7 +22,7 @@
 
 /* Errors of the next calls; 0: none. */
 struct world_faults {
-    int get, port_down, gid, bind, listen, accept, create_qp, modify_qp, reg_mr, resolve, connect;
+    int get, port_down, gid, bind, listen, accept, create_qp, modify_qp, reg_mr, alloc_mw, resolve, connect;
 };
 
 /* What there is of everything, and what has been called. */
@@ -35,6 +35,7 @@ struct world {
     struct fake *fake;
     struct buf_pools *pools; /* of each core */
     struct world_faults faults;
+    bool no_windows; /* devices have none */
     struct world_counts counts;
     struct rdma_conn_param accepted, connected; /* of the last ones */
     unsigned max_dest_rd_atomic;                /* of the last pair that could receive */
@@ -73,6 +74,10 @@ struct rdma_cm_id *world_request(uint16_t port, unsigned device);
 /* An event for the id; for one that has been destroyed: nothing. */
 void world_event(struct rdma_cm_id *id, enum rdma_cm_event_type type, int status);
 bool world_alive(const struct rdma_cm_id *id);
+/* Who has connected this id's pair, or was connected by it: the last message that came to any such peer. */
+void world_peer_message(struct rdma_message *m);
+/* He writes a byte; returns what his device says of it. */
+enum ibv_wc_status world_peer_write(const struct rdma_cm_id *id, uint64_t address, uint32_t key);
 /* The last id that was made by create_id. */
 struct rdma_cm_id *world_last_id(void);
 

@@ -41,12 +41,22 @@ static struct device *device_of(const struct ibv_context *context)
     return (struct device *)context->device;
 }
 
+static struct ibv_mw *(*fake_alloc_mw)(struct ibv_pd *pd, enum ibv_mw_type type);
+
+static struct ibv_mw *alloc_mw(struct ibv_pd *pd, enum ibv_mw_type type)
+{
+    assert_false(world.no_windows);
+    return world_fault(&world.faults.alloc_mw) == 0 ? fake_alloc_mw(pd, type) : NULL;
+}
+
 struct ibv_context *device_open(struct device *d)
 {
     if (d->context) return d->context;
     d->fake = fake_device_create(world.fake);
     d->context = (struct ibv_context *)d->fake;
     d->context->device = &d->ibv;
+    fake_alloc_mw = d->context->ops.alloc_mw;
+    d->context->ops.alloc_mw = alloc_mw;
     d->context->num_comp_vectors = 1;
     d->context->async_fd = eventfd(0, EFD_NONBLOCK);
     world.counts.contexts++;
@@ -85,6 +95,7 @@ int ibv_query_device(struct ibv_context *context, struct ibv_device_attr *attr)
 {
     (void)context;
     *attr = attributes_soft;
+    if (world.no_windows) attr->device_cap_flags = IBV_DEVICE_MEM_WINDOW;
     attr->max_srq_wr = 256; /* few, so that they come round */
     attr->max_qp_rd_atom = attr->max_qp_init_rd_atom = 4;
     return 0;

@@ -84,9 +84,27 @@ static void test_completion_queue(void **state)
     assert_int_equal(rdma_limits_cqe(&l, 1, now), now); /* never shorter */
 }
 
+/* Of either kind; type 1 is any pair's. */
+static void test_windows(void **state)
+{
+    static const struct {
+        unsigned flags;
+        bool windows;
+    } cases[] = {{IBV_DEVICE_MEM_WINDOW | IBV_DEVICE_MEM_WINDOW_TYPE_2B, true},
+                 {IBV_DEVICE_MEM_WINDOW_TYPE_2A, true},
+                 {IBV_DEVICE_MEM_WINDOW, false},
+                 {0, false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ibv_device_attr attr = attributes_soft;
+        attr.device_cap_flags = cases[i].flags;
+        assert_int_equal(taken(&attr).windows, cases[i].windows);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_within_the_device), cmocka_unit_test(test_too_small),
-                                       cmocka_unit_test(test_completion_queue)};
+                                       cmocka_unit_test(test_completion_queue), cmocka_unit_test(test_windows)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,7 +52,8 @@ static void sim_create(struct sim *sim, uint64_t seed, struct buf_pools *pools)
                                     .srq_depth = 2 + (uint32_t)fake_random(sim->fake, 100),
                                     .cq_depth = 4096,
                                     .keepalive_ns = fake_random(sim->fake, 2) * 1000000,
-                                    .linger_ns = LINGER_NS};
+                                    .linger_ns = LINGER_NS,
+                                    .no_windows = fake_random(sim->fake, 4) == 0};
         end_create(&sim->ends[i], sim->fake, &config);
         sim_arena_register(&sim->ends[i]);
     }
@@ -89,7 +90,7 @@ static void disturb(struct sim *sim, unsigned link)
     switch (what % 6) {
     case 0: fake_qp_fail(s->qp, statuses[fake_random(f, 3)]); break;
     case 1: side_disconnect(s); break;
-    case 2: fake_qp_refuse(s->qp, ENOMEM); break;
+    case 2: fake_qp_refuse(s->qp, (uint32_t)fake_random(f, 4), ENOMEM); break;
     case 3: fake_qp_error(s->qp); break; /* nobody is told */
     default:
         if (s->stream) sim_app_let_go(&sim->apps[index], fake_random(f, 2));

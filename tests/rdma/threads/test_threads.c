@@ -101,7 +101,11 @@ static _Atomic unsigned wakes;
 
 static void slot_open(struct slot *s)
 {
+    static struct ibv_mr mr;
+    static struct ibv_mw window;
     struct rdma_conn_config config = {.qp = &s->qp,
+                                      .mr = &mr,
+                                      .window = &window,
                                       .buffer_bytes = BUFFER,
                                       .send_depth = SEND_DEPTH,
                                       .max_sge = 2,
