@@ -22,7 +22,10 @@ enum store_status {
     STORE_TOO_LARGE,  /* value over max_value or key over max_key */
 };
 
-/* What goes when memory is wanting. No operation evicts more than 32 items or moves more than 4 KiB. */
+/*
+ * What goes when memory is wanting. No operation evicts more than 32 items, or moves more than 4 KiB of others and, when
+ * it stores more than 4 KiB, as much again as it stores.
+ */
 enum store_eviction {
     STORE_EVICT_NONE,   /* nothing: the write is refused */
     STORE_EVICT_FIFO,   /* what was stored first */
