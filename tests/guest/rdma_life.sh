@@ -14,23 +14,11 @@ refused() # STEP WORDS [COMMAND...]: polarkv, started by this, does not start, a
     report "$refused_step" $?
 }
 
-client_start() # MODE WORD: in the background, until it says the word
-{
-    rdma_peer $address 6379 "$1" >/tmp/client.log 2>&1 &
-    client=$!
-    for try in $(seq 300); do
-        ! grep -q "$2" /tmp/client.log || return 0
-        usleep 100000
-    done
-    cat /tmp/client.log
-    return 1
-}
-
 client_lost() # its connection has ended, which it was told or found out
 {
     wait $client
     set -- $?
-    [ "$1" != 0 ] || cat /tmp/client.log
+    [ "$1" != 0 ] || cat $client_log
     [ "$1" != 0 ]
 }
 
@@ -85,7 +73,7 @@ link_downs()
     echo 1 >/sys/class/net/dummy0/carrier
     port_is ACTIVE && becomes rdma_listener_port_ups 1 && step carrier_after 60 rdma_peer $address 6379 key 2 &&
         kill -0 $client && kill $client
-    report carrier $? || { cat /tmp/client.log; return 1; }
+    report carrier $? || { cat $client_log; return 1; }
     wait $client 2>/dev/null
 
     # The interface is switched off and on. Soft-RoCE gives up at once whatever would be sent meanwhile, its own
@@ -115,8 +103,8 @@ removals()
     wait $client 2>/dev/null
 
     # The last one, in the middle of writes.
-    rdma_peer $address 6379 stay >/tmp/stay.log 2>&1 &
-    stay=$!
+    client_start stay staying || return
+    stay=$client
     client_start write writing || return
     timeout 30 rdma link delete rxe0 && client_lost && becomes rdma_listener_removed $(($1 + 2))
     report removed $? || return

@@ -49,6 +49,20 @@ all_back()
         becomes rdma_listener_memory_regions "$regions" && becomes rdma_listener_memory_windows 0 && becomes pins 0
 }
 
+client_start() # MODE WORD: in the background, until it says the word, which none before it has left in the log
+{
+    client_log=/tmp/$1.log
+    : >$client_log
+    rdma_peer $address 6379 "$1" >$client_log 2>&1 &
+    client=$!
+    for try in $(seq 1500); do
+        ! grep -q "$2" $client_log || return 0
+        usleep 20000
+    done
+    cat $client_log
+    return 1
+}
+
 . /rdma_life.sh
 
 refused no_device "this machine has no RDMA device" || exit
@@ -67,9 +81,7 @@ report all_back $? || exit
 
 # Clients that die in the middle of a write.
 for try in $(seq 20); do
-    rdma_peer $address 6379 write >/tmp/client.log &
-    client=$!
-    until grep -q writing /tmp/client.log; do usleep 20000; done
+    client_start write writing || exit
     usleep $((try * 7000))
     kill -9 $client
     wait $client 2>/dev/null
@@ -79,27 +91,23 @@ report killed_clients $? || exit
 step after_killed 60 rdma_peer $address 6379 smoke || exit
 
 # The server ends with connections open, which its clients are told; and comes back.
-rdma_peer $address 6379 stay >/tmp/client.log 2>&1 &
-client=$!
-until grep -q staying /tmp/client.log; do usleep 20000; done
+client_start stay staying || exit
 stop_server
 report stopped $? || exit
 wait $client
-[ $? = 3 ] || { cat /tmp/client.log; false; }
+[ $? = 3 ] || { cat $client_log; false; }
 report client_told $? || exit
 start_server
 report server_again $? || exit
 step again 60 rdma_peer $address 6379 key 2 || exit
 
 # The server dies.
-rdma_peer $address 6379 stay >/tmp/client.log 2>&1 &
-client=$!
-until grep -q staying /tmp/client.log; do usleep 20000; done
+client_start stay staying || exit
 : >$log
 kill -9 $server
 wait $server 2>/dev/null
 wait $client
-[ $? = 3 ] || { cat /tmp/client.log; false; }
+[ $? = 3 ] || { cat $client_log; false; }
 report client_told_of_death $? || exit
 start_server --max-connections 2 --rdma-memory 2m
 report server_third $? || exit
