@@ -1,8 +1,9 @@
 /*
- * Large writes that wait for room: what eviction may take in one operation is bounded, so that a value of many pages
- * may find none in a store full of small ones. It is kept here, on the core that owns the key, while the shard's
- * background work (store_step) evicts for it, a bounded step each turn of the loop; and is refused after five seconds.
- * Only its own connection waits. All calls: the owner's core.
+ * Large writes that wait for room: what one operation may evict and move is bounded, so that a value of many pages
+ * may find none in a store full of small ones, or where what is free lies in pages in part. It is kept here, on the
+ * core that owns the key, while the shard's background work (store_step) evicts and moves for it, a bounded step each
+ * turn of the loop; and is refused after five seconds, or when there is nothing to gain. Only its own connection
+ * waits. All calls: the owner's core.
  */
 #ifndef POLAR_SERVER_ROOM_H
 #define POLAR_SERVER_ROOM_H

@@ -198,6 +198,7 @@ static bool eviction_helps(const struct store *s)
 static bool room_is_stuck(const struct store *s)
 {
     const struct eviction *e = &s->eviction;
+    if (e->policy == STORE_EVICT_NONE) return false;
     return e->wanted_pages && s->pool_count < s->low_water_pages && slab_free_bytes(s) >= e->free_bytes;
 }
 

@@ -26,11 +26,22 @@
 #define WANTED_FADE_MS 2000u
 #define LARGE_FADE_MS 60000u /* halved, when so long none was as large */
 #define NONE_SHARE 128u      /* without eviction they are only what compaction aims at */
+#define NONE_ROOM_SHARE 64u  /* of all pages one in so many stays free in slots, however much is moved */
 #define NONE_PAGES 64u       /* and so many, of which each size may want one at a time; but no more than an eighth */
+
+static uint32_t pages_for_moves(const struct store *s)
+{
+    return s->page_count / NONE_SHARE + (s->page_count < 8 * NONE_PAGES ? s->page_count / 8 : NONE_PAGES);
+}
 
 static void reserve_set(struct store *s)
 {
     struct eviction *e = &s->eviction;
+    if (e->policy == STORE_EVICT_NONE) {
+        s->low_water_pages = pages_for_moves(s) + e->wanted_pages;
+        e->free_bytes = 0;
+        return;
+    }
     uint32_t most = s->page_count / LOW_WATER_SHARE_MOST, large = e->large_pages < most ? e->large_pages : most;
     if (large < e->wanted_pages) large = e->wanted_pages;
     uint32_t pages = s->page_count / LOW_WATER_SHARE;
@@ -42,25 +53,41 @@ void evict_configure(struct store *s, enum store_eviction policy)
 {
     struct eviction *e = &s->eviction;
     e->policy = policy;
-    e->free_bytes = 0;
     if (e->hand >= s->index.buckets) e->hand = e->hand_entry = 0;
-    if (policy != STORE_EVICT_NONE) {
-        reserve_set(s);
-        return;
-    }
-    s->low_water_pages = s->page_count / NONE_SHARE + (s->page_count < 8 * NONE_PAGES ? s->page_count / 8 : NONE_PAGES);
+    reserve_set(s);
 }
 
-/* The rest is for the index, which shrinks behind the items, and for what others store meanwhile. */
+/* Where eviction is off, of what is free; else the rest is for the index, which shrinks behind the items, and for what
+ * others store meanwhile. */
 static uint32_t room_pages_most(const struct store *s)
 {
     uint32_t pages = s->page_count - s->head_pages;
-    return pages - pages / ROOM_SHARE;
+    if (s->eviction.policy != STORE_EVICT_NONE) return pages - pages / ROOM_SHARE;
+    uint32_t free_pages = (uint32_t)(slab_free_bytes(s) / PAGE_BYTES);
+    uint32_t kept = INDEX_RESERVE_PAGES + pages / NONE_ROOM_SHARE;
+    return free_pages > kept ? free_pages - kept : 0;
+}
+
+/* Moves alone may not: what is free lies in slots that nothing can be moved to. They are looked for again only after a
+ * while, or for another. */
+static bool makes_room(const struct store *s, uint64_t pages)
+{
+    if (pages > room_pages_most(s)) return false;
+    return s->eviction.policy != STORE_EVICT_NONE || s->evacuation.page || s->evacuation.backoff == 0;
 }
 
 bool store_makes_room(const struct store *s, uint64_t bytes)
 {
-    return s->eviction.policy != STORE_EVICT_NONE && bytes / PAGE_BYTES + 1 <= room_pages_most(s);
+    return makes_room(s, bytes / PAGE_BYTES + 1);
+}
+
+bool evict_makes_room_first(struct store *s, uint64_t pages)
+{
+    bool evicts = s->eviction.policy != STORE_EVICT_NONE;
+    if (evicts ? pages <= (uint64_t)s->pool_count + PAGES_AT_ONCE : pages + INDEX_RESERVE_PAGES <= s->pool_count)
+        return false;
+    evict_note_wanted(s, pages);
+    return evicts || makes_room(s, pages);
 }
 
 void evict_note_large(struct store *s, uint64_t pages)
@@ -76,9 +103,10 @@ void evict_note_large(struct store *s, uint64_t pages)
 void evict_note_wanted(struct store *s, uint64_t pages)
 {
     struct eviction *e = &s->eviction;
-    if (e->policy == STORE_EVICT_NONE || pages > room_pages_most(s)) return;
+    if (pages > room_pages_most(s)) return;
     e->wanted_ms = s->now_ms;
     if (pages == e->wanted_pages) return;
+    if (e->policy == STORE_EVICT_NONE) s->evacuation.backoff = 0;
     e->wanted_pages = (uint32_t)pages;
     reserve_set(s);
 }

@@ -24,14 +24,12 @@ void evict_note_wanted(struct store *s, uint64_t pages);
 /* One of so many has come. */
 void evict_note_found(struct store *s, uint64_t pages);
 /*
- * An operation makes room for so many pages at most beyond those that are free: those of a megabyte. A larger value is
- * not begun before the background work has made its room, lest others wait while it gathers what it gives back again.
+ * An operation evicts for so many pages at most beyond those that are free: those of a megabyte; it moves for none. A
+ * larger value is not begun before the background work has made its room, lest others wait while it gathers what it
+ * gives back again. True: there is to be room first, and it is on its way.
  */
 #define PAGES_AT_ONCE 17u
-static inline bool evict_comes_first(const struct store *s, uint64_t pages)
-{
-    return s->eviction.policy != STORE_EVICT_NONE && pages > (uint64_t)s->pool_count + PAGES_AT_ONCE;
-}
+bool evict_makes_room_first(struct store *s, uint64_t pages);
 /* They do not come any more. */
 void evict_large_fade(struct store *s);
 /* Of a store that is empty. */

@@ -131,7 +131,7 @@ unsigned store_step(struct store *s, uint64_t now_ms)
     unsigned done = flush_reclaim(s, STEP_SCAN_PAGES, STEP_RECLAIM_PAGES);
     if (now_ms >= s->sweep.next_ms || stepped_back) done += sweep_some(s, STEP_SCAN_PAGES, SWEEP_LAG_S);
     for (unsigned i = s->eviction.wanted_pages ? STEP_MERGES : 1; i > 0; i--) done += index_adjust(s);
-    if (s->eviction.large_pages > 0) evict_large_fade(s);
+    if (s->eviction.large_pages > 0 || s->eviction.wanted_pages > 0) evict_large_fade(s);
     done += evacuate_step(s);
     done += evict_step(s);
     note_slack(s);

@@ -110,14 +110,11 @@ static uint32_t chain_alloc(struct store *s, uint32_t key_len, uint32_t value_le
 {
     uint64_t left = (uint64_t)key_len + value_len;
     bool any = s->reclaim_page || s->eviction.policy != STORE_EVICT_NONE;
-    uint32_t reclaimable = any ? s->page_count : EFFORT_BYTES_MAX / PAGE_BYTES;
-    if (left / PAGE_BYTES > s->pool_count + reclaimable) return 0;
+    if (!any && left > slab_free_bytes(s) + EFFORT_BYTES_MAX) return 0;
     uint64_t pages = left / PAGE_BYTES + 1;
+    if (pages > s->page_count) return 0;
     if (pages > 1) evict_note_large(s, pages);
-    if (evict_comes_first(s, pages)) {
-        evict_note_wanted(s, pages);
-        return 0;
-    }
+    if (pages > 1 && evict_makes_room_first(s, pages)) return 0;
     uint32_t first = 0, last = 0, remnants = 0;
     while (left > 0 || !first) {
         uint32_t bits = first ? ITEM_FRAGMENT : ITEM_CHAIN | ITEM_CHAIN_FIELDS;
@@ -152,10 +149,7 @@ static uint32_t slots_alloc(struct store *s, uint32_t fields, uint32_t key_len, 
 {
     uint32_t bits = fields | (key_len > ITEM_PLAIN_KEY_MAX ? ITEM_WIDE : ITEM_PLAIN);
     uint64_t bytes = item_bytes_with_sum(s, bits, (uint64_t)item_body_at(bits) + key_len + value_len);
-    if (bytes > MOVE_BYTES_MAX) {
-        s->effort += bytes < EFFORT_BYTES_MAX ? (uint32_t)bytes : EFFORT_BYTES_MAX;
-        s->allowance += (uint32_t)bytes;
-    }
+    if (bytes > MOVE_BYTES_MAX) s->effort += bytes < EFFORT_BYTES_MAX ? (uint32_t)bytes : EFFORT_BYTES_MAX;
     if (bytes > SLOT_BYTES_MAX) return chain_alloc(s, key_len, value_len);
     bool plain = (bits & ITEM_SHAPE) == ITEM_PLAIN;
     uint32_t item = reclaim_slot(s, class_for(s, (uint32_t)bytes));

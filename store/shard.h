@@ -40,7 +40,7 @@
 #define NO_UNIT 0xffffu
 #define EXPIRES_NEVER UINT32_MAX
 
-/* An operation moves so many bytes of other items; one that stores a larger item moves as many more. */
+/* An operation moves so many bytes of other items. */
 #define MOVE_BYTES_MAX 4096u
 /* Other work, in bytes looked at, before a write is refused: so much and what it stores, of which the second counts. */
 #define EFFORT_BYTES_MIN 65536u

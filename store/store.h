@@ -23,8 +23,7 @@ enum store_status {
 };
 
 /*
- * What goes when memory is wanting. No operation evicts more than 32 items, or moves more than 4 KiB of others and, when
- * it stores more than 4 KiB, as much again as it stores.
+ * What goes when memory is wanting. No operation evicts more than 32 items or moves more than 4 KiB of others.
  */
 enum store_eviction {
     STORE_EVICT_NONE,   /* nothing: the write is refused */
@@ -190,8 +189,9 @@ void store_flush(struct store *store);
 unsigned store_step(struct store *store, uint64_t now_ms);
 
 /*
- * Whether a value of so many bytes that found no memory may find some after a number of steps (store_step): eviction is
- * on, and it is no more than seven eighths of the store; the index of the others needs the rest.
+ * Whether a value of so many bytes that found no memory may find some after a number of steps (store_step). With
+ * eviction: it is no more than seven eighths of the store; the index of the others needs the rest. Without: so much is
+ * free, and it is being gathered from pages that are partly so.
  */
 bool store_makes_room(const struct store *store, uint64_t bytes);
 

@@ -132,8 +132,50 @@ static void test_too_large_is_refused_at_once(void **state)
     assert_int_equal(reserve(s, "large", len, &w), STORE_OK);
     store_abort(s, &w);
     store_destroy(&s);
-    s = fixture_store(16 * MIB, 16 * MIB);
-    assert_false(store_makes_room(s, MIB));
+}
+
+/* Items of many sizes until one is refused. Returns the next number. */
+static uint64_t fill_to_refusal(struct store *s)
+{
+    uint64_t n = 0;
+    while (set_n(s, n, 40 + (uint32_t)(n * 7919 % 3000)) == STORE_OK) n++;
+    return n;
+}
+
+/* Without eviction too a value waits for what is free, but lies in pages in part; for nothing else. */
+static void test_room_by_moves(void **state)
+{
+    (void)state;
+    struct store *s = fixture_store(64 * MIB, 64 * MIB);
+    struct store_write w;
+    uint64_t count = fill_to_refusal(s);
+    assert_int_equal(reserve(s, "large", 16 * MIB, &w), STORE_NO_MEMORY);
+    assert_false(store_makes_room(s, 16 * MIB));
+    char buf[24];
+    for (uint64_t n = 0; n < count; n++) {
+        struct store_key k = fixture_key_n(buf, n);
+        if (n * 2654435761u >> 13 & 1) assert_int_equal(store_delete(s, &k, NOW), STORE_OK);
+    }
+    uint64_t items = store_count(s);
+    assert_int_equal(reserve(s, "large", 60 * MIB, &w), STORE_NO_MEMORY);
+    assert_false(store_makes_room(s, 60 * MIB));
+    assert_int_equal(reserve(s, "large", 24 * MIB, &w), STORE_NO_MEMORY);
+    unsigned steps = 0;
+    for (; reserve(s, "large", 24 * MIB, &w) != STORE_OK; steps++) {
+        assert_true(store_makes_room(s, 24 * MIB));
+        assert_true(steps < STEPS_MOST);
+        bounded_step(s, NOW);
+    }
+    print_message("24 MiB by moves alone: room after %u steps\n", steps);
+    assert_true(steps > 100);
+    fill_and_read(s, &w, 24 * MIB);
+    assert_int_equal(store_count(s), items + 1);
+    store_check(s);
+    /* What is left cannot be gathered: whoever asks is told so after some steps, not for ever. */
+    for (steps = 0; reserve(s, "large", 2 * MIB, &w) != STORE_OK && store_makes_room(s, 2 * MIB); steps++)
+        bounded_step(s, NOW);
+    assert_true(steps < STEPS_MOST / 4);
+    assert_int_equal(evictions(s), 0);
     store_destroy(&s);
 }
 
@@ -186,6 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_any_size_finds_room),
         cmocka_unit_test(test_too_large_is_refused_at_once),
+        cmocka_unit_test(test_room_by_moves),
         cmocka_unit_test(test_room_fades),
         cmocka_unit_test(test_smaller_than_the_last),
     };

@@ -73,6 +73,7 @@ static void test_first_refusal(void **state)
         print_message("values of %u to %u bytes: %.1f%% payload at the first refusal\n", sizes[i].least, sizes[i].most,
                       payload_percent(s));
         assert_true(payload_percent(s) >= PAYLOAD_LEAST);
+        assert_true(m->moved_most <= 4096);
         store_check(s);
         store_destroy(&s);
     }
