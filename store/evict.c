@@ -83,11 +83,14 @@ bool store_makes_room(const struct store *s, uint64_t bytes)
 
 bool evict_makes_room_first(struct store *s, uint64_t pages)
 {
-    bool evicts = s->eviction.policy != STORE_EVICT_NONE;
-    if (evicts ? pages <= (uint64_t)s->pool_count + PAGES_AT_ONCE : pages + INDEX_RESERVE_PAGES <= s->pool_count)
+    if (s->eviction.policy == STORE_EVICT_NONE) {
+        bool waits = pages == s->eviction.wanted_pages && pages + INDEX_RESERVE_PAGES > s->pool_count;
+        if (!waits || !makes_room(s, pages)) return false;
+    } else if (pages <= (uint64_t)s->pool_count + PAGES_AT_ONCE) {
         return false;
+    }
     evict_note_wanted(s, pages);
-    return evicts || makes_room(s, pages);
+    return true;
 }
 
 void evict_note_large(struct store *s, uint64_t pages)

@@ -24,9 +24,9 @@ void evict_note_wanted(struct store *s, uint64_t pages);
 /* One of so many has come. */
 void evict_note_found(struct store *s, uint64_t pages);
 /*
- * An operation evicts for so many pages at most beyond those that are free: those of a megabyte; it moves for none. A
- * larger value is not begun before the background work has made its room, lest others wait while it gathers what it
- * gives back again. True: there is to be room first, and it is on its way.
+ * An operation evicts for so many pages at most beyond those that are free: those of a megabyte. A larger value is not
+ * begun before the background work has made its room, lest others wait while it gathers what it gives back again; nor,
+ * without eviction, is one that has failed and waits. True: there is to be room first, and it is on its way.
  */
 #define PAGES_AT_ONCE 17u
 bool evict_makes_room_first(struct store *s, uint64_t pages);
