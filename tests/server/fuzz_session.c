@@ -53,7 +53,7 @@ static bool take_line(const uint8_t *p, size_t n, size_t *off, struct slice *lin
     return true;
 }
 
-/* Whole replies and nothing else: scalars, bulk strings, arrays and maps of them. */
+/* Whole replies and nothing else: scalars, bulk and verbatim strings, arrays and maps of them. */
 static void check_replies(const uint8_t *p, size_t n)
 {
     struct slice line;
@@ -68,6 +68,7 @@ static void check_replies(const uint8_t *p, size_t n)
         case '_': continue;
         case ':': CHECK(decimal_parse_i64(rest, &count)); continue;
         case '$':
+        case '=': /* RESP3's verbatim string: INFO */
             CHECK(decimal_parse_i64(rest, &count) && count >= -1);
             if (count < 0) continue;
             CHECK((uint64_t)count + 2 <= n - off && memcmp(p + off + count, "\r\n", 2) == 0);
