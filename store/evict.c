@@ -15,6 +15,9 @@
 #define AHEAD_BUCKET 8u  /* entries of the ring whose bucket, and then whose item, is asked for */
 #define AHEAD_ITEM 4u
 #define RECLAIM_PAGES 4u
+#define STEP_EVICTIONS 6u  /* a step that is not pressed for room */
+#define STEP_LOOKS 48u
+#define PRESSED_SHARE 4u /* of what is to be free: when so much is wanting */
 #define LOOKS_TIMED (LOOKS_MAX - 8u) /* one item in exchange for another is the usual path: no clock is read for it */
 
 /* Pages kept free, so that sizes may change and the index may grow: of all pages one in so many, and a few. */
@@ -331,9 +334,11 @@ unsigned evict_some(struct store *s, uint64_t enough)
 {
     struct eviction *e = &s->eviction;
     unsigned done = 0;
-    bool begun = false;
+    bool begun = false, pressed = slab_free_bytes(s) < enough - enough / PRESSED_SHARE;
+    uint32_t evictions = pressed || s->evictions < STEP_EVICTIONS ? 0 : s->evictions - STEP_EVICTIONS;
+    uint32_t looks = pressed || s->looks < STEP_LOOKS ? 0 : s->looks - STEP_LOOKS;
     if (s->reclaim_page) return flush_reclaim(s, LOOKS_MAX, RECLAIM_PAGES);
-    while (slab_free_bytes(s) < enough && s->evictions > 0 && s->looks > 0 && s->index.items > 0) {
+    while (slab_free_bytes(s) < enough && s->evictions > evictions && s->looks > looks && s->index.items > 0) {
         if (!begun && s->looks <= LOOKS_TIMED) begun = work_begin(s);
         if (e->policy == STORE_EVICT_FIFO) {
             look(s);

@@ -38,7 +38,11 @@ void evict_init(struct store *s);
 void evict_forget(struct store *s);
 /* An item whose key was not there has come; it is the last of its chain in the index. */
 void evict_on_insert(struct store *s, uint64_t hash, uint32_t item);
-/* Evicts until enough bytes are free, as far as s->evictions and s->looks go. Returns the items evicted. */
+/*
+ * Evicts until enough bytes are free, as far as s->evictions and s->looks go, or, where little is wanting, a few items
+ * an operation: a page that goes to another size takes the free slots of a thousand writes with it, which need not all
+ * come back with one of them. Returns the items evicted.
+ */
 unsigned evict_some(struct store *s, uint64_t enough);
 /* Evicts one item; `reason` is its counter. Takes one off s->evictions, which must have one. */
 void evict_item(struct store *s, uint32_t item, uint64_t hash, uint64_t *reason);

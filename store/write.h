@@ -4,7 +4,8 @@
 
 #include "store/index.h"
 
-/* At the start of each operation that may allocate or move: what it may spend. An allocation adds what it is long. */
+/* At the start of each operation that may allocate or move: what it may spend. An allocation adds what it is long to
+ * its effort. */
 static inline void write_begin(struct store *s)
 {
     s->effort = EFFORT_BYTES_MIN;
