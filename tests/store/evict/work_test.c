@@ -64,8 +64,33 @@ static void test_evictions(void **state)
     store_destroy(&s);
 }
 
+static uint64_t evicted(const struct store_metrics *m)
+{
+    return m->evicted_new + m->evicted_cold + m->evicted_page + m->evicted_class;
+}
+
+/* Sizes change places by pages, each with the free slots of many writes: no write pays for a page at once. */
+static void test_evictions_are_spread(void **state)
+{
+    (void)state;
+    struct store *s = fixture_store_evicting(64 * MIB, MIB, STORE_EVICT_HYBRID);
+    const struct store_metrics *m = store_metrics(s);
+    uint64_t n = 0, many = 0;
+    uint32_t random = 1;
+    for (uint64_t before = 0; n < 800000; before = evicted(m)) {
+        random = random * 1664525u + 1013904223u;
+        set_n(s, n++, 84 + (random >> 16) % 193);
+        many += n > 400000 && evicted(m) - before > 8;
+    }
+    assert_true(evicted(m) > 400000);
+    assert_true(m->evacuations > 0);
+    assert_in_range(many, 0, 200); /* of 400,000; 32 at once each time would be 2,000 */
+    store_destroy(&s);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_splits), cmocka_unit_test(test_evictions)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_splits), cmocka_unit_test(test_evictions),
+                                       cmocka_unit_test(test_evictions_are_spread)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
